@@ -1,0 +1,68 @@
+"""The line's sockets: what an adapter must offer. Every adapter passes the contract suite of its port in `tests/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.records import Decision, Frame
+
+
+class Camera(Protocol):
+    """A source of frames.
+
+    `live` sources keep the newest frame and count in `dropped` what nobody read in time; the others are lossless.
+    """
+
+    name: str
+    live: bool
+    dropped: int
+    frame_rate_hz: float | None
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield frames in order of exposure, indices rising; raises CameraError when the source breaks."""
+        ...
+
+    def close(self) -> None:
+        """Release the device; safe to call twice and from another thread."""
+        ...
+
+
+class Encoder(Protocol):
+    """Belt distance as a function of time."""
+
+    def position_mm(self, captured_ns: int) -> float | None:
+        """Distance that the belt has run at that time; None where the encoder has no word on it."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs one artefact."""
+
+    name: str
+
+    def logits(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Map `[N, size, size, 3]` uint8 RGB to `[N, labels]` float32 logits, N >= 1."""
+        ...
+
+
+class Reporter(Protocol):
+    """Takes decisions out of the runtime."""
+
+    def report(self, decision: Decision) -> None:
+        """Hand over one decision."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
