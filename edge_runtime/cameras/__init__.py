@@ -1,0 +1,48 @@
+"""Adapters for picture sources: one file for each kind. RGB uint8 leaves them, BGR never does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_runtime.cameras.device import open_device
+from edge_runtime.cameras.image_folder import ImageFolder
+from edge_runtime.cameras.stream import open_stream
+from edge_runtime.cameras.video_file import VideoFile
+from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
+from edge_runtime.ports import Camera
+
+__all__ = ["CAMERAS", "open_camera", "source_kind"]
+
+
+def _open_folder(source: str) -> Camera:
+    """A recording as pictures has no frame rate of its own; the encoder rows beside it, one a frame, do."""
+    encoder = find_encoder(source)
+    return ImageFolder(Path(source), CsvEncoder(encoder).rate_hz if encoder else None)
+
+
+CAMERAS: dict[str, Callable[[str], Camera]] = {
+    "file": lambda source: VideoFile(Path(source)),
+    "folder": _open_folder,
+    "device": open_device,
+    "stream": open_stream,
+}
+
+
+def source_kind(source: str) -> str:
+    """Which of `CAMERAS` a source string means: digits a device, `scheme://` a stream, a directory a folder."""
+    if source.isascii() and source.isdigit():
+        return "device"
+    if "://" in source:
+        return "stream"
+    return "folder" if Path(source).is_dir() else "file"
+
+
+def open_camera(source: str) -> Camera:
+    """Open a video file, a folder of pictures, a camera by its index ("0") or a URL.
+
+    Raises:
+        CameraError: The source does not exist or gives no pictures.
+        EncoderError: The `encoder.csv` in a folder of pictures is malformed.
+    """
+    return CAMERAS[source_kind(source)](source)

@@ -1,0 +1,171 @@
+"""`line.toml`: what a person states about one line, read strictly. Every key has a default."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from edge_runtime.errors import ConfigError
+from edge_runtime.records import BeltDirection
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BeltSettings(_Section):
+    """`[belt]`: how the belt lies in the picture."""
+
+    direction: BeltDirection | None = Field(
+        default=None, description="Where fruit moves to in the picture; left out: found from the first fruit."
+    )
+    mm_per_px: FiniteFloat | None = Field(
+        default=None, gt=0, description="Belt millimetres for one picture pixel; left out: no positions in millimetres."
+    )
+    lanes: int = Field(default=1, ge=1, le=64, description="Lanes of equal width across the picture, counted from 0.")
+
+
+class LocalizeSettings(_Section):
+    """`[localize]`: what counts as a thing on the belt."""
+
+    downscale: int | None = Field(
+        default=None, ge=1, le=16, description="Work on every n-th pixel; left out: 2, or more above 1280 px."
+    )
+    sensitivity: FiniteFloat = Field(
+        default=1.0, ge=0.1, le=10, description="Above 1 finds fainter things, below 1 only clearer ones."
+    )
+    min_diameter_px: FiniteFloat | None = Field(
+        default=None, gt=0, description="Smaller things are dirt; left out: 4 % of the picture's shorter side."
+    )
+    max_diameter_px: FiniteFloat | None = Field(
+        default=None, gt=0, description="Larger things are no fruit; left out: the picture's shorter side."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_diameter_px and self.max_diameter_px and self.min_diameter_px >= self.max_diameter_px:
+            raise ValueError("min_diameter_px must be smaller than max_diameter_px")
+        return self
+
+
+class TrackSettings(_Section):
+    """`[track]`: when views belong to one fruit."""
+
+    min_views: int = Field(default=3, ge=1, le=100, description="Frames in which a thing must be seen to be a fruit.")
+    max_missed_frames: int = Field(default=10, ge=0, le=1000, description="Frames without a view that are bridged.")
+    gate: FiniteFloat = Field(
+        default=0.34, gt=0, le=2, description="Largest error of a prediction, as a share of the fruit's diameter."
+    )
+
+
+class DecideSettings(_Section):
+    """`[decide]`: how views become one decision."""
+
+    rho: FiniteFloat = Field(default=0.5, gt=0, le=1, description="Correlation between views of one fruit, never zero.")
+    decide_at: FiniteFloat = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Share of the picture's length along the belt at which a fruit is decided at the latest.",
+    )
+
+
+Cost = Annotated[FiniteFloat, Field(ge=0)]
+
+
+class VerdictCosts(_Section):
+    """What each verdict costs for a fruit of one label."""
+
+    ACCEPT: Cost
+    DIVERT: Cost
+    UNDECIDED: Cost
+
+
+class PolicySettings(_Section):
+    """`[policy]`: which label leads to which verdict; without it the bundle's own policy holds.
+
+    Either `accept` names the labels to accept, or `costs` gives the whole table.
+    """
+
+    accept: tuple[str, ...] | None = Field(default=None, min_length=1, description="Labels to accept.")
+    costs: dict[str, VerdictCosts] | None = Field(default=None, min_length=1, description="Cost table by label.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.accept is None) == (self.costs is None):
+            raise ValueError("give either accept or costs, one of the two")
+        return self
+
+
+class LineConfig(_Section):
+    """Everything in `line.toml`."""
+
+    belt: BeltSettings = BeltSettings()
+    localize: LocalizeSettings = LocalizeSettings()
+    track: TrackSettings = TrackSettings()
+    decide: DecideSettings = DecideSettings()
+    policy: PolicySettings | None = None
+
+
+def load_line_config(path: Path) -> LineConfig:
+    """Read `line.toml`.
+
+    Raises:
+        ConfigError: Missing or unreadable file, broken TOML, unknown key, wrong type or value out of range; names the
+            file and the key.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file", remedy="Check the path given as --config.") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})", remedy="Give a readable TOML file.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file", expected="TOML in UTF-8", remedy="Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}", expected="valid TOML", remedy="Correct that place.") from error
+    try:
+        # By way of JSON, in which strictness (no "3" for 3) still takes a string for an enum and an array for a tuple.
+        return LineConfig.model_validate_json(json.dumps(document, default=str), strict=True)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(path, problem) for problem in error.errors())) from error
+
+
+def _explain(path: Path, problem: Any) -> str:
+    """One line for one pydantic error: file, key, what is wrong, what was expected."""
+    place = [str(part) for part in problem["loc"]]
+    key = ".".join(place) or "the file"
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: unknown key {key}{_hint(place)}"
+    if problem["type"] == "missing":
+        return f"{path}: {key} is missing"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    shown = f" (found {problem['input']!r})" if not isinstance(problem["input"], dict) else ""
+    return f"{path}: {key}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _hint(place: list[str]) -> str:
+    known = list(_known_keys(place[:-1]))
+    nearest = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
+    return f"; did you mean {nearest[0]}?" if nearest else f"; known here: {', '.join(known)}"
+
+
+def _known_keys(section: list[str]) -> Iterable[str]:
+    if not section:
+        return LineConfig.model_fields
+    if section[:2] == ["policy", "costs"]:
+        return VerdictCosts.model_fields
+    sections: dict[str, type[BaseModel]] = {
+        "belt": BeltSettings,
+        "localize": LocalizeSettings,
+        "track": TrackSettings,
+        "decide": DecideSettings,
+        "policy": PolicySettings,
+    }
+    return sections[section[0]].model_fields

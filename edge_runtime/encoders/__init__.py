@@ -1,0 +1,1 @@
+"""Adapters for belt encoders: one file for each real thing."""
