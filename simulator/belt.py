@@ -1,0 +1,106 @@
+"""Belts to look at: a periodic texture that moves, and the uneven light that stands still."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.records import Image
+from simulator.noise import Array, flat_noise
+
+BeltKind = Literal["rubber", "weave", "blue", "green", "white"]
+BELT_KINDS: tuple[BeltKind, ...] = get_args(BeltKind)
+
+_COLOURS: dict[BeltKind, tuple[int, int, int]] = {
+    "rubber": (52, 52, 54),
+    "weave": (84, 82, 80),
+    "blue": (36, 84, 150),
+    "green": (22, 86, 58),
+    "white": (196, 198, 196),
+}
+
+
+def belt_texture(
+    kind: BeltKind,
+    *,
+    height_px: int,
+    period_px: int,
+    mm_per_px: float,
+    rng: np.random.Generator,
+    seam_every_mm: float | None = None,
+) -> Image:
+    """Draw one period of a belt.
+
+    Args:
+        kind: Material.
+        height_px: Width of the belt as the camera sees it.
+        period_px: Length after which the texture repeats.
+        mm_per_px: Scale.
+        rng: Draws tint, stains and scratches.
+        seam_every_mm: Distance between seams; None for none.
+
+    Returns:
+        `[height_px, period_px, 3]` uint8 RGB whose left and right edges meet.
+    """
+    colour = np.array(_COLOURS[kind], np.float32) * float(rng.uniform(0.85, 1.15)) + rng.normal(0, 3, 3)
+    level = np.ones((height_px, period_px), np.float32)
+    level += 0.05 * flat_noise(height_px, period_px, blot_px=60 / mm_per_px, rng=rng)
+    level += 0.03 * flat_noise(height_px, period_px, blot_px=3 / mm_per_px, rng=rng)
+    if kind in ("rubber", "weave"):
+        level += _studs(height_px, period_px, pitch_mm=float(rng.uniform(2.2, 4.0)), mm_per_px=mm_per_px)
+    level += 0.025 * rng.normal(size=level.shape).astype(np.float32)
+    _scratch(level, rng)
+    if seam_every_mm is not None:
+        seam_px = max(2, round(1.5 / mm_per_px))
+        for x in np.arange(rng.uniform(0, seam_every_mm), period_px * mm_per_px, seam_every_mm):
+            left = int(x / mm_per_px) % period_px
+            level[:, left : left + seam_px] *= 0.72
+            level[:, left + seam_px : left + seam_px + 1] *= 1.15
+    return np.clip(level[..., None] * colour, 0, 255).astype(np.uint8)
+
+
+def uneven_light(height_px: int, width_px: int, *, strength: float, rng: np.random.Generator) -> Array:
+    """Gain of the lamps over the picture, `[height, width]` float32 around 1: a bright spot, a slope, dim corners."""
+    y, x = np.mgrid[0:height_px, 0:width_px].astype(np.float32)
+    x, y = x / width_px - 0.5, y / max(height_px, 1) - 0.5
+    spot_x, spot_y = rng.uniform(-0.3, 0.3, 2)
+    spot = np.exp(-((x - spot_x) ** 2 + (y - spot_y) ** 2) / 0.25)
+    slope_x, slope_y = rng.uniform(-0.5, 0.5, 2)
+    corners = (x**2 + y**2) * 0.8
+    gain = 1 + strength * (spot - 0.5 + slope_x * x + slope_y * y - corners)
+    return np.asarray(gain, np.float32)
+
+
+def motion_kernel(length_px: float) -> npt.NDArray[np.float32]:
+    """Share of the exposure that a point spends over each pixel: a box of `length_px`, `[1, odd]`, summing to 1.
+
+    A point that is one pixel wide thereby smears over `length_px + 1`.
+    """
+    half = length_px / 2
+    reach = max(0, int(np.ceil(half - 0.5)))
+    edges = np.arange(-reach, reach + 2) - 0.5
+    cover = np.diff(np.clip(edges, -half, half)) if length_px > 0 else np.ones(2 * reach + 1)
+    return (cover / cover.sum()).astype(np.float32)[None, :]
+
+
+def _studs(height_px: int, period_px: int, *, pitch_mm: float, mm_per_px: float) -> Array:
+    """A diamond pattern that repeats a whole number of times in a period."""
+    across = 2 * np.pi * np.arange(height_px, dtype=np.float32) * mm_per_px / pitch_mm
+    repeats = max(1, round(period_px * mm_per_px / pitch_mm))
+    along = 2 * np.pi * np.arange(period_px, dtype=np.float32) * repeats / period_px
+    wave = np.cos(across)[:, None] * np.cos(along)[None, :]
+    return np.asarray(0.22 * np.maximum(wave, -0.4), np.float32)
+
+
+def _scratch(level: Array, rng: np.random.Generator) -> None:
+    """Thin lines along the belt and a few stains."""
+    height, width = level.shape
+    for _ in range(int(rng.integers(2, 7))):
+        x, y, length = int(rng.integers(width)), int(rng.integers(height)), int(rng.integers(20, 200))
+        end = (min(width - 1, x + length), y + int(rng.integers(-4, 5)))
+        cv2.line(level, (x, y), end, float(level[y, x] * rng.uniform(0.8, 1.25)), 1)
+    stains = flat_noise(height, width, blot_px=max(4.0, height / 6), rng=rng)
+    level *= 1 - 0.1 * (stains > 1.6)

@@ -1,0 +1,154 @@
+"""The solid under the paint: where each pixel of a view meets a fruit's surface, and how the surface lies there.
+
+Body coordinates are (axial, side, side) in millimetres with the tip at +axial; picture coordinates are x right, y down
+and z towards the camera. The view is orthographic: at a line's working distance a fruit of 4 cm shows no perspective.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.fruit import Pose, Shape
+
+Array = npt.NDArray[np.float32]
+
+_MARCH_STEPS = 18
+_SECANT_STEPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The visible surface, one row a pixel that shows the body.
+
+    `pixels` is a mask `[side, side]` bool; `points`, `normals` are `[n, 3]` float32 in row-major order of the mask, the
+    points in body coordinates (mm), the normals in picture coordinates.
+    """
+
+    pixels: npt.NDArray[np.bool_]
+    points: Array
+    normals: Array
+    px_per_mm: float
+
+    @property
+    def centre_px(self) -> float:
+        """Where the body's origin lies, in x and in y."""
+        return self.pixels.shape[0] / 2
+
+
+def basis(pose: Pose) -> Array:
+    """`[3, 3]` float32 whose columns are the body's axes in picture coordinates."""
+    cos_yaw, sin_yaw = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
+    cos_tilt, sin_tilt = math.cos(pose.tilt_rad), math.sin(pose.tilt_rad)
+    axis = np.array([cos_yaw * cos_tilt, sin_yaw * cos_tilt, sin_tilt])
+    side = np.array([-sin_yaw, cos_yaw, 0.0])
+    up = np.array([-cos_yaw * sin_tilt, -sin_yaw * sin_tilt, cos_tilt])
+    cos_roll, sin_roll = math.cos(pose.roll_rad), math.sin(pose.roll_rad)
+    return np.stack([axis, cos_roll * side + sin_roll * up, cos_roll * up - sin_roll * side], axis=1).astype(np.float32)
+
+
+def radius_mm(shape: Shape, axial: Array, around_rad: Array) -> Array:
+    """Distance of the surface from the axis at `axial` (-1 stem end … 1 tip) and an angle around it."""
+    shoulder, tip = shape.shoulder_exponent, shape.tip_exponent
+    widest = (shoulder - tip) / (shoulder + tip)
+    peak = (1 + widest) ** shoulder * (1 - widest) ** tip
+    inside = np.clip(axial, -1, 1)
+    profile = (1 + inside) ** shoulder * (1 - inside) ** tip / peak
+    section = (
+        1
+        + shape.oval * np.cos(2 * (around_rad - shape.oval_phase_rad))
+        + shape.tri * np.cos(3 * (around_rad - shape.tri_phase_rad))
+    )
+    return np.asarray(shape.diameter_mm / 2 * profile * section, np.float32)
+
+
+def surface_points(shape: Shape, axial: Array, around_rad: Array) -> Array:
+    """Points of the surface in body coordinates, `[n, 3]` float32 mm."""
+    radius = radius_mm(shape, axial, around_rad)
+    along = axial * (shape.length_mm / 2)
+    return np.stack([along, radius * np.cos(around_rad), radius * np.sin(around_rad)], axis=-1).astype(np.float32)
+
+
+def spread_over_surface(shape: Shape, count: int) -> tuple[Array, Array]:
+    """Places spread evenly in golden-angle spirals, as achenes grow (Vogel 1979): `axial`, `around_rad`, each `[count]`."""
+    grid = np.linspace(-0.97, 0.985, 400, dtype=np.float32)
+    radius = radius_mm(shape, grid, np.zeros_like(grid))
+    slope = np.gradient(radius, grid * shape.length_mm / 2)
+    area = np.cumsum(radius * np.sqrt(1 + slope**2))
+    wanted = (np.arange(count, dtype=np.float32) + 0.5) / count * area[-1]
+    axial = np.interp(wanted, area, grid).astype(np.float32)
+    golden_rad = math.pi * (3 - math.sqrt(5))
+    around = (np.arange(count) * golden_rad % (2 * math.pi)).astype(np.float32)
+    return axial, around
+
+
+def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> View:
+    """Find the visible surface by marching a ray down from the camera for every pixel.
+
+    Args:
+        shape: The body.
+        pose: How it lies.
+        px_per_mm: Scale of the picture.
+        margin_mm: Room around the body, for what stands off it.
+    """
+    axes = basis(pose)
+    bulge = 1 + shape.oval + shape.tri
+    reach_mm = math.hypot(shape.length_mm / 2, shape.diameter_mm / 2 * bulge)
+    side = 2 * math.ceil((reach_mm + margin_mm) * px_per_mm)
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    flat = np.stack([x.ravel(), y.ravel()], axis=1)
+    flat = (flat + 0.5 - side / 2) / px_per_mm
+    near = np.flatnonzero((flat**2).sum(axis=1) < reach_mm**2)
+    ground = flat[near] @ axes[:2]  # the rays' feet in body coordinates; each ray runs along axes[2]
+    heights = np.linspace(reach_mm, -reach_mm, _MARCH_STEPS, dtype=np.float32)
+    top = np.full(len(near), np.nan, np.float32)
+    f_out = np.zeros(len(near), np.float32)
+    f_in = np.zeros(len(near), np.float32)
+    previous = np.full(len(near), np.inf, np.float32)
+    waiting = np.arange(len(near))
+    for height in heights:
+        value = _outside_mm(shape, ground[waiting] + height * axes[2])
+        met = value < 0
+        hit = waiting[met]
+        top[hit], f_in[hit], f_out[hit] = height, value[met], previous[hit]
+        previous[waiting] = value
+        waiting = waiting[~met]
+    found = np.flatnonzero(np.isfinite(top))
+    ground, low = ground[found], top[found]
+    high = low + (heights[0] - heights[1])
+    points = _refine(shape, ground, axes[2], low, high, f_in[found], f_out[found])
+    pixels = np.zeros(side * side, np.bool_)
+    pixels[near[found]] = True
+    return View(pixels.reshape(side, side), points, _normals(shape, points) @ axes.T, px_per_mm)
+
+
+def _outside_mm(shape: Shape, points: Array) -> Array:
+    """How far points lie outside the surface, measured from the axis; negative inside."""
+    axial = points[:, 0] / (shape.length_mm / 2)
+    distance = np.hypot(points[:, 1], points[:, 2])
+    return distance - radius_mm(shape, axial, np.arctan2(points[:, 2], points[:, 1])) + np.maximum(np.abs(axial) - 1, 0)
+
+
+def _refine(shape: Shape, ground: Array, ray: Array, low: Array, high: Array, f_low: Array, f_high: Array) -> Array:
+    """Close in on the surface between a height inside (`low`) and one outside (`high`) by regula falsi and bisection."""
+    for step in range(_SECANT_STEPS + 2):
+        share = np.clip(f_low / (f_low - f_high), 0.02, 0.98) if step % 2 == 0 else 0.5
+        height = low + (high - low) * share
+        value = _outside_mm(shape, ground + height[:, None] * ray)
+        inside = value < 0
+        low, f_low = np.where(inside, height, low), np.where(inside, value, f_low)
+        high, f_high = np.where(inside, high, height), np.where(inside, f_high, value)
+    share = np.clip(f_low / (f_low - f_high), 0, 1)
+    return np.asarray(ground + (low + (high - low) * share)[:, None] * ray, np.float32)
+
+
+def _normals(shape: Shape, points: Array) -> Array:
+    """Outward unit normals in body coordinates."""
+    step_mm = 0.02 * shape.diameter_mm
+    here = _outside_mm(shape, points)
+    slopes = [_outside_mm(shape, points + step_mm * axis) - here for axis in np.eye(3, dtype=np.float32)]
+    gradient = np.stack(slopes, axis=1)
+    return np.asarray(gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6), np.float32)
