@@ -16,8 +16,8 @@ from simulator.fruit import Pose, Shape
 
 Array = npt.NDArray[np.float32]
 
-_MARCH_STEPS = 18
-_SECANT_STEPS = 3
+_MARCH_STEPS = 12
+_REFINING_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,15 @@ def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> 
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     flat = np.stack([x.ravel(), y.ravel()], axis=1)
     flat = (flat + 0.5 - side / 2) / px_per_mm
-    near = np.flatnonzero((flat**2).sum(axis=1) < reach_mm**2)
+    # The picture of a box around the body bounds what rays can meet and how high.
+    half_mm = np.array([shape.length_mm / 2, shape.diameter_mm / 2 * bulge], np.float32)
+    along = flat @ np.array([math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)], np.float32)
+    across = flat @ np.array([-math.sin(pose.yaw_rad), math.cos(pose.yaw_rad)], np.float32)
+    cos_tilt, sin_tilt = abs(math.cos(pose.tilt_rad)), abs(math.sin(pose.tilt_rad))
+    reach_along, reach_up = half_mm @ [cos_tilt, sin_tilt], half_mm @ [sin_tilt, cos_tilt]
+    near = np.flatnonzero((np.abs(along) < reach_along) & (np.abs(across) < half_mm[1]))
     ground = flat[near] @ axes[:2]  # the rays' feet in body coordinates; each ray runs along axes[2]
-    heights = np.linspace(reach_mm, -reach_mm, _MARCH_STEPS, dtype=np.float32)
+    heights = np.linspace(reach_up, -reach_up, _MARCH_STEPS, dtype=np.float32)
     top = np.full(len(near), np.nan, np.float32)
     f_out = np.zeros(len(near), np.float32)
     f_in = np.zeros(len(near), np.float32)
@@ -134,7 +140,7 @@ def _outside_mm(shape: Shape, points: Array) -> Array:
 
 def _refine(shape: Shape, ground: Array, ray: Array, low: Array, high: Array, f_low: Array, f_high: Array) -> Array:
     """Close in on the surface between a height inside (`low`) and one outside (`high`) by regula falsi and bisection."""
-    for step in range(_SECANT_STEPS + 2):
+    for step in range(_REFINING_STEPS):
         share = np.clip(f_low / (f_low - f_high), 0.02, 0.98) if step % 2 == 0 else 0.5
         height = low + (high - low) * share
         value = _outside_mm(shape, ground + height[:, None] * ray)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.body import View, basis, spread_over_surface, surface_points
-from simulator.fruit import Defect, Fruit
+from simulator.fruit import RIPE_FROM, TURNING_FROM, Defect, Fruit
 from simulator.noise import Array, solid_noise
 
 # Skin colours (RGB) by local ripeness: leaf green, green, pale green, cream, blush, orange-red, red, deep red.
@@ -77,7 +77,13 @@ def _local_ripeness(fruit: Fruit, points: Array, noise: Array) -> Array:
         + colouring.mottle * noise
     )
     spread = 0.12 + 0.88 * 4 * fruit.ripeness * (1 - fruit.ripeness)
-    return np.clip(fruit.ripeness + 0.85 * spread * lead, 0.0, 1.05)
+    local = np.clip(fruit.ripeness + 0.85 * spread * lead, 0.0, 1.05)
+    # No unripe fruit has a red tip, no ripe one a green shoulder: beyond a blush the lead is held back.
+    if fruit.ripeness < TURNING_FROM:
+        return np.asarray(np.where(local > 0.46, 0.46 + 0.2 * (local - 0.46), local), np.float32)
+    if fruit.ripeness >= RIPE_FROM:
+        return np.asarray(np.where(local < 0.62, 0.62 - 0.25 * (0.62 - local), local), np.float32)
+    return np.asarray(local, np.float32)
 
 
 def _skin_colour(fruit: Fruit, local: Array) -> Array:

@@ -45,12 +45,10 @@ def draw_sprite(fruit: Fruit, *, px_per_mm: float, light: Light | None = None) -
     """Draw a fruit as it lies, seen from above."""
     light = light or Light()
     scale = px_per_mm * _OVERSAMPLING
-    view = look_at(
-        fruit.shape, fruit.pose, px_per_mm=scale, margin_mm=fruit.calyx.stem_mm + 0.45 * fruit.shape.diameter_mm
-    )
+    view = look_at(fruit.shape, fruit.pose, px_per_mm=scale, margin_mm=_calyx_reach_mm(fruit))
     skin = paint(fruit, view)
     body = np.zeros((*view.pixels.shape, 4), np.float32)
-    body[view.pixels, :3] = _shade(view, skin, light)
+    body[view.pixels, :3] = np.clip(_shade(view, skin, light), 0, 255)
     body[view.pixels, 3] = 255
     if skin.fuzz.any():
         _grow_hairs(body, view, skin, np.random.default_rng(fruit.texture_seed + 1))
@@ -58,17 +56,12 @@ def draw_sprite(fruit: Fruit, *, px_per_mm: float, light: Light | None = None) -
     # Front sepals throw a soft shadow on the shoulder that lifts them off it.
     shade_px = max(1.0, 0.5 * scale)
     body[..., :3] *= 1 - 0.45 * cv2.GaussianBlur(front[..., 3] / 255, (0, 0), shade_px)[..., None]
-    whole = over(over(behind, body), front)
-    return Sprite(_cut(_shrink(whole)))
+    return Sprite(_cut(_shrink(_over(_over(behind, body), front))))
 
 
-def over(below: Array, above: Array) -> Array:
-    """Straight-alpha `above` over `below`, both `[h, w, 4]` float32 0..255."""
-    alpha_above = above[..., 3:] / 255
-    alpha_below = below[..., 3:] / 255 * (1 - alpha_above)
-    alpha = alpha_above + alpha_below
-    colour = (above[..., :3] * alpha_above + below[..., :3] * alpha_below) / np.maximum(alpha, 1e-6)
-    return np.concatenate([colour, 255 * alpha], axis=-1)
+def _over(below: Array, above: Array) -> Array:
+    """Premultiplied `above` over `below`, both `[h, w, 4]` float32 0..255."""
+    return np.asarray(below * (1 - above[..., 3:] / 255) + above, np.float32)
 
 
 def _shade(view: View, skin: Skin, light: Light) -> Array:
@@ -93,17 +86,21 @@ def _shade(view: View, skin: Skin, light: Light) -> Array:
 
 
 def _grow_hairs(body: Array, view: View, skin: Skin, rng: np.random.Generator) -> None:
-    """Mould blurs the outline that it covers: soften colours and edge there."""
+    """Mould blurs the outline that it covers: a torn halo of its own colour."""
     fuzz = np.zeros(view.pixels.shape, np.float32)
     fuzz[view.pixels] = skin.fuzz
     reach_px = max(0.8, 0.35 * view.px_per_mm)
     spread = cv2.GaussianBlur(fuzz, (0, 0), reach_px)
-    halo = np.clip(spread * (0.9 + 0.5 * rng.normal(size=spread.shape)), 0, 1) * (~view.pixels)
-    colour = cv2.GaussianBlur(body * (fuzz > 0.3)[..., None], (0, 0), reach_px)
-    body[..., :3] = np.where(
-        halo[..., None] > 0, 255 * colour[..., :3] / np.maximum(colour[..., 3:], 1.0), body[..., :3]
-    )
-    body[..., 3] = np.maximum(body[..., 3], 255 * halo)
+    torn = spread * (0.9 + 0.5 * rng.standard_normal(spread.shape, dtype=np.float32))
+    halo = np.clip(torn, 0, 1)[..., None] * ~view.pixels[..., None]
+    mould = cv2.GaussianBlur(body * (fuzz > 0.3)[..., None], (0, 0), reach_px)
+    body += halo * mould * (255 / np.maximum(mould[..., 3:], 1.0))
+
+
+def _calyx_reach_mm(fruit: Fruit) -> float:
+    """How far sepals and stem may stand out beyond a circle around the body."""
+    half_length, radius = fruit.shape.length_mm / 2, fruit.shape.diameter_mm / 2
+    return max(0.45 * radius, half_length + fruit.calyx.stem_mm - math.hypot(half_length, radius)) + 1
 
 
 def _draw_calyx(fruit: Fruit, view: View, light: Light) -> tuple[Array, Array]:
@@ -189,13 +186,11 @@ def _fill(layer: Array, outline_px: Array, colour: Array) -> None:
 
 
 def _shrink(image: Array) -> npt.NDArray[np.uint8]:
-    """Undo the oversampling in premultiplied colours, so that no fringe appears."""
+    """From premultiplied and oversampled to straight alpha at the wanted scale."""
     size = (image.shape[1] // _OVERSAMPLING, image.shape[0] // _OVERSAMPLING)
-    alpha = np.clip(image[..., 3:], 0, 255) / 255
-    premultiplied = np.concatenate([np.clip(image[..., :3], 0, 255) * alpha, alpha], axis=-1)
-    small = cv2.resize(premultiplied, size, interpolation=cv2.INTER_AREA)
-    colour = small[..., :3] / np.maximum(small[..., 3:], 1e-3)
-    return np.round(np.concatenate([colour, 255 * small[..., 3:]], axis=-1)).clip(0, 255).astype(np.uint8)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small[..., :3] *= 255 / np.maximum(small[..., 3:], 1)
+    return np.clip(np.round(small), 0, 255).astype(np.uint8)
 
 
 def _cut(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,148 @@
+"""A recording of a simulated line: pictures, belt positions, truth and the settings that go with them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import cv2
+from pydantic import ValidationError
+
+from edge_runtime.errors import InputError
+from edge_runtime.records import Image
+from simulator.cutout import Cutouts
+from simulator.line import SimulatedLine, line_of
+from simulator.scenario import Scenario, load_scenario
+from simulator.world import build_world
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSummary:
+    """What was written. `source` is what `run --source` takes: the video, or the folder of pictures."""
+
+    folder: Path
+    source: Path
+    frames: int
+    fruits: int
+    labels: dict[str, int]
+
+
+def write_clip(
+    folder: Path,
+    *,
+    seconds: float,
+    frame_rate_hz: float,
+    belt_speed_mm_s: float,
+    seed: int,
+    fruit_images: Path | None = None,
+    scenario: str = "calm",
+    progress: Callable[[int, int], None] | None = None,
+) -> ClipSummary:
+    """Write `clip.mp4` (or `frames/*.png` where OpenCV has no MPEG-4), `encoder.csv`, `truth.jsonl` and `line.toml`.
+
+    Args:
+        folder: Created if missing.
+        seconds: Length.
+        frame_rate_hz: Frames a second.
+        belt_speed_mm_s: Constant speed of the belt.
+        seed: The same arguments and seed give the same clip.
+        fruit_images: Labelled photographs whose fruit ride instead of drawn ones.
+        scenario: What everything else is taken from.
+        progress: Called with (frames done, frames in all).
+
+    Raises:
+        InputError: A setting out of range, a run too short for a fruit to cross, or photographs that cannot be used.
+    """
+    line = _set_up(load_scenario(scenario), seconds, frame_rate_hz, belt_speed_mm_s, seed, fruit_images)
+    settings = line.world.scenario
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        _open_sink(folder, settings) as sink,
+        (folder / "encoder.csv").open("w", newline="", encoding="utf-8") as stream,
+    ):
+        encoder = csv.writer(stream, lineterminator="\n")
+        encoder.writerow(["frame", "time_ns", "position_mm"])
+        for frame in line.camera.frames():
+            sink.write(frame.image)
+            encoder.writerow([frame.index, frame.captured_ns, f"{frame.belt_mm:.6f}"])
+            if progress:
+                progress(frame.index + 1, settings.frames)
+    truth = line.truth()
+    (folder / "truth.jsonl").write_text("".join(json.dumps(row) + "\n" for row in truth), encoding="utf-8")
+    (folder / "line.toml").write_text(
+        f'[belt]\ndirection = "{line.direction}"\nmm_per_px = {line.mm_per_px}\n', encoding="utf-8"
+    )
+    labels = Counter(str(row["label"]) for row in truth)
+    return ClipSummary(folder, sink.path, settings.frames, len(truth), dict(sorted(labels.items())))
+
+
+def _set_up(
+    base: Scenario, seconds: float, frame_rate_hz: float, belt_speed_mm_s: float, seed: int, fruit_images: Path | None
+) -> SimulatedLine:
+    document = base.model_dump()
+    document["seconds"] = seconds
+    document["camera"]["frame_rate_hz"] = frame_rate_hz
+    document["belt"]["speed_mm_s"] = belt_speed_mm_s
+    try:
+        scenario = Scenario.model_validate(document)
+    except ValidationError as error:
+        places = (f"{problem['loc'][-1]}: {problem['msg']}, found {problem['input']!r}" for problem in error.errors())
+        raise InputError("\n".join(places)) from error
+    cutouts = Cutouts(fruit_images) if fruit_images is not None else None
+    return line_of(build_world(scenario, seed=seed, cutouts=cutouts), name="sim:clip")
+
+
+class _Sink(Protocol):
+    path: Path
+
+    def write(self, image: Image) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+
+
+class _VideoSink:
+    def __init__(self, path: Path, writer: cv2.VideoWriter) -> None:
+        self.path = path
+        self._writer = writer
+
+    def write(self, image: Image) -> None:
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._writer.release()
+
+
+class _PictureSink:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._count = 0
+        path.mkdir(exist_ok=True)
+
+    def write(self, image: Image) -> None:
+        cv2.imwrite(str(self.path / f"{self._count:06d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self._count += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def _open_sink(folder: Path, scenario: Scenario) -> _Sink:
+    camera = scenario.camera
+    path = folder / "clip.mp4"
+    fourcc = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(path), fourcc, camera.frame_rate_hz, (camera.width_px, camera.height_px))
+    if writer.isOpened():
+        return _VideoSink(path, writer)
+    path.unlink(missing_ok=True)
+    return _PictureSink(folder / "frames")

@@ -1,0 +1,128 @@
+"""Photographed fruit cut out by their own mask, to ride on the simulated belt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.errors import InputError
+from edge_runtime.records import Image
+from evaluation.dataset import Item, read_dataset
+from evaluation.picture import read_image
+from simulator.sprite import Sprite
+
+_WORK_PX = 160
+_GRABCUT_ROUNDS = 3
+_AREA_SHARE = (0.2, 0.9)
+_TRIES_EACH = 40
+
+
+class Cutouts:
+    """A folder of labelled photographs, one sub-folder a label, to draw sprites from.
+
+    Raises:
+        InputError: The folder is no labelled data.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        dataset = read_dataset(folder, every_label=False)
+        self._by_label: dict[str, list[Item]] = {label: [] for label in dataset.labels}
+        for item in dataset.items:
+            self._by_label[item.label].append(item)
+        self.labels = tuple(label for label in dataset.labels if self._by_label[label])
+        if not self.labels:
+            raise InputError(f"No labelled picture in {folder}.", expected="folder/<label>/*.jpg")
+
+    def draw(self, rng: np.random.Generator, *, diameter_px: float) -> tuple[str, Sprite]:
+        """A label and a fruit of it, turned at random, whose smaller extent is about `diameter_px`.
+
+        Raises:
+            InputError: None of the photographs that were tried shows a fruit that can be told from its background.
+        """
+        label = self.labels[int(rng.integers(len(self.labels)))]
+        items = self._by_label[label]
+        for place in rng.permutation(len(items))[:_TRIES_EACH]:
+            cut = cut_out(_fruit_pixels(items[int(place)]))
+            if cut is not None:
+                return label, _turned(cut, float(rng.uniform(0, 360)), diameter_px)
+        raise InputError(
+            f"No fruit can be cut out of the '{label}' pictures in {self.folder}.",
+            expected="one fruit a picture, in the middle, of another colour than what lies behind it",
+        )
+
+
+def cut_out(image: Image) -> npt.NDArray[np.uint8] | None:
+    """Separate the fruit in the middle of a picture from what lies behind it (GrabCut, Rother et al. 2004).
+
+    Args:
+        image: `[height, width, 3]` uint8 RGB, one fruit that fills most of it.
+
+    Returns:
+        `[h, w, 4]` uint8 RGBA cut to the fruit, at most 160 px long; None where no plausible single fruit comes out.
+    """
+    scale = _WORK_PX / max(image.shape[:2])
+    if scale < 1:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    height, width = image.shape[:2]
+    if min(height, width) < 16:
+        return None
+    seeds = np.full((height, width), cv2.GC_BGD, np.uint8)
+    middle = (width // 2, height // 2)
+    cv2.ellipse(seeds, middle, (int(0.49 * width), int(0.49 * height)), 0, 0, 360, cv2.GC_PR_BGD, -1)
+    cv2.ellipse(seeds, middle, (int(0.40 * width), int(0.40 * height)), 0, 0, 360, cv2.GC_PR_FGD, -1)
+    cv2.ellipse(seeds, middle, (int(0.15 * width), int(0.15 * height)), 0, 0, 360, cv2.GC_FGD, -1)
+    cv2.setRNGSeed(0)
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(image, seeds, None, background, foreground, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    mask = _one_blob(((seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)).astype(np.uint8))
+    if mask is None:
+        return None
+    alpha = cv2.GaussianBlur(mask * 255, (0, 0), 0.8)
+    x, y, w, h = cv2.boundingRect(mask)
+    return np.dstack([image, alpha])[y : y + h, x : x + w].astype(np.uint8)
+
+
+def _one_blob(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+    """The largest connected part without its holes and whiskers, if it could be a fruit."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel)  # type: ignore[assignment]
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return None
+    largest = max(outlines, key=cv2.contourArea)
+    share = cv2.contourArea(largest) / mask.size
+    solidity = cv2.contourArea(largest) / max(cv2.contourArea(cv2.convexHull(largest)), 1)
+    if not _AREA_SHARE[0] <= share <= _AREA_SHARE[1] or solidity < 0.85:
+        return None
+    return cv2.drawContours(np.zeros_like(mask), [largest], -1, 1, -1)  # type: ignore[return-value]
+
+
+def _fruit_pixels(item: Item) -> Image:
+    image = read_image(item.path)
+    if item.box is None:
+        return image
+    x, y, w, h = item.box.as_list()
+    x0, y0 = max(x, 0), max(y, 0)
+    return np.ascontiguousarray(image[y0 : y + h, x0 : x + w])
+
+
+def _turned(cut: npt.NDArray[np.uint8], angle_deg: float, diameter_px: float) -> Sprite:
+    """Scale and rotate in premultiplied colours, so that no background shines through at the edge."""
+    scale = diameter_px / min(cut.shape[:2])
+    height, width = cut.shape[:2]
+    side = 2 * int(np.ceil(np.hypot(height, width) * scale / 2)) + 4
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle_deg, scale)
+    turn[:, 2] += side / 2 - np.array([width / 2, height / 2])
+    alpha = cut[..., 3:].astype(np.float32) / 255
+    premultiplied = np.concatenate([cut[..., :3] * alpha, 255 * alpha], axis=-1)
+    if scale < 1:
+        premultiplied = cv2.GaussianBlur(premultiplied, (0, 0), 0.35 / scale)
+    whole = cv2.warpAffine(premultiplied, turn, (side, side), flags=cv2.INTER_LINEAR)
+    whole[..., :3] *= 255 / np.maximum(whole[..., 3:], 1)
+    rgba = np.clip(np.round(whole), 0, 255).astype(np.uint8)
+    x, y, w, h = cv2.boundingRect((rgba[..., 3] > 127).astype(np.uint8))
+    return Sprite(np.ascontiguousarray(rgba[y : y + h, x : x + w]))
