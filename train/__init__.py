@@ -1,0 +1,46 @@
+"""Labelled photographs to a run directory: a trained Keras model with the evidence about it.
+
+Importing this package, or `train.run_directory`, loads no TensorFlow: `train_run`, `predict_keras` and
+`load_keras_model` bring it in on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+# TensorFlow reads these once, when it is imported: errors only, and Keras on TensorFlow.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+from train.config import TrainConfig
+from train.run_directory import Run, match_data, read_run
+
+if TYPE_CHECKING:
+    from train.predict import KerasPredictions, load_keras_model, predict_keras
+    from train.training import train_run
+
+__all__ = [
+    "KerasPredictions",
+    "Run",
+    "TrainConfig",
+    "load_keras_model",
+    "match_data",
+    "predict_keras",
+    "read_run",
+    "train_run",
+]
+
+_NEEDS_TENSORFLOW = {
+    "KerasPredictions": "train.predict",
+    "load_keras_model": "train.predict",
+    "predict_keras": "train.predict",
+    "train_run": "train.training",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _NEEDS_TENSORFLOW:
+        return getattr(importlib.import_module(_NEEDS_TENSORFLOW[name]), name)
+    raise AttributeError(f"module 'train' has no attribute '{name}'")

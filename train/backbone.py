@@ -1,0 +1,111 @@
+"""MobileNetV2 without its top (Sandler et al. 2018), and where its graph can be cut in two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from edge_runtime.errors import InputError
+
+STARTER_ALPHA = 0.35
+STARTER_FILE = Path(__file__).parent / "starter" / "mobilenet_v2_0.35_starter.weights.h5"
+ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+
+
+def build_backbone(size_px: int, alpha: float, weights: str) -> keras.Model:
+    """The feature extractor: `[N, size_px, size_px, 3]` float32 in -1..1 to `[N, h, w, channels]` float32.
+
+    Args:
+        size_px: Side of the picture.
+        alpha: Width multiplier, one of `ALPHAS`.
+        weights: `imagenet`, `starter`, `none`, or the path of a Keras weights file.
+
+    Raises:
+        InputError: No such width, or weights that cannot be had or belong to another network.
+    """
+    if alpha not in ALPHAS:
+        raise InputError(
+            f"MobileNetV2 has no width {alpha}.",
+            expected="one of " + ", ".join(map(str, ALPHAS)),
+            remedy="Correct --alpha.",
+        )
+    if weights == "starter" and alpha != STARTER_ALPHA:
+        raise InputError(
+            f"There are no starter weights for alpha {alpha}.",
+            expected=f"alpha {STARTER_ALPHA}",
+            remedy=f"Use --alpha {STARTER_ALPHA}, or --weights imagenet.",
+        )
+    if weights == "imagenet":
+        return _downloaded(size_px, alpha)
+    backbone = keras.applications.MobileNetV2(
+        input_shape=(size_px, size_px, 3), include_top=False, weights=None, alpha=alpha
+    )
+    if weights != "none":
+        _load(backbone, STARTER_FILE if weights == "starter" else Path(weights), alpha)
+    return backbone
+
+
+def single_tensor_cut(backbone: keras.Model, at: int) -> int:
+    """The last place, at layer `at` or before, where one tensor carries everything that later layers need.
+
+    Args:
+        backbone: A functional model.
+        at: Index of a layer, above 0.
+
+    Returns:
+        Index k of at least 1: the output of layer k - 1 is all that layers k and later take from earlier ones.
+
+    Raises:
+        InputError: The backbone has no such layer.
+    """
+    layers = backbone.layers
+    if not 0 < at < len(layers):
+        raise InputError(
+            f"The backbone has no layer {at} to fine-tune from.",
+            expected=f"1 to {len(layers) - 1}",
+            remedy="Correct --fine-tune-at, or skip the phase with --fine-tune-epochs 0.",
+        )
+    place = {layer.name: i for i, layer in enumerate(layers)}
+    last_use = [0] * len(layers)
+    for i, layer in enumerate(layers[1:], start=1):
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        for tensor in inputs:
+            maker = place[tensor._keras_history.operation.name]
+            last_use[maker] = max(last_use[maker], i)
+    return next(k for k in range(at, 0, -1) if all(last < k for last in last_use[: k - 1]))
+
+
+def batch_norms(backbone: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Its batch normalisation layers, in order."""
+    return [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def _downloaded(size_px: int, alpha: float) -> keras.Model:
+    try:
+        return keras.applications.MobileNetV2(
+            input_shape=(size_px, size_px, 3), include_top=False, weights="imagenet", alpha=alpha
+        )
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise InputError(
+            f"The ImageNet weights could not be downloaded: {error}",
+            expected="a network, or the file in Keras's cache (~/.keras/models)",
+            remedy="Use --weights starter (comes with Ripeline), or --weights PATH with a file from elsewhere.",
+        ) from error
+
+
+def _load(backbone: keras.Model, path: Path, alpha: float) -> None:
+    if not path.is_file():
+        raise InputError(
+            f"There is no weights file {path}.",
+            expected="imagenet, starter, none, or the path of a Keras weights file",
+            remedy="Correct --weights.",
+        )
+    try:
+        backbone.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise InputError(
+            f"{path} does not fit MobileNetV2 with alpha {alpha}: {str(error).splitlines()[0]}",
+            expected=f"a .weights.h5 file saved by Keras from MobileNetV2(include_top=False, alpha={alpha})",
+            remedy="Check --alpha and the file.",
+        ) from error

@@ -1,0 +1,278 @@
+"""The run directory: everything that a training run leaves behind, readable without TensorFlow."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from edge_runtime.errors import InputError
+from edge_runtime.preprocess import InputSpec
+from edge_runtime.records import Box
+from evaluation.dataset import Item, hash_pictures
+from evaluation.metrics import Scores
+from evaluation.split import Split
+from train.config import TrainConfig
+
+SCHEMA_VERSION: Final = 1
+RECORD_FILE = "run.json"
+SPLITS_FILE = "splits.csv"
+HISTORY_FILE = "history.csv"
+PREDICTIONS_FILE = "predictions.csv"
+MODEL_FILE = "model.keras"
+REPORT_FILE = "report.html"
+
+Phase = Literal["head", "fine_tune"]
+
+_EmptyIsNone = BeforeValidator(lambda value: value or None)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RecipeEvent(_Strict):
+    """A decision that the recipe took: when, what, why, and the learning rate at that time."""
+
+    phase: Phase
+    epoch: int
+    kind: Literal["plateau", "ceiling", "unfrozen", "diverged", "gave_up", "kept"]
+    reason: str
+    rate: float
+
+
+class EpochRow(_Strict):
+    """One line of `history.csv`; epochs count on through both phases, from 1."""
+
+    phase: Phase
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+class SplitRow(_Strict):
+    """One line of `splits.csv`: a picture that the run used, and for what."""
+
+    file: str
+    sha256: str
+    label: str
+    group: str
+    split: Split
+    fruit: Annotated[str | None, _EmptyIsNone] = None
+    source: Annotated[str | None, _EmptyIsNone] = None
+    box_px: Annotated[str | None, _EmptyIsNone] = None
+
+    @classmethod
+    def of(cls, item: Item, split: Split) -> SplitRow:
+        """The line for an item."""
+        box = item.box
+        return cls(
+            file=item.file,
+            sha256=item.sha256,
+            label=item.label,
+            group=item.group,
+            split=split,
+            fruit=item.fruit,
+            source=item.source,
+            box_px=f"{box.x_px} {box.y_px} {box.width_px} {box.height_px}" if box else None,
+        )
+
+    def item(self, path: Path) -> Item:
+        """The picture again, found at `path`."""
+        box = Box(*(float(part) for part in self.box_px.split())) if self.box_px else None
+        return Item(
+            path=path,
+            file=self.file,
+            sha256=self.sha256,
+            box=box,
+            label=self.label,
+            group=self.group,
+            fruit=self.fruit,
+            source=self.source,
+        )
+
+
+class DataRecord(_Strict):
+    """Where the pictures came from; `sha256` covers label and hash of every picture used."""
+
+    path: Path
+    sha256: str
+    pictures: dict[Split, int]
+    ignored: int
+    unreadable: tuple[str, ...]
+    notices: tuple[str, ...]
+
+
+class RunRecord(_Strict):
+    """`run.json`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    created_at: datetime
+    config: TrainConfig
+    labels: tuple[str, ...]
+    input: InputSpec
+    data: DataRecord
+    versions: dict[str, str]
+    threads: int
+    events: tuple[RecipeEvent, ...]
+    timings_s: dict[str, float]
+    seconds: float
+    validation: Scores
+    test: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: its folder, its record, and the pictures it used."""
+
+    folder: Path
+    record: RunRecord
+    splits: tuple[SplitRow, ...]
+
+    @property
+    def model_path(self) -> Path:
+        """The Keras model file."""
+        return self.folder / MODEL_FILE
+
+    def summary(self) -> dict[str, object]:
+        """What `ripeline train --json` prints."""
+        test = self.record.test.model_dump(
+            mode="json", include={"n", "accuracy", "accuracy_ci95", "balanced_accuracy", "recall"}
+        )
+        return {
+            "run": str(self.folder),
+            "labels": list(self.record.labels),
+            "test": test,
+            "events": [event.model_dump(mode="json") for event in self.record.events],
+            "seconds": self.record.seconds,
+        }
+
+
+def read_run(folder: Path) -> Run:
+    """Open a run directory.
+
+    Raises:
+        InputError: The folder is not there, is no run, is unfinished, or comes from another version.
+    """
+    path = folder / RECORD_FILE
+    if not folder.is_dir():
+        raise InputError(f"There is no run folder {folder}.", remedy="Make one with: ripeline train DATA -o RUN")
+    if not path.is_file():
+        raise InputError(
+            f"{folder} is no run: it has no {RECORD_FILE}.",
+            expected="a folder that `ripeline train` finished",
+            remedy="Check the path, or train again.",
+        )
+    for name in (MODEL_FILE, SPLITS_FILE):
+        if not (folder / name).is_file():
+            raise InputError(f"Run {folder} has lost its {name}.", remedy="Train again, or restore the whole folder.")
+    try:
+        record = RunRecord.model_validate_json(path.read_bytes())
+        splits = tuple(SplitRow.model_validate(row) for row in _read_csv(folder / SPLITS_FILE))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"Run {folder} cannot be understood: {where}: {first['msg']}.",
+            expected=f"{RECORD_FILE} and {SPLITS_FILE} of schema version {SCHEMA_VERSION}, unedited",
+            remedy="Train again with this version of Ripeline.",
+        ) from error
+    return Run(folder, record, splits)
+
+
+def match_data(run: Run, data: Path | None = None) -> dict[Split, list[Item]]:
+    """Find the run's pictures again, by content.
+
+    Args:
+        run: A finished run.
+        data: Where to look, None for the folder that the run recorded. Files may have been renamed or moved below it.
+
+    Returns:
+        The pictures of each split, in the order of `splits.csv`.
+
+    Raises:
+        InputError: Pictures are missing or have changed.
+    """
+    folder = data if data is not None else run.record.data.path
+    if not folder.is_dir():
+        raise InputError(
+            f"The pictures of run {run.folder} are not at {folder}.", remedy="Say where they are with --data DATA."
+        )
+    found = hash_pictures(folder)
+    lost = [row for row in run.splits if row.sha256 not in found]
+    if lost:
+        changed = sum((folder / row.file).is_file() for row in lost)
+        raise InputError(
+            f"{len(lost)} of the run's {len(run.splits)} pictures do not match in {folder}: "
+            f"{len(lost) - changed} missing, {changed} changed. The first is {lost[0].file}.",
+            expected="the very files that the run was trained with, known by their SHA-256",
+            remedy="Restore them, name their folder with --data, or train again.",
+        )
+    matched: dict[Split, list[Item]] = {split: [] for split in Split}
+    for row in run.splits:
+        matched[row.split].append(row.item(found[row.sha256]))
+    return matched
+
+
+@contextmanager
+def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
+    """A folder to fill beside `output`, which takes its place only if the block succeeds.
+
+    A run that is killed leaves `.NAME.partial` behind, never a folder that looks finished.
+
+    Raises:
+        InputError: `output` is a file, or a folder that is not empty and `force` is false.
+    """
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file.", expected="a folder to write the run to")
+    if output.is_dir() and any(output.iterdir()) and not force:
+        raise InputError(f"{output} is not empty.", remedy="Name another folder, or replace it with --force.")
+    target = output.resolve()
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    partial.replace(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:
+    """Write models as CSV lines, one column a field; at least one row."""
+    write_csv(path, list(type(rows[0]).model_fields), [list(row.model_dump(mode="json").values()) for row in rows])
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a CSV file; None becomes an empty cell."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def read_history(run: Run) -> list[EpochRow]:
+    """The epochs of `history.csv`."""
+    return [EpochRow.model_validate(row) for row in _read_csv(run.folder / HISTORY_FILE)]
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
