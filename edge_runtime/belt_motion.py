@@ -1,0 +1,140 @@
+"""How far and which way the belt moved between frames, seen from the things that ride on it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_runtime.records import BeltDirection, Detection
+
+EDGE_PX = 1.5
+SLOWEST_PX = 0.5
+MIN_PAIRS = 3
+HISTORY = 8
+SIMILAR_SIZE = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A detection along the belt's way: `low` is its upstream and `high` its downstream edge, in pixels from the
+    picture's upstream edge; an edge that the picture cuts is no edge of the fruit.
+    """
+
+    low: float
+    high: float
+    low_cut: bool
+    high_cut: bool
+    across: float
+    width: float
+
+    @property
+    def length(self) -> float:
+        """Visible length along the belt."""
+        return self.high - self.low
+
+    @property
+    def whole(self) -> bool:
+        """Whether the picture shows both ends."""
+        return not (self.low_cut or self.high_cut)
+
+    @property
+    def diameter(self) -> float:
+        """Mean of both sizes; for a cut thing its size across, as fruit are round enough."""
+        return (self.length + self.width) / 2 if self.whole else max(self.length, self.width)
+
+
+def is_horizontal(direction: BeltDirection) -> bool:
+    """Whether the belt runs along the picture's rows."""
+    return direction in (BeltDirection.LEFT, BeltDirection.RIGHT)
+
+
+def extent(detection: Detection, direction: BeltDirection, picture_px: tuple[int, int]) -> Extent:
+    """Turn a box into belt terms; `picture_px` is (width, height)."""
+    box = detection.box
+    if is_horizontal(direction):
+        low, size, across, width, total = box.x_px, box.width_px, box.centre_px[1], box.height_px, picture_px[0]
+    else:
+        low, size, across, width, total = box.y_px, box.height_px, box.centre_px[0], box.width_px, picture_px[1]
+    if direction in (BeltDirection.LEFT, BeltDirection.UP):
+        low = total - low - size
+    high = low + size
+    return Extent(low, high, low <= EDGE_PX, high >= total - EDGE_PX, across, width)
+
+
+def shift_px(before: Extent, after: Extent) -> float | None:
+    """How far a thing moved, from the edges that both views show; None if they share none."""
+    shifts = []
+    if not (before.low_cut or after.low_cut):
+        shifts.append(after.low - before.low)
+    if not (before.high_cut or after.high_cut):
+        shifts.append(after.high - before.high)
+    return sum(shifts) / len(shifts) if shifts else None
+
+
+class MotionFinder:
+    """Finds the direction and speed of a belt of which nothing is known.
+
+    Every pair of similar things in two frames that follow each other votes for a shift. The true shift comes back in
+    every pair of frames, chance ones do not.
+
+    Args:
+        direction: The direction, if known; else all four compete.
+    """
+
+    def __init__(self, direction: BeltDirection | None) -> None:
+        self._directions = [direction] if direction else list(BeltDirection)
+        self._earlier: tuple[int, Sequence[Detection]] | None = None
+        self._votes: dict[BeltDirection, deque[list[tuple[float, float]]]] = {
+            each: deque(maxlen=HISTORY) for each in self._directions
+        }
+
+    def update(
+        self, captured_ns: int, detections: Sequence[Detection], picture_px: tuple[int, int]
+    ) -> tuple[BeltDirection, float] | None:
+        """Add a frame; the direction and the speed in pixels a second once they are clear."""
+        earlier, self._earlier = self._earlier, (captured_ns, detections)
+        if earlier is None or not earlier[1] or not detections:
+            return None
+        seconds = (captured_ns - earlier[0]) / 1e9
+        if seconds <= 0:
+            return None
+        best: tuple[int, float, BeltDirection, float] | None = None
+        for direction, history in self._votes.items():
+            before = [extent(each, direction, picture_px) for each in earlier[1]]
+            after = [extent(each, direction, picture_px) for each in detections]
+            history.append([vote for b in before for a in after if (vote := _vote(b, a, seconds)) is not None])
+            support, spread, speed = _clearest(history)
+            if support >= MIN_PAIRS and (best is None or (support, -spread) > best[:2]):
+                best = (support, -spread, direction, speed)
+        return None if best is None else (best[2], best[3])
+
+
+def _vote(before: Extent, after: Extent, seconds: float) -> tuple[float, float] | None:
+    """Speed in px/s that this pair stands for and its tolerance; None if it cannot be one thing moving on."""
+    shift = shift_px(before, after)
+    if shift is None or shift < SLOWEST_PX or abs(after.across - before.across) > 0.25 * max(before.width, after.width):
+        return None
+    if max(before.width, after.width) > SIMILAR_SIZE * min(before.width, after.width):
+        return None
+    lengths = (before.length, after.length)
+    if before.whole and after.whole and max(lengths) > SIMILAR_SIZE * min(lengths):
+        return None
+    return shift / seconds, max(1.5, 0.1 * before.diameter) / seconds
+
+
+def _clearest(history: deque[list[tuple[float, float]]]) -> tuple[int, float, float]:
+    """The speed that most pairs of frames agree on: their number, the votes' spread and the speed."""
+    best = (0, 0.0, 0.0)
+    for speed, tolerance in history[-1]:
+        near = [
+            min(votes, key=lambda vote: abs(vote[0] - speed))[0]
+            for votes in history
+            if any(abs(vote[0] - speed) <= tolerance for vote in votes)
+        ]
+        candidate = (len(near), float(np.std(near)), float(np.median(near)))
+        if (candidate[0], -candidate[1]) > (best[0], -best[1]):
+            best = candidate
+    return best

@@ -1,0 +1,192 @@
+"""Find things on a belt by their difference from the empty belt; no learning on fruit needed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from edge_runtime.background import Background, Plane
+from edge_runtime.belt_motion import is_horizontal
+from edge_runtime.config import BeltSettings, LocalizeSettings
+from edge_runtime.records import Box, Detection, Image
+
+WORK_SIDE_PX = 640
+SHADOW_DARKEST = 0.55
+SHADOW_CHROMA = 8.0
+STILL_FRAMES = 90
+STILL_OVERLAP = 0.9
+SAME_OVERLAP = 0.3
+MOVING_FRAMES = 30
+
+
+Rectangle = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Blob:
+    """A connected region in the working picture; boxes as (x, y, w, h).
+
+    `anchor` is where it last stopped, `still_frames` how long it has been there while other things moved, and
+    `moving_frames` counts down since it last left an anchor.
+    """
+
+    box: Rectangle
+    area: float
+    anchor: Rectangle
+    still_frames: int = 0
+    moving_frames: int = 0
+
+
+class Localizer:
+    """Finds fruit in frame after frame; its only state is what the empty scene looks like.
+
+    Works on a smaller picture in YCrCb: background difference with a threshold from each pixel's own noise, opening,
+    contours, removal of cast shadows. Causal and deterministic.
+
+    Args:
+        settings: `[localize]` of `line.toml`.
+        belt: `[belt]`; the direction, if known, helps in the first frame.
+    """
+
+    def __init__(self, settings: LocalizeSettings, belt: BeltSettings) -> None:
+        self._settings = settings
+        self._along_x = None if belt.direction is None else is_horizontal(belt.direction)
+        self._background: Background | None = None
+        self._shape: tuple[int, ...] = ()
+        self._blobs: list[_Blob] = []
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Find the things on the belt in one frame.
+
+        Args:
+            image: `[height, width, 3]` uint8 RGB; a change of size starts afresh.
+
+        Returns:
+            Boxes in pixels of `image`, from left to right.
+        """
+        height, width = image.shape[:2]
+        factor = self._settings.downscale or max(2, round(max(height, width) / WORK_SIDE_PX))
+        size = (max(8, width // factor), max(8, height // factor))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        picture: Image = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)  # type: ignore[assignment]
+        min_area, max_area = self._area_limits(height, width, factor)
+        if self._background is None or self._shape != image.shape:
+            self._shape = image.shape
+            self._background = Background(picture, self._along_x, self._settings.sensitivity, min_area, max_area)
+            self._blobs = []
+        mask = self._background.foreground(picture)
+        if self._background.correct(picture, mask):
+            mask = self._background.foreground(picture)
+        mask = _clean(mask)
+        blobs = _blobs(mask, picture, self._background.mean, min_area, max_area)
+        self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]
+        self._blobs = self._absorb_still(blobs, picture, mask)
+        return [_detection(blob, width / size[0], height / size[1], size) for blob in self._blobs]
+
+    def _area_limits(self, height: int, width: int, factor: int) -> tuple[float, float]:
+        short = min(height, width)
+        smallest = (self._settings.min_diameter_px or 0.04 * short) / factor
+        largest = (self._settings.max_diameter_px or short) / factor
+        return math.pi / 4 * smallest**2, math.pi / 4 * largest**2
+
+    def _absorb_still(self, blobs: list[_Blob], picture: Image, mask: Plane) -> list[_Blob]:
+        """Make what stays put while other things move part of the background; a stopped belt makes nothing so."""
+        assert self._background is not None
+        something_moves = any(blob.moving_frames for blob in self._blobs)
+        kept = []
+        for blob in blobs:
+            followed = _follow(blob, self._blobs, something_moves)
+            if followed.still_frames < STILL_FRAMES:
+                kept.append(followed)
+                continue
+            x, y, w, h = blob.box
+            region = np.zeros_like(mask)
+            region[y : y + h, x : x + w] = mask[y : y + h, x : x + w]
+            self._background.absorb(picture, region)
+        return kept
+
+
+def _follow(blob: _Blob, earlier: list[_Blob], something_moves: bool) -> _Blob:
+    """The blob with what its predecessor knows about standing still."""
+    old = max(earlier, key=lambda other: _overlap(blob.box, other.box), default=None)
+    if old is None or _overlap(blob.box, old.box) < SAME_OVERLAP:
+        return blob
+    # Against the place where it last stood, not the frame before: slow things hardly move from frame to frame.
+    if _overlap(blob.box, old.anchor) < STILL_OVERLAP:
+        return replace(blob, moving_frames=MOVING_FRAMES)
+    return replace(
+        blob,
+        anchor=old.anchor,
+        still_frames=old.still_frames + something_moves,
+        moving_frames=max(0, old.moving_frames - 1),
+    )
+
+
+def _square(side: int) -> Plane:
+    return np.ones((side, side), np.uint8)
+
+
+def _clean(mask: Plane) -> Plane:
+    """Drop specks and close gaps."""
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _square(3))
+    return cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _square(5))  # type: ignore[return-value]
+
+
+def _blobs(mask: Plane, picture: Image, empty: Image, min_area: float, max_area: float) -> list[_Blob]:
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    blobs = []
+    for contour in contours:
+        x, y, w, h = cv2.boundingRect(contour)
+        if w * h < min_area:
+            continue
+        part = np.s_[y : y + h, x : x + w]
+        filled = np.zeros((h, w), np.uint8)
+        cv2.drawContours(filled, [contour], 0, (255,), cv2.FILLED, offset=(-x, -y))
+        blob = _without_shadow(filled, picture[part], empty[part], (x, y))
+        if min_area <= blob.area <= max_area:
+            blobs.append(blob)
+    return sorted(blobs, key=lambda blob: blob.box)
+
+
+def _without_shadow(filled: Plane, picture: Image, empty: Image, corner: tuple[int, int]) -> _Blob:
+    """Cut off the shadow that a thing casts: darker belt whose colour faded in proportion.
+
+    A thing that is nothing but darker than the belt is kept whole.
+    """
+    box = (*corner, filled.shape[1], filled.shape[0])
+    whole = _Blob(box, float(cv2.countNonZero(filled)), box)
+    ratio = picture[..., 0].astype(np.float32) / np.maximum(empty[..., 0], 1)
+    faded = 128 + (empty[..., 1:].astype(np.float32) - 128) * ratio[..., None]
+    same_hue = (np.abs(picture[..., 1:] - faded) < SHADOW_CHROMA).all(axis=-1)
+    shadow = same_hue & (ratio > SHADOW_DARKEST) & (ratio < 0.95)
+    rest = np.where(shadow, np.uint8(0), filled)
+    rest = cv2.morphologyEx(rest, cv2.MORPH_OPEN, _square(3))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)
+    if count < 2:
+        return whole
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    solid = stats[1:][areas >= 0.1 * areas.max()]
+    if solid[:, cv2.CC_STAT_AREA].sum() < 0.3 * whole.area:
+        return whole
+    left, top = solid[:, 0].min(), solid[:, 1].min()
+    right, bottom = (solid[:, 0] + solid[:, 2]).max(), (solid[:, 1] + solid[:, 3]).max()
+    box = (corner[0] + int(left), corner[1] + int(top), int(right - left), int(bottom - top))
+    return _Blob(box, float(cv2.countNonZero(filled[top:bottom, left:right])), box)
+
+
+def _overlap(one: Rectangle, other: Rectangle) -> float:
+    """Intersection over union of two boxes."""
+    w = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    h = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    return w * h / (one[2] * one[3] + other[2] * other[3] - w * h)
+
+
+def _detection(blob: _Blob, scale_x: float, scale_y: float, size: tuple[int, int]) -> Detection:
+    x, y, w, h = blob.box
+    cut = x <= 0 or y <= 0 or x + w >= size[0] or y + h >= size[1]
+    return Detection(Box(x * scale_x, y * scale_y, w * scale_x, h * scale_y), blob.area * scale_x * scale_y, cut)

@@ -1,0 +1,298 @@
+"""One fruit, one id: views are joined in belt coordinates, where a fruit does not move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_runtime.belt_motion import Extent, MotionFinder, extent, is_horizontal, shift_px
+from edge_runtime.config import BeltSettings, TrackSettings
+from edge_runtime.records import BeltDirection, Detection, Frame, TrackedDetection
+
+SPEED_SMOOTHING = 0.4
+SPEED_CHANGE = 0.35
+EDGE_SMOOTHING = 0.3
+TRAVEL_SHARE = 0.5
+TRAVEL_DIAMETERS = 0.2
+LOST_FRAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TrackUpdate:
+    """What one frame changed: views given to fruit, and fruit that will have no more views."""
+
+    tracked: list[TrackedDetection]
+    finished: list[int]
+
+
+@dataclass(slots=True)
+class _Track:
+    """Edges are in belt pixels: picture pixels along the belt minus the belt's way so far."""
+
+    last: Extent
+    low: float
+    high: float
+    low_seen: bool
+    high_seen: bool
+    across: float
+    width: float
+    born_belt_px: float
+    travel_px: float = 0.0
+    views: int = 1
+    missed: int = 0
+    fruit_id: int | None = None
+
+    @property
+    def diameter(self) -> float:
+        return (self.high - self.low + self.width) / 2
+
+    @property
+    def centre(self) -> float:
+        return (self.low + self.high) / 2
+
+
+@dataclass(slots=True)
+class _Belt:
+    """The belt's way in pixels since the start, and what is known of its motion."""
+
+    direction: BeltDirection | None
+    way_px: float = 0.0
+    speed_px_s: float | None = None
+    last_ns: int | None = None
+    last_mm: float | None = None
+
+
+class Tracker:
+    """Joins detections of successive frames into fruit.
+
+    With an encoder and a scale the belt's motion is known; otherwise it is found from the detections and then followed
+    as one rigid shift of all fruit, so that ramps and stops move every prediction together.
+
+    Args:
+        settings: `[track]` of `line.toml`.
+        belt: `[belt]`.
+    """
+
+    def __init__(self, settings: TrackSettings, belt: BeltSettings) -> None:
+        self._settings = settings
+        self._settings_belt = belt
+        self._belt = _Belt(belt.direction)
+        self._finder = MotionFinder(belt.direction)
+        self._lost_frames = 0
+        self._tracks: list[_Track] = []
+        self._next_id = 1
+
+    @property
+    def direction(self) -> BeltDirection | None:
+        """Where the belt runs in the picture; None until it is known."""
+        return self._belt.direction
+
+    def update(self, frame: Frame, detections: Sequence[Detection]) -> TrackUpdate:
+        """Assign one frame's detections.
+
+        A thing becomes a fruit, with an id, once it was seen in `min_views` frames and has moved with the belt; ids
+        rise in the order in which that happens.
+
+        Args:
+            frame: Its picture's size, time and belt position are used.
+            detections: What `Localizer.detect` found in it.
+        """
+        picture_px = (frame.image.shape[1], frame.image.shape[0])
+        if not self._know_motion(frame, detections, picture_px):
+            return TrackUpdate([], [])
+        assert self._belt.direction is not None
+        extents = [extent(each, self._belt.direction, picture_px) for each in detections]
+        self._advance(frame, extents)
+        along_px, across_px = picture_px if is_horizontal(self._belt.direction) else picture_px[::-1]
+        pairs = self._assign(extents)
+        tracked = []
+        for track, number in pairs:
+            self._follow(track, extents[number])
+            if track.fruit_id is not None:
+                tracked.append(self._view(track, detections[number], frame, along_px, across_px))
+        matched = {id(track) for track, _ in pairs}
+        for track in self._tracks:
+            track.missed = 0 if id(track) in matched else track.missed + 1
+        finished = self._drop_finished(along_px)
+        self._start_tracks([each for n, each in enumerate(extents) if n not in {number for _, number in pairs}])
+        self._watch(bool(detections), bool(pairs))
+        return TrackUpdate(sorted(tracked, key=lambda each: each.fruit_id), finished)
+
+    def finish(self) -> list[int]:
+        """End of the recording: the fruit still open."""
+        ids = [track.fruit_id for track in self._tracks if track.fruit_id is not None]
+        self._tracks = []
+        return sorted(ids)
+
+    def _know_motion(self, frame: Frame, detections: Sequence[Detection], picture_px: tuple[int, int]) -> bool:
+        has_speed = self._encoder_px(frame) is not None or self._belt.speed_px_s is not None
+        known = self._belt.direction is not None and has_speed
+        if known and self._lost_frames < LOST_FRAMES:
+            return True
+        found = self._finder.update(frame.captured_ns, detections, picture_px)
+        if found is not None:
+            self._belt.direction, self._belt.speed_px_s = found
+            self._finder = MotionFinder(self._belt.direction)
+            self._lost_frames = 0
+        return known or found is not None
+
+    def _encoder_px(self, frame: Frame) -> float | None:
+        """The belt's way since the last frame by the encoder; 0 in the first frame."""
+        scale = self._settings_belt.mm_per_px
+        if frame.belt_mm is None or scale is None:
+            return None
+        return 0.0 if self._belt.last_mm is None else (frame.belt_mm - self._belt.last_mm) / scale
+
+    def _advance(self, frame: Frame, extents: Sequence[Extent]) -> None:
+        """Move the belt on to this frame."""
+        belt = self._belt
+        seconds = 0.0 if belt.last_ns is None else (frame.captured_ns - belt.last_ns) / 1e9
+        shift = self._encoder_px(frame)
+        if shift is None:
+            expected = (belt.speed_px_s or 0.0) * seconds
+            shift = self._common_shift(extents, expected)
+            if shift is None:
+                shift = expected
+            elif seconds > 0:
+                belt.speed_px_s = (1 - SPEED_SMOOTHING) * (belt.speed_px_s or 0.0) + SPEED_SMOOTHING * shift / seconds
+        elif seconds > 0:
+            belt.speed_px_s = shift / seconds
+        belt.way_px += shift
+        belt.last_ns, belt.last_mm = frame.captured_ns, frame.belt_mm
+
+    def _common_shift(self, extents: Sequence[Extent], expected_px: float) -> float | None:
+        """The shift near the expected one that carries most tracks onto a detection."""
+        shifts: list[tuple[float, float]] = []
+        for track in self._tracks:
+            here = _predicted(track, self._belt.way_px)
+            for each in extents:
+                shift = shift_px(here, each)
+                allowed = SPEED_CHANGE * abs(expected_px) + 0.15 * track.diameter + 1.0
+                if shift is not None and abs(shift - expected_px) <= allowed and _aligned(track, each):
+                    shifts.append((shift, 0.1 * track.diameter + 1.0))
+        if not shifts:
+            return None
+        groups = [[s for s, _ in shifts if abs(s - centre) <= tolerance] for centre, tolerance in shifts]
+        best = max(groups, key=lambda group: (len(group), -abs(sum(group) / len(group) - expected_px)))
+        return max(0.0, sum(best) / len(best))
+
+    def _assign(self, extents: Sequence[Extent]) -> list[tuple[_Track, int]]:
+        """Greedy by distance from the prediction; every pair within the gate, nothing backwards."""
+        candidates = []
+        for order, track in enumerate(self._tracks):
+            here = _predicted(track, self._belt.way_px)
+            gate = self._settings.gate * track.diameter + 2.0
+            for number, each in enumerate(extents):
+                error = shift_px(here, each)
+                if error is None:
+                    error = (each.low + each.high - here.low - here.high) / 2
+                moved = shift_px(track.last, each)
+                backwards = moved is not None and moved < -0.5 * gate
+                if abs(error) <= gate and _aligned(track, each) and not backwards:
+                    candidates.append((abs(error) / gate, order, number))
+        taken: dict[int, int] = {}
+        used: set[int] = set()
+        for _, order, number in sorted(candidates):
+            if order not in taken and number not in used:
+                taken[order] = number
+                used.add(number)
+        return [(self._tracks[order], number) for order, number in sorted(taken.items())]
+
+    def _follow(self, track: _Track, seen: Extent) -> None:
+        track.travel_px += shift_px(track.last, seen) or 0.0
+        track.last = seen
+        track.views += 1
+        way = self._belt.way_px
+        if not seen.low_cut:
+            track.low = _smooth(track.low, seen.low - way, track.low_seen)
+            track.low_seen = True
+        if not seen.high_cut:
+            track.high = _smooth(track.high, seen.high - way, track.high_seen)
+            track.high_seen = True
+        track.across = _smooth(track.across, seen.across, True)
+        track.width = _smooth(track.width, seen.width, True)
+        # An unseen end lies at least where the picture ends, and a fruit is at least as long as it is wide.
+        if not track.low_seen:
+            track.low = min(seen.low - way, track.high - track.width)
+        if not track.high_seen:
+            track.high = max(seen.high - way, track.low + track.width)
+        belt_travel = way - track.born_belt_px
+        if (
+            track.fruit_id is None
+            and track.views >= self._settings.min_views
+            and belt_travel >= TRAVEL_DIAMETERS * track.diameter
+            and track.travel_px >= TRAVEL_SHARE * belt_travel
+        ):
+            track.fruit_id, self._next_id = self._next_id, self._next_id + 1
+
+    def _start_tracks(self, extents: Sequence[Extent]) -> None:
+        way = self._belt.way_px
+        claimed = [_predicted(track, way) for track in self._tracks if track.fruit_id is not None]
+        for seen in extents:
+            if any(_covers(fruit, seen) for fruit in claimed):
+                continue
+            low, high = seen.low - way, seen.high - way
+            if seen.low_cut and not seen.high_cut:
+                low = min(low, high - seen.width)
+            elif seen.high_cut and not seen.low_cut:
+                high = max(high, low + seen.width)
+            self._tracks.append(
+                _Track(seen, low, high, not seen.low_cut, not seen.high_cut, seen.across, seen.width, way)
+            )
+
+    def _drop_finished(self, along_px: int) -> list[int]:
+        kept, finished = [], []
+        for track in self._tracks:
+            left = track.missed > 0 and track.low + self._belt.way_px >= along_px
+            if not left and track.missed <= self._settings.max_missed_frames:
+                kept.append(track)
+            elif track.fruit_id is not None:
+                finished.append(track.fruit_id)
+        self._tracks = kept
+        return sorted(finished)
+
+    def _watch(self, seen: bool, followed: bool) -> None:
+        """Notice a motion that was found wrong or changed unseen: then it is looked for again."""
+        if seen:
+            self._lost_frames = 0 if followed else self._lost_frames + 1
+
+    def _view(
+        self, track: _Track, detection: Detection, frame: Frame, along_px: int, across_px: int
+    ) -> TrackedDetection:
+        assert track.fruit_id is not None
+        scale = self._settings_belt.mm_per_px
+        position_mm = None
+        if scale is not None and frame.belt_mm is not None:
+            position_mm = frame.belt_mm + (along_px - track.centre - self._belt.way_px) * scale
+        lane = int(track.across / across_px * self._settings_belt.lanes)
+        return TrackedDetection(
+            fruit_id=track.fruit_id,
+            detection=detection,
+            frame_index=frame.index,
+            captured_ns=frame.captured_ns,
+            position_mm=position_mm,
+            across_mm=None if scale is None else track.across * scale,
+            lane=min(max(lane, 0), self._settings_belt.lanes - 1),
+        )
+
+
+def _predicted(track: _Track, way_px: float) -> Extent:
+    return Extent(
+        track.low + way_px, track.high + way_px, not track.low_seen, not track.high_seen, track.across, track.width
+    )
+
+
+def _aligned(track: _Track, seen: Extent) -> bool:
+    """Fruit keep their place across the belt; half a width allows for rolling and for a part that was hidden."""
+    return abs(track.across - seen.across) <= 0.5 * max(track.width, seen.width)
+
+
+def _covers(fruit: Extent, part: Extent) -> bool:
+    """Whether most of a detection lies within a fruit, as a broken-off piece of it would."""
+    along = min(fruit.high, part.high) - max(fruit.low, part.low)
+    across = (fruit.width + part.width) / 2 - abs(fruit.across - part.across)
+    return along > 0.5 * part.length and min(across, part.width) > 0.5 * part.width
+
+
+def _smooth(old: float, new: float, had_one: bool) -> float:
+    return old + EDGE_SMOOTHING * (new - old) if had_one else new
