@@ -75,7 +75,7 @@ def _jpeg_has_end(data: bytes) -> bool:
     return False
 
 
-def _over_grey(bgra: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
+def _over_grey(bgra: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     scaled = bgra.astype(np.float32) * (255.0 / float(np.iinfo(bgra.dtype).max))
     opacity = scaled[..., 3:] / 255.0
     mixed = scaled[..., :3] * opacity + BEHIND_TRANSPARENT * (1.0 - opacity)

@@ -1,4 +1,4 @@
-"""One number that makes a classifier's confidence honest (Guo et al. 2017, "On Calibration of Modern Neural Networks")."""
+"""One number that makes a classifier's confidence honest (Guo et al. 2017, arXiv:1706.04599)."""
 
 from __future__ import annotations
 

@@ -1,13 +1,18 @@
 """Labelled photographs to a run directory: a trained Keras model with the evidence about it.
 
-Importing this package, or `train.run_directory`, loads no TensorFlow: `train_run`, `predict_keras` and
-`load_keras_model` bring it in on first use.
+Importing this package, or `train.run_directory`, loads no TensorFlow: the names listed in
+`_NEEDS_TENSORFLOW` bring it in on first use.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 # TensorFlow reads these once, when it is imported: errors only, and Keras on TensorFlow.
@@ -17,7 +22,10 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 from train.config import TrainConfig
 from train.run_directory import Run, match_data, read_run
 
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
 if TYPE_CHECKING:
+    from train.model import logits_model
     from train.predict import KerasPredictions, load_keras_model, predict_keras
     from train.training import train_run
 
@@ -26,6 +34,7 @@ __all__ = [
     "Run",
     "TrainConfig",
     "load_keras_model",
+    "logits_model",
     "match_data",
     "predict_keras",
     "read_run",
@@ -35,12 +44,29 @@ __all__ = [
 _NEEDS_TENSORFLOW = {
     "KerasPredictions": "train.predict",
     "load_keras_model": "train.predict",
+    "logits_model": "train.model",
     "predict_keras": "train.predict",
     "train_run": "train.training",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name in _NEEDS_TENSORFLOW:
-        return getattr(importlib.import_module(_NEEDS_TENSORFLOW[name]), name)
-    raise AttributeError(f"module 'train' has no attribute '{name}'")
+    if name not in _NEEDS_TENSORFLOW:
+        raise AttributeError(f"module 'train' has no attribute '{name}'")
+    with _native_stderr_silenced():
+        importlib.import_module("tensorflow")
+    return getattr(importlib.import_module(_NEEDS_TENSORFLOW[name]), name)
+
+
+@contextmanager
+def _native_stderr_silenced() -> Iterator[None]:
+    """TensorFlow's libraries chat on stderr while they load, whatever the log level; Python errors still show."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
