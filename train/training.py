@@ -112,9 +112,7 @@ def train_run(config: TrainConfig, output: Path, *, force: bool = False, on_even
         )
         run = Run(folder, record, split_rows)
         test_items = [dataset.items[i] for i in rows[Split.TEST]]
-        write_report(
-            run, trained.history, test_items, part[Split.TEST].inputs, part[Split.TEST].truth, measured[Split.TEST]
-        )
+        write_report(run, trained.history, test_items, part[Split.TEST].inputs, measured[Split.TEST])
         # Last of all, because a folder without it is no run.
         (folder / files.RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return files.read_run(output)
