@@ -1,0 +1,146 @@
+"""Run one line from its first frame to its last: camera and encoder in, decisions to reporters, a summary at the end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.pipeline import STAGES, Pipeline, Step
+from edge_runtime.ports import Camera, Encoder, Reporter
+from edge_runtime.records import Decision, Frame, Verdict
+
+_KEPT_TIMES = 100_000
+
+OnFrame = Callable[[Frame, Step], None]
+
+
+@dataclass(frozen=True)
+class LineSummary:
+    """What a run of the line comes to; `as_dict` is `summary.json`."""
+
+    source: str
+    frames: dict[str, int]
+    fruits: int
+    verdicts: dict[str, int]
+    labels: dict[str, int]
+    latency_ms: dict[str, dict[str, float]]
+    seconds: float
+    notices: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "source": self.source,
+            "frames": self.frames,
+            "fruits": self.fruits,
+            "verdicts": self.verdicts,
+            "labels": self.labels,
+            "latency_ms": self.latency_ms,
+            "seconds": round(self.seconds, 3),
+            "notices": list(self.notices),
+        }
+
+
+class _Tally:
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.frames = 0
+        self.verdicts: Counter[str] = Counter({verdict: 0 for verdict in Verdict})
+        self.labels: Counter[str] = Counter({label: 0 for label in labels})
+        self._times: dict[str, deque[float]] = {stage: deque(maxlen=_KEPT_TIMES) for stage in STAGES}
+        self._slowest: dict[str, float] = {}
+
+    def frame(self, step: Step) -> None:
+        self.frames += 1
+        for stage, milliseconds in step.milliseconds.items():
+            self._times[stage].append(milliseconds)
+            self._slowest[stage] = max(milliseconds, self._slowest.get(stage, 0.0))
+
+    def decision(self, decision: Decision) -> None:
+        self.verdicts[decision.verdict] += 1
+        self.labels[decision.label] += 1
+
+    def latency_ms(self) -> dict[str, dict[str, float]]:
+        """p50 and p99 over the last 100,000 frames in which the stage did something, and the largest of all."""
+        return {
+            stage: {
+                "p50": round(float(np.percentile(times, 50)), 3),
+                "p99": round(float(np.percentile(times, 99)), 3),
+                "max": round(self._slowest[stage], 3),
+            }
+            for stage, times in self._times.items()
+            if times
+        }
+
+
+def run_line(
+    camera: Camera,
+    encoder: Encoder | None,
+    pipeline: Pipeline,
+    reporters: Iterable[Reporter],
+    *,
+    labels: Sequence[str],
+    duration_s: float | None = None,
+    stop: Event | None = None,
+    on_frame: OnFrame = lambda _frame, _step: None,
+) -> LineSummary:
+    """Feed frames to the pipeline until the source ends, `duration_s` has passed or `stop` is set.
+
+    Args:
+        camera: Closed at the end, whatever happens.
+        encoder: Fills in belt positions of frames that come without one; None for a line without an encoder.
+        pipeline: Decides.
+        reporters: Each gets every decision, in order.
+        labels: Of the model, so that the summary lists also those that never occurred.
+        duration_s: Length by the frames' own time: recorded time for files, real time for live sources.
+        stop: Set from outside, for example by a signal handler, which closes the camera too.
+        on_frame: Called after each frame with what it led to; for pictures and progress.
+
+    Raises:
+        CameraError: The source broke; decisions made until then have been reported.
+    """
+    tally = _Tally(labels)
+    reporters = tuple(reporters)
+    begun, first_ns, now_ns = time.perf_counter(), None, 0
+
+    def report(decisions: Sequence[Decision]) -> list[Decision]:
+        if camera.live:
+            decisions = [replace(decision, decided_ns=time.monotonic_ns()) for decision in decisions]
+        for decision in decisions:
+            tally.decision(decision)
+            for reporter in reporters:
+                reporter.report(decision)
+        return list(decisions)
+
+    try:
+        for frame in camera.frames():
+            if encoder is not None and frame.belt_mm is None:
+                frame = replace(frame, belt_mm=encoder.position_mm(frame.captured_ns))  # noqa: PLW2901
+            first_ns, now_ns = first_ns if first_ns is not None else frame.captured_ns, frame.captured_ns
+            if duration_s is not None and now_ns - first_ns >= duration_s * 1e9:
+                break
+            step = pipeline.step(frame)
+            tally.frame(step)
+            step = replace(step, decisions=report(step.decisions))
+            on_frame(frame, step)
+            if stop is not None and stop.is_set():
+                break
+    finally:
+        camera.close()
+        report(pipeline.finish(now_ns))
+    truncated = getattr(camera, "truncated", None)
+    return LineSummary(
+        source=camera.name,
+        frames={"read": tally.frames + camera.dropped, "processed": tally.frames, "dropped": camera.dropped},
+        fruits=sum(tally.verdicts.values()),
+        verdicts=dict(tally.verdicts),
+        labels=dict(tally.labels),
+        latency_ms=tally.latency_ms(),
+        seconds=time.perf_counter() - begun,
+        notices=(truncated,) if truncated else (),
+    )

@@ -1,0 +1,1 @@
+"""Ways for decisions out of the runtime; one file each."""

@@ -1,0 +1,290 @@
+"""From a run to a bundle: convert, inspect, measure, judge, write aside, rename."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import JsonValue
+
+from edge_runtime.bundle import CHECKSUMS, GOLDEN, MANIFEST, Golden, checksums
+from edge_runtime.decide import Policy
+from edge_runtime.manifest import Artefact, EngineRecord, Manifest, Result
+from edge_runtime.preprocess import fingerprint
+from evaluation.dataset import load_inputs
+from evaluation.split import Split
+from evaluation.temperature import fit_temperature
+from export.document import PARITY, ArtefactParity, write_documents
+from export.formats import Format
+from export.golden import GOLDEN_INPUTS, choose_golden, swapped_colours, tolerance_for, wrong_scaling
+from export.inspect import Inspection, assert_sound
+from export.measure import Measured, measure
+from export.parity import judge
+from export.samples import QUANTIZATION_SAMPLES, choose_samples
+from train.run_directory import Run, match_data
+
+VIEW_CORRELATION = 0.7
+"""Cautious default for rho until it has been measured on several pictures of one fruit."""
+
+DEFAULT_ARTEFACTS = ("tflite-int8", "tflite-fp32")
+"""What a bundle is known by, first choice first: the first that did not fail parity."""
+
+_PACKAGES = ("ripeline", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "tflite-runtime",
+             "opencv-python-headless", "numpy")  # fmt: skip
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A written bundle and what was found about it."""
+
+    folder: Path
+    manifest: Manifest
+    parities: tuple[ArtefactParity, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """What `ripeline export --json` prints."""
+        return {
+            "bundle": str(self.folder),
+            "bundle_id": self.manifest.bundle_id,
+            "result": self.manifest.result,
+            "artefacts": [one.row() for one in self.parities],
+        }
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """Model inputs `[n, size, size, 3]` and label indices `[n]` of what each step needs."""
+
+    samples: npt.NDArray[np.uint8]
+    validation: npt.NDArray[np.uint8]
+    validation_truth: npt.NDArray[np.int64]
+    test: npt.NDArray[np.uint8]
+    test_truth: npt.NDArray[np.int64]
+    golden: npt.NDArray[np.uint8]
+
+    def stacked(self) -> npt.NDArray[np.uint8]:
+        """Everything that each engine is shown, in one array; `split` takes outputs apart again."""
+        return np.concatenate(
+            [self.validation, self.test, self.golden, swapped_colours(self.golden), wrong_scaling(self.golden)]
+        )
+
+    def split(self, outputs: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Validation, test, golden, golden with swapped colours, golden wrongly scaled."""
+        sizes = [len(self.validation), len(self.test), *3 * [len(self.golden)]]
+        return np.split(outputs, np.cumsum(sizes)[:-1])
+
+
+def export_run(
+    run: Run,
+    output: Path,
+    *,
+    formats: Sequence[Format],
+    accept: Sequence[str],
+    data: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> Export:
+    """Write the bundle of a run, also when parity fails: then it is marked rejected.
+
+    Args:
+        run: A finished run; its data are found again by content hash.
+        output: The bundle's folder; replaced as a whole, at the end.
+        formats: Of `export.formats`.
+        accept: Labels of the plain policy.
+        data: Where the pictures are now; None for where the run read them.
+        progress: Told what is being done.
+
+    Raises:
+        InputError: Pictures are missing or changed, or a label is unknown.
+        ConversionError: A converter wrote something else than was asked for.
+        EngineError: No engine could run an artefact, or one crashed.
+    """
+    from train.model import logits_model
+    from train.predict import load_keras_model
+
+    record = run.record
+    policy = Policy.accepting(record.labels, accept)
+    progress("finding the run's pictures again")
+    inputs = _load(run, data)
+    model = logits_model(load_keras_model(run))
+    progress("running the Keras model")
+    stacked = inputs.stacked()
+    keras_outputs: npt.NDArray[np.float32] = model.predict(stacked, batch_size=64, verbose=0)
+    with _folder_aside(output) as folder:
+        artefacts: list[Artefact] = []
+        parities: list[ArtefactParity] = []
+        golden_logits: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
+        conversions: dict[str, JsonValue] = {}
+        for one in formats:
+            progress(f"converting to {one.name}")
+            file = folder / f"{one.name}{one.suffix}"
+            conversions[one.name] = one.convert(model, inputs.samples, file)
+            inspection = assert_sound(file, quantized=one.quantized)
+            engines: dict[str, EngineRecord] = {}
+            for measured in measure(file, stacked):
+                progress(f"measured {one.name} on {measured.engine}")
+                parity, engines[measured.engine] = _judge(run, one, inputs, keras_outputs, measured, file, inspection)
+                parities.append(parity)
+                golden_logits[one.name, measured.engine] = inputs.split(measured.logits)[2]
+            artefacts.append(
+                Artefact(name=one.name, file=file.name, format=one.name, bytes=file.stat().st_size, engines=engines)
+            )
+        progress("writing the bundle")
+        Golden(inputs.golden, inputs.split(keras_outputs)[2], golden_logits, fingerprint(record.input)).save(
+            folder / GOLDEN
+        )
+        manifest = _manifest(run, policy, artefacts, conversions, parities, folder)
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+        write_documents(folder, run, manifest, parities, inputs.test, inputs.test_truth)
+        (folder / CHECKSUMS).write_text(checksums(folder), "utf-8")
+    return Export(output, manifest, tuple(parities))
+
+
+def _load(run: Run, data: Path | None) -> _Inputs:
+    items, spec, seed = match_data(run, data), run.record.input, run.record.config.seed
+    index = {label: place for place, label in enumerate(run.record.labels)}
+    samples = choose_samples(items[Split.TRAIN], QUANTIZATION_SAMPLES, seed)
+    # Few validation images: training ones fill up the golden set, which asks for behaviour, not for accuracy.
+    pool = items[Split.VALIDATION] if len(items[Split.VALIDATION]) >= GOLDEN_INPUTS else items[Split.VALIDATION] + samples
+
+    def truth(some: Sequence[Any]) -> npt.NDArray[np.int64]:
+        return np.array([index[item.label] for item in some], np.int64)
+
+    golden = [pool[place] for place in choose_golden(truth(pool), seed)]
+    return _Inputs(
+        samples=load_inputs(samples, spec),
+        validation=load_inputs(items[Split.VALIDATION], spec),
+        validation_truth=truth(items[Split.VALIDATION]),
+        test=load_inputs(items[Split.TEST], spec),
+        test_truth=truth(items[Split.TEST]),
+        golden=load_inputs(golden, spec),
+    )
+
+
+def _judge(
+    run: Run,
+    one: Format,
+    inputs: _Inputs,
+    keras_outputs: npt.NDArray[np.float32],
+    measured: Measured,
+    file: Path,
+    inspection: Inspection,
+) -> tuple[ArtefactParity, EngineRecord]:
+    validation, test, golden, swapped, misscaled = inputs.split(measured.logits)
+    _, keras_test, keras_golden, _, _ = inputs.split(keras_outputs)
+    temperature = fit_temperature(validation, inputs.validation_truth)
+    parity = judge(run.record.labels, inputs.test_truth, keras_test, test)
+    tolerance = tolerance_for(
+        quantized=one.quantized, recorded=golden, keras_logits=keras_golden, swapped=swapped, misscaled=misscaled
+    )
+    record = EngineRecord(temperature=temperature, parity=parity.result, golden=tolerance)
+    return (
+        ArtefactParity(
+            name=one.name,
+            format=one.name,
+            engine=measured.engine,
+            bytes=file.stat().st_size,
+            p50_ms=measured.p50_ms,
+            temperature=temperature,
+            operators=inspection.operators,
+            parity=parity,
+            flipped=tuple(int(i) for i in np.flatnonzero(keras_test.argmax(-1) != test.argmax(-1))),
+            keras_labels=tuple(int(i) for i in keras_test.argmax(-1)),
+            found_labels=tuple(int(i) for i in test.argmax(-1)),
+        ),
+        record,
+    )
+
+
+def _manifest(
+    run: Run,
+    policy: Policy,
+    artefacts: Sequence[Artefact],
+    conversions: dict[str, JsonValue],
+    parities: Sequence[ArtefactParity],
+    folder: Path,
+) -> Manifest:
+    record = run.record
+    result = Result.worst([one.parity.result for one in parities])
+    sound = {one.name for one in parities} - {one.name for one in parities if one.parity.result is Result.FAIL}
+    default = next((name for name in DEFAULT_ARTEFACTS if name in sound), artefacts[0].name)
+    identity = hashlib.sha256(
+        json.dumps(
+            [
+                record.labels,
+                record.input.model_dump(mode="json"),
+                policy.model_dump(mode="json"),
+                [one.model_dump(mode="json") for one in artefacts],
+                [hashlib.sha256((folder / one.file).read_bytes()).hexdigest() for one in artefacts],
+            ],
+            sort_keys=True,
+        ).encode()
+    )
+    return Manifest(
+        bundle_id=identity.hexdigest()[:16],
+        created=_created(record.created_at),
+        result=result,
+        labels=record.labels,
+        input=record.input,
+        policy=policy,
+        view_correlation=VIEW_CORRELATION,
+        default_artefact=default,
+        artefacts=tuple(artefacts),
+        provenance={
+            "run": run.folder.name,
+            "data_sha256": record.data.sha256,
+            "training": record.config.model_dump(mode="json", exclude={"data"}),
+            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+            "conversions": conversions,
+            "quantization_samples": {"count": QUANTIZATION_SAMPLES, "from": "train", "seed": record.config.seed},
+            "parity": PARITY,
+        },
+    )
+
+
+def _created(finished: datetime) -> str:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else finished.astimezone(UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@contextmanager
+def _folder_aside(output: Path) -> Iterator[Path]:
+    """A folder to fill beside `output`; synced and renamed to it at the end, removed when the block raises."""
+    target = output.resolve()
+    aside = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    for file in aside.iterdir():
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+    if target.exists():
+        shutil.rmtree(target)
+    aside.rename(target)

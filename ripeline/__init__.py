@@ -1,0 +1,1 @@
+"""The command line of Ripeline: one file a verb, heavy imports inside the verb."""

@@ -1,0 +1,132 @@
+"""How every verb speaks: JSON alone on stdout, words and progress on stderr, errors that say what to do, exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+DONE, GATE_SAID_NO, BAD_INPUT = 0, 1, 2
+INTERRUPTED = 130
+
+# Importable module -> the extra of the `ripeline` distribution that brings it.
+_EXTRAS = {
+    "ai_edge_litert": "litert",
+    "cv2": "edge",
+    "jinja2": "train",
+    "keras": "train",
+    "matplotlib": "train",
+    "numpy": "edge",
+    "onnx": "export",
+    "onnxruntime": "onnx",
+    "pydantic": "edge",
+    "tensorflow": "train",
+    "tf2onnx": "export",
+    "tflite_runtime": "edge",
+}
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout, nothing else.")
+force = click.option("--force", is_flag=True, help="Replace an earlier result in the output folder.")
+
+
+class GateSaidNo(Exception):  # noqa: N818 - an outcome, not a fault
+    """Raised by a verb after it has written and printed everything: exit with 1."""
+
+
+def say(text: str = "") -> None:
+    """A line for people."""
+    click.echo(text, err=True)
+
+
+def notice(text: str) -> None:
+    """Something that a person should know and need not act on."""
+    click.secho(f"Notice: {text}", fg="yellow", err=True)
+
+
+def emit(document: dict[str, Any], *, as_json: bool) -> None:
+    """Print the verb's one document, when it was asked for."""
+    if as_json:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def new_folder(folder: Path, *, marker: str, force: bool) -> Path:
+    """Make sure that a verb may write a folder: new, empty, or with `--force` one that Ripeline wrote before.
+
+    `--force` empties only a folder that holds `marker`, the file by which this verb's own output is known, so that a
+    mistyped -o never costs anybody their files. Raises InputError otherwise.
+    """
+    from edge_runtime.errors import InputError
+
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file.", expected="a folder to write to, new or empty")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not force:
+            raise InputError(
+                f"The folder {folder} is not empty.",
+                expected="a new or empty folder",
+                remedy="choose another one with -o, or give --force to replace an earlier result",
+            )
+        if not (folder / marker).exists():
+            raise InputError(
+                f"{folder} holds files that this verb did not write (there is no {marker}), so --force leaves it alone.",
+                expected="a new or empty folder, or an earlier result of the same verb",
+            )
+        for entry in folder.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def run(command: Callable[[], object], *, as_json: bool) -> NoReturn:
+    """Call the command line and exit with its code; a person's own mistake never shows a traceback."""
+    try:
+        command()
+    except GateSaidNo:
+        sys.exit(GATE_SAID_NO)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        _emit_error(error.format_message(), None, None, as_json=as_json)
+        sys.exit(BAD_INPUT)
+    except (click.Abort, KeyboardInterrupt):
+        say("Interrupted.")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(DONE)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        what = f"This verb needs {error.name}, which is not installed."
+        _fail(what, None, f"pip install 'ripeline[{extra}]'", as_json=as_json)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}.", None, "check the path, permissions and free space", as_json=as_json)
+    except Exception as error:
+        what = getattr(error, "what", None)
+        if what is None:  # a fault of ours: the traceback is what a bug report needs
+            raise
+        _fail(what, getattr(error, "expected", None), getattr(error, "remedy", None), as_json=as_json)
+    sys.exit(DONE)
+
+
+def _fail(what: str, expected: str | None, remedy: str | None, *, as_json: bool) -> NoReturn:
+    click.secho(f"Error: {what}", fg="red", err=True)
+    if expected:
+        say(f"  Expected: {expected}")
+    if remedy:
+        say(f"  To do:    {remedy}")
+    _emit_error(what, expected, remedy, as_json=as_json)
+    sys.exit(BAD_INPUT)
+
+
+def _emit_error(what: str, expected: str | None, remedy: str | None, *, as_json: bool) -> None:
+    emit({"error": {"what": what, "expected": expected, "remedy": remedy}}, as_json=as_json)

@@ -1,0 +1,85 @@
+"""`ripeline evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ripeline import console
+
+
+@click.command(
+    "evaluate",
+    epilog="""\b
+Examples:
+  ripeline evaluate run other_farm
+  ripeline evaluate bundle other_farm --artefact tflite-int8 -o evaluation""",
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for evaluation.json, .html and predictions.")
+@click.option("--artefact", help="Which artefact of a bundle. Default: the bundle's own default.")
+@click.option("--engine", default="auto", show_default=True, help="Which engine runs it.")
+@console.force
+@console.as_json
+def verb(
+    model: Path, data: Path, output: Path | None, artefact: str | None, engine: str, force: bool, as_json: bool
+) -> None:
+    """Measure MODEL (a run or a bundle) on the labelled pictures in DATA.
+
+    A bundle goes through the engine and the preprocessing of the line. Pictures that the run trained on are counted and
+    warned about: they make the figures look better than they are.
+    """
+    if output is not None:
+        console.check_output(output, marker="evaluation.json", force=force)
+    from evaluation.dataset import read_dataset
+    from evaluation.metrics import score
+    from ripeline.classifier import open_classifier
+
+    classifier = open_classifier(model, artefact=artefact, engine=engine)
+    dataset = read_dataset(data, classifier.labels, every_label=False)
+    for text in dataset.notices:
+        console.notice(text)
+    items = dataset.items
+    if not items:
+        from edge_runtime.errors import InputError
+
+        raise InputError(
+            f"No readable picture in {data} has a label that the model knows.",
+            expected=f"sub-folders named {', '.join(classifier.labels)}",
+        )
+    seen = sum(item.sha256 in classifier.trained_on for item in items)
+    if seen:
+        console.notice(f"{seen} of {len(items)} pictures were trained on: these figures flatter the model.")
+    probabilities = classifier.probabilities(items)
+    scores = score(classifier.labels, dataset.label_indices(), probabilities, [item.group for item in items])
+    document: dict[str, Any] = scores.model_dump(mode="json") | {
+        "labels": list(classifier.labels),
+        "ignored": dataset.ignored,
+        "unreadable": list(dataset.unreadable),
+        "seen_in_training": seen,
+        **classifier.origin,
+    }
+    if output is not None:
+        from evaluation.report import write_evaluation
+
+        console.new_folder(output, marker="evaluation.json", force=force)
+        write_evaluation(output, items, classifier.labels, probabilities, scores)
+        (output / "evaluation.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        console.say(f"Wrote {output}")
+    low, high = scores.accuracy_ci95
+    console.say(f"Accuracy {scores.accuracy:.1%} ({low:.1%} to {high:.1%}) on {scores.n} pictures, ")
+    console.say(f"balanced {scores.balanced_accuracy:.1%}.")
+    console.say(
+        console.table(
+            [
+                {"label": label, "recall": "-" if scores.recall[label] is None else f"{scores.recall[label]:.1%}"}
+                | {f"as {other}": str(n) for other, n in zip(classifier.labels, row, strict=True)}
+                for label, row in zip(classifier.labels, scores.confusion, strict=True)
+            ]
+        )
+    )
+    console.emit(document, as_json=as_json)

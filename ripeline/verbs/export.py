@@ -1,0 +1,72 @@
+"""`ripeline export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ripeline import console
+
+
+@click.command(
+    "export",
+    epilog="""\b
+Examples:
+  ripeline export run -o bundle --accept ripe
+  ripeline export run -o bundle --accept turning,ripe --formats tflite-int8,onnx-fp32
+  ripeline export run -o bundle --data /mnt/photos --strict    # in CI: too few images is a no""",
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to write.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where the run's pictures are now, if they have moved.")
+@click.option("--formats", default="all", show_default=True, help="Comma-separated; tflite-fp32 always comes along.")
+@click.option("--accept", help="Labels of good fruit, comma-separated. Default: the last label of the ripeness order.")
+@click.option("--strict", is_flag=True, help="Too few images to say counts as a no (exit 1).")
+@console.force
+@console.as_json
+def verb(
+    run: Path,
+    output: Path,
+    data: Path | None,
+    formats: str,
+    accept: str | None,
+    strict: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Convert RUN to TFLite and ONNX and prove that the decisions stayed the same.
+
+    Each artefact is run on each engine installed here over the held-out pictures and compared with the Keras model.
+    PASS and INCONCLUSIVE exit with 0, FAIL with 1; a bundle that failed is written all the same, marked rejected.
+    """
+    console.check_output(output, marker="manifest.json", force=force)
+    from edge_runtime.manifest import Result
+    from train.run_directory import read_run
+
+    console.quiet_tensorflow()
+    from export.exporter import export_run
+    from export.formats import parse_formats
+
+    opened = read_run(run)
+    wanted = parse_formats(console.split_names(formats) or ())
+    labels = opened.record.labels
+    accepted = console.split_names(accept)
+    if accepted is None:
+        accepted = (labels[-1],)
+        console.notice(f"no --accept given: the plan accepts '{labels[-1]}', the last label of {', '.join(labels)}.")
+    with console.steps("export") as step:
+        export = export_run(opened, output, formats=wanted, accept=accepted, data=data, progress=step)
+    console.say(console.table([one.table_row() for one in export.parities]))
+    for one in export.parities:
+        for reason in one.parity.reasons:
+            console.say(f"  {one.name} on {one.engine}: {reason}.")
+    result = export.manifest.result
+    console.say(f"{result}: bundle {export.manifest.bundle_id} in {output}. Look at {output / 'parity.html'}")
+    if result is Result.FAIL:
+        console.say("The bundle is marked rejected; `ripeline run` refuses it.")
+    else:
+        console.say(f"Next: ripeline run {output} --source VIDEO_OR_CAMERA -o OUT --annotate")
+    console.emit(export.summary(), as_json=as_json)
+    if result is Result.FAIL or (strict and result is Result.INCONCLUSIVE):
+        raise console.GateSaidNo
