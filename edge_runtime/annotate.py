@@ -81,7 +81,7 @@ def _draw_mark(drawn: Image, mark: Mark, scale: float) -> None:
     strip_h = _strip_height(scale)
     left = int(np.clip(x, 0, max(0, drawn.shape[1] - text_w - 2 * pad)))
     top = y - tag_h if y - tag_h >= strip_h else min(y + h, drawn.shape[0] - tag_h)
-    _fill(drawn, left, top, text_w + 2 * pad, tag_h, colour, 1.0)
+    _fill(drawn, (left, top, text_w + 2 * pad, tag_h), colour, 1.0)
     cv2.putText(drawn, text, (left + pad, top + tag_h - baseline), _FONT, size, _INK, 1, cv2.LINE_AA)
 
 
@@ -91,7 +91,7 @@ def _strip_height(scale: float) -> int:
 
 def _draw_strip(drawn: Image, header: str, counts: Mapping[str, int], scale: float) -> None:
     height = _strip_height(scale)
-    _fill(drawn, 0, 0, drawn.shape[1], height, _INK, 0.82)
+    _fill(drawn, (0, 0, drawn.shape[1], height), _INK, 0.82)
     size, pad = 0.5 * scale, round(10 * scale)
     baseline_y = round(height * 0.68)
     right = drawn.shape[1] - pad
@@ -114,6 +114,7 @@ def _fit(text: str, width_px: int, size: float) -> str:
     return text
 
 
-def _fill(drawn: Image, left: int, top: int, width: int, height: int, colour: Colour, opacity: float) -> None:
+def _fill(drawn: Image, box: tuple[int, int, int, int], colour: Colour, opacity: float) -> None:
+    left, top, width, height = box
     part = drawn[max(top, 0) : max(top + height, 0), left : left + width]
     part[...] = (part * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)

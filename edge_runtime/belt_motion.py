@@ -15,6 +15,8 @@ SLOWEST_PX = 0.5
 MIN_PAIRS = 3
 HISTORY = 8
 SIMILAR_SIZE = 1.5
+SURE_TRAVEL = 0.1
+NEARLY_SAME_PLACE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,42 +76,101 @@ def shift_px(before: Extent, after: Extent) -> float | None:
     return sum(shifts) / len(shifts) if shifts else None
 
 
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """A belt's direction in the picture and its speed there."""
+
+    direction: BeltDirection
+    speed_px_s: float
+
+
 class MotionFinder:
     """Finds the direction and speed of a belt of which nothing is known.
 
     Every pair of similar things in two frames that follow each other votes for a shift. The true shift comes back in
-    every pair of frames, chance ones do not.
+    every pair of frames, chance ones do not; and it goes on, while a hand at the belt soon turns back.
 
     Args:
         direction: The direction, if known; else all four compete.
     """
 
     def __init__(self, direction: BeltDirection | None) -> None:
-        self._directions = [direction] if direction else list(BeltDirection)
+        directions = [direction] if direction else list(BeltDirection)
         self._earlier: tuple[int, Sequence[Detection]] | None = None
         self._votes: dict[BeltDirection, deque[list[tuple[float, float]]]] = {
-            each: deque(maxlen=HISTORY) for each in self._directions
+            each: deque(maxlen=HISTORY) for each in directions
         }
+        self._candidate: Motion | None = None
+        self._travel_px = 0.0
 
     def update(
-        self, captured_ns: int, detections: Sequence[Detection], picture_px: tuple[int, int]
-    ) -> tuple[BeltDirection, float] | None:
-        """Add a frame; the direction and the speed in pixels a second once they are clear."""
+        self,
+        captured_ns: int,
+        detections: Sequence[Detection],
+        picture_px: tuple[int, int],
+        expected_px_s: float | None = None,
+    ) -> Motion | None:
+        """Add a frame.
+
+        Args:
+            captured_ns: Its time of exposure.
+            detections: Things whose motion is not explained yet.
+            picture_px: Width and height.
+            expected_px_s: The speed, where an encoder tells it and only the direction is in doubt.
+
+        Returns:
+            The motion, as long as it is clear.
+        """
         earlier, self._earlier = self._earlier, (captured_ns, detections)
-        if earlier is None or not earlier[1] or not detections:
+        seconds = 0.0 if earlier is None else (captured_ns - earlier[0]) / 1e9
+        if earlier is None or not earlier[1] or not detections or seconds <= 0:
             return None
-        seconds = (captured_ns - earlier[0]) / 1e9
-        if seconds <= 0:
-            return None
-        best: tuple[int, float, BeltDirection, float] | None = None
+        best: tuple[int, float, Motion] | None = None
         for direction, history in self._votes.items():
             before = [extent(each, direction, picture_px) for each in earlier[1]]
             after = [extent(each, direction, picture_px) for each in detections]
-            history.append([vote for b in before for a in after if (vote := _vote(b, a, seconds)) is not None])
+            votes = [
+                vote for a in after for b in _predecessors(a, before) if (vote := _vote(b, a, seconds)) is not None
+            ]
+            history.append([vote for vote in votes if _agree(vote[0], expected_px_s)])
             support, spread, speed = _clearest(history)
             if support >= MIN_PAIRS and (best is None or (support, -spread) > best[:2]):
-                best = (support, -spread, direction, speed)
-        return None if best is None else (best[2], best[3])
+                best = (support, -spread, Motion(direction, speed))
+        return self._sustained(None if best is None else best[2], seconds, picture_px)
+
+    def _sustained(self, found: Motion | None, seconds: float, picture_px: tuple[int, int]) -> Motion | None:
+        if found is None:
+            return None
+        same = self._candidate is not None and self._candidate.direction == found.direction
+        if not same or not _agree(found.speed_px_s, self._candidate.speed_px_s if self._candidate else None):
+            self._travel_px = (MIN_PAIRS - 1) * found.speed_px_s * seconds
+        self._candidate = found
+        self._travel_px += found.speed_px_s * seconds
+        along_px = picture_px[0] if is_horizontal(found.direction) else picture_px[1]
+        return found if self._travel_px >= SURE_TRAVEL * along_px else None
+
+
+def _agree(speed_px_s: float, expected_px_s: float | None) -> bool:
+    return expected_px_s is None or abs(speed_px_s - expected_px_s) <= 0.3 * abs(expected_px_s)
+
+
+def _predecessors(after: Extent, before: Sequence[Extent]) -> Sequence[Extent]:
+    """Who a thing may have been: the one that lay nearly where it lies now, if any did, else everyone.
+
+    Otherwise things that lie still would vote for the distances between them, frame after frame.
+    """
+    best = max(before, key=lambda other: overlap(after, other), default=None)
+    return before if best is None or overlap(after, best) < NEARLY_SAME_PLACE else [best]
+
+
+def overlap(one: Extent, other: Extent) -> float:
+    """Intersection over union of two boxes."""
+    along = min(one.high, other.high) - max(one.low, other.low)
+    across = (one.width + other.width) / 2 - abs(one.across - other.across)
+    if along <= 0 or across <= 0:
+        return 0.0
+    shared = along * min(across, one.width, other.width)
+    return shared / (one.length * one.width + other.length * other.width - shared)
 
 
 def _vote(before: Extent, after: Extent, seconds: float) -> tuple[float, float] | None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_runtime.belt_motion import Extent, MotionFinder, extent, is_horizontal, shift_px
+from edge_runtime.belt_motion import Extent, Motion, MotionFinder, extent, is_horizontal, overlap, shift_px
 from edge_runtime.config import BeltSettings, TrackSettings
 from edge_runtime.records import BeltDirection, Detection, Frame, TrackedDetection
 
 SPEED_SMOOTHING = 0.4
 SPEED_CHANGE = 0.35
 EDGE_SMOOTHING = 0.3
-TRAVEL_SHARE = 0.5
-TRAVEL_DIAMETERS = 0.2
-LOST_FRAMES = 5
+TRAVEL_DIAMETERS = 0.5
+TRAVEL_PICTURES = 0.02
+RIDE_ERROR = 0.4
+LYING_OVERLAP = 0.7
+LYING_TRAVEL = 0.5
+STANDING = 0.1
+SURE_FRUIT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class TrackUpdate:
 class _Track:
     """Edges are in belt pixels: picture pixels along the belt minus the belt's way so far."""
 
+    first: Extent
     last: Extent
     low: float
     high: float
@@ -37,7 +42,6 @@ class _Track:
     across: float
     width: float
     born_belt_px: float
-    travel_px: float = 0.0
     views: int = 1
     missed: int = 0
     fruit_id: int | None = None
@@ -78,8 +82,8 @@ class Tracker:
         self._settings_belt = belt
         self._belt = _Belt(belt.direction)
         self._finder = MotionFinder(belt.direction)
-        self._lost_frames = 0
         self._tracks: list[_Track] = []
+        self._places: list[tuple[Extent, float]] = []
         self._next_id = 1
 
     @property
@@ -98,25 +102,43 @@ class Tracker:
             detections: What `Localizer.detect` found in it.
         """
         picture_px = (frame.image.shape[1], frame.image.shape[0])
-        if not self._know_motion(frame, detections, picture_px):
-            return TrackUpdate([], [])
-        assert self._belt.direction is not None
-        extents = [extent(each, self._belt.direction, picture_px) for each in detections]
-        self._advance(frame, extents)
-        along_px, across_px = picture_px if is_horizontal(self._belt.direction) else picture_px[::-1]
-        pairs = self._assign(extents)
+        update, free = TrackUpdate([], []), list(detections)
+        by_encoder = self._encoder_shift_px(frame)
+        direction = self._belt.direction
+        if direction is not None and (by_encoder is not None or self._belt.speed_px_s is not None):
+            update, free = self._assign_frame(frame, detections, direction, by_encoder)
+        if direction is None or by_encoder is None:
+            expected = None if by_encoder is None else self._belt.speed_px_s
+            found = self._finder.update(frame.captured_ns, free, picture_px, expected)
+            if found is not None:
+                update = TrackUpdate(update.tracked, update.finished + self._adopt(found, len(free) < len(detections)))
+        self._belt.last_ns, self._belt.last_mm = frame.captured_ns, frame.belt_mm
+        return update
+
+    def _assign_frame(
+        self, frame: Frame, detections: Sequence[Detection], direction: BeltDirection, by_encoder: float | None
+    ) -> tuple[TrackUpdate, list[Detection]]:
+        """One frame of a belt whose motion is known; also the detections that belong to no fruit."""
+        picture_px = (frame.image.shape[1], frame.image.shape[0])
+        along_px, across_px = picture_px if is_horizontal(direction) else picture_px[::-1]
+        extents = [extent(each, direction, picture_px) for each in detections]
+        self._advance(frame, extents, by_encoder)
+        riding = self._riding(extents)
+        numbers = self._assign(extents, riding)
         tracked = []
-        for track, number in pairs:
-            self._follow(track, extents[number])
-            if track.fruit_id is not None:
-                tracked.append(self._view(track, detections[number], frame, along_px, across_px))
-        matched = {id(track) for track, _ in pairs}
-        for track in self._tracks:
-            track.missed = 0 if id(track) in matched else track.missed + 1
+        for order, track in enumerate(self._tracks):
+            number = numbers.get(order)
+            track.missed = track.missed + 1 if number is None else 0
+            if number is not None:
+                self._follow(track, extents[number], along_px)
+                if track.fruit_id is not None:
+                    tracked.append(self._view(track, detections[number], frame, along_px, across_px))
+        fruit_numbers = {number for order, number in numbers.items() if self._tracks[order].fruit_id is not None}
+        free = [each for number, each in enumerate(detections) if number not in fruit_numbers]
         finished = self._drop_finished(along_px)
-        self._start_tracks([each for n, each in enumerate(extents) if n not in {number for _, number in pairs}])
-        self._watch(bool(detections), bool(pairs))
-        return TrackUpdate(sorted(tracked, key=lambda each: each.fruit_id), finished)
+        taken = set(numbers.values())
+        self._start_tracks([each for number, each in enumerate(extents) if number not in taken and riding[number]])
+        return TrackUpdate(sorted(tracked, key=lambda view: view.fruit_id), finished), free
 
     def finish(self) -> list[int]:
         """End of the recording: the fruit still open."""
@@ -124,46 +146,53 @@ class Tracker:
         self._tracks = []
         return sorted(ids)
 
-    def _know_motion(self, frame: Frame, detections: Sequence[Detection], picture_px: tuple[int, int]) -> bool:
-        has_speed = self._encoder_px(frame) is not None or self._belt.speed_px_s is not None
-        known = self._belt.direction is not None and has_speed
-        if known and self._lost_frames < LOST_FRAMES:
-            return True
-        found = self._finder.update(frame.captured_ns, detections, picture_px)
-        if found is not None:
-            self._belt.direction, self._belt.speed_px_s = found
-            self._finder = MotionFinder(self._belt.direction)
-            self._lost_frames = 0
-        return known or found is not None
+    def _adopt(self, found: Motion, fruit_seen: bool) -> list[int]:
+        """Take over a motion seen in things that no track explains; fruit that this ends.
 
-    def _encoder_px(self, frame: Frame) -> float | None:
+        Fruit that are being followed know better, unless they hardly move: then they were none, or the belt stands and
+        what moves is a hand; only one of these can be right about the direction, and early on it is the newer.
+        """
+        belt = self._belt
+        if belt.direction is None or belt.speed_px_s is None:
+            belt.direction, belt.speed_px_s = found.direction, found.speed_px_s
+            return []
+        if fruit_seen and belt.speed_px_s > STANDING * found.speed_px_s:
+            return []
+        if found.direction == belt.direction:
+            belt.speed_px_s = found.speed_px_s
+            return []
+        if self._next_id > SURE_FRUIT:
+            return []
+        belt.direction, belt.speed_px_s = found.direction, found.speed_px_s
+        return self.finish()
+
+    def _encoder_shift_px(self, frame: Frame) -> float | None:
         """The belt's way since the last frame by the encoder; 0 in the first frame."""
         scale = self._settings_belt.mm_per_px
         if frame.belt_mm is None or scale is None:
             return None
         return 0.0 if self._belt.last_mm is None else (frame.belt_mm - self._belt.last_mm) / scale
 
-    def _advance(self, frame: Frame, extents: Sequence[Extent]) -> None:
+    def _advance(self, frame: Frame, extents: Sequence[Extent], by_encoder: float | None) -> None:
         """Move the belt on to this frame."""
         belt = self._belt
         seconds = 0.0 if belt.last_ns is None else (frame.captured_ns - belt.last_ns) / 1e9
-        shift = self._encoder_px(frame)
+        shift = by_encoder
         if shift is None:
             expected = (belt.speed_px_s or 0.0) * seconds
-            shift = self._common_shift(extents, expected)
-            if shift is None:
-                shift = expected
-            elif seconds > 0:
-                belt.speed_px_s = (1 - SPEED_SMOOTHING) * (belt.speed_px_s or 0.0) + SPEED_SMOOTHING * shift / seconds
-        elif seconds > 0:
-            belt.speed_px_s = shift / seconds
+            seen = self._common_shift(extents, expected)
+            shift = expected if seen is None else seen
+        if seconds > 0:
+            smoothing = SPEED_SMOOTHING if by_encoder is None else 1.0
+            belt.speed_px_s = _smooth(belt.speed_px_s or 0.0, shift / seconds, smoothing)
         belt.way_px += shift
-        belt.last_ns, belt.last_mm = frame.captured_ns, frame.belt_mm
 
     def _common_shift(self, extents: Sequence[Extent], expected_px: float) -> float | None:
-        """The shift near the expected one that carries most tracks onto a detection."""
+        """The shift near the expected one that carries most fruit onto a detection."""
         shifts: list[tuple[float, float]] = []
         for track in self._tracks:
+            if track.fruit_id is None:
+                continue
             here = _predicted(track, self._belt.way_px)
             for each in extents:
                 shift = shift_px(here, each)
@@ -176,8 +205,18 @@ class Tracker:
         best = max(groups, key=lambda group: (len(group), -abs(sum(group) / len(group) - expected_px)))
         return max(0.0, sum(best) / len(best))
 
-    def _assign(self, extents: Sequence[Extent]) -> list[tuple[_Track, int]]:
-        """Greedy by distance from the prediction; every pair within the gate, nothing backwards."""
+    def _riding(self, extents: Sequence[Extent]) -> list[bool]:
+        """Which things have not been lying in one place while the belt moved on beneath them."""
+        way = self._belt.way_px
+        places = []
+        for each in extents:
+            old = [place for place in self._places if overlap(place[0], each) >= LYING_OVERLAP]
+            places.append(min(old, key=lambda place: place[1], default=(each, way)))
+        self._places = places
+        return [way - since < LYING_TRAVEL * each.length for each, (_, since) in zip(extents, places, strict=True)]
+
+    def _assign(self, extents: Sequence[Extent], riding: Sequence[bool]) -> dict[int, int]:
+        """Track to extent by number: greedy by distance from the prediction, within the gate, nothing backwards."""
         candidates = []
         for order, track in enumerate(self._tracks):
             here = _predicted(track, self._belt.way_px)
@@ -188,7 +227,7 @@ class Tracker:
                     error = (each.low + each.high - here.low - here.high) / 2
                 moved = shift_px(track.last, each)
                 backwards = moved is not None and moved < -0.5 * gate
-                if abs(error) <= gate and _aligned(track, each) and not backwards:
+                if riding[number] and abs(error) <= gate and _aligned(track, each) and not backwards:
                     candidates.append((abs(error) / gate, order, number))
         taken: dict[int, int] = {}
         used: set[int] = set()
@@ -196,34 +235,34 @@ class Tracker:
             if order not in taken and number not in used:
                 taken[order] = number
                 used.add(number)
-        return [(self._tracks[order], number) for order, number in sorted(taken.items())]
+        return taken
 
-    def _follow(self, track: _Track, seen: Extent) -> None:
-        track.travel_px += shift_px(track.last, seen) or 0.0
+    def _follow(self, track: _Track, seen: Extent, along_px: int) -> None:
         track.last = seen
         track.views += 1
         way = self._belt.way_px
         if not seen.low_cut:
-            track.low = _smooth(track.low, seen.low - way, track.low_seen)
+            track.low = _smooth(track.low, seen.low - way, EDGE_SMOOTHING if track.low_seen else 1.0)
             track.low_seen = True
         if not seen.high_cut:
-            track.high = _smooth(track.high, seen.high - way, track.high_seen)
+            track.high = _smooth(track.high, seen.high - way, EDGE_SMOOTHING if track.high_seen else 1.0)
             track.high_seen = True
-        track.across = _smooth(track.across, seen.across, True)
-        track.width = _smooth(track.width, seen.width, True)
+        track.across = _smooth(track.across, seen.across, EDGE_SMOOTHING)
+        track.width = _smooth(track.width, seen.width, EDGE_SMOOTHING)
         # An unseen end lies at least where the picture ends, and a fruit is at least as long as it is wide.
         if not track.low_seen:
             track.low = min(seen.low - way, track.high - track.width)
         if not track.high_seen:
             track.high = max(seen.high - way, track.low + track.width)
-        belt_travel = way - track.born_belt_px
-        if (
-            track.fruit_id is None
-            and track.views >= self._settings.min_views
-            and belt_travel >= TRAVEL_DIAMETERS * track.diameter
-            and track.travel_px >= TRAVEL_SHARE * belt_travel
-        ):
-            track.fruit_id, self._next_id = self._next_id, self._next_id + 1
+        net = shift_px(track.first, seen)
+        if net is None:
+            # The picture cut other ends then than now: from here on measure against now.
+            track.first, track.born_belt_px = seen, way
+        elif track.fruit_id is None and track.views >= self._settings.min_views:
+            needed = max(TRAVEL_DIAMETERS * track.diameter, TRAVEL_PICTURES * along_px)
+            belt_travel = way - track.born_belt_px
+            if belt_travel >= needed and abs(net - belt_travel) <= RIDE_ERROR * belt_travel:
+                track.fruit_id, self._next_id = self._next_id, self._next_id + 1
 
     def _start_tracks(self, extents: Sequence[Extent]) -> None:
         way = self._belt.way_px
@@ -237,7 +276,7 @@ class Tracker:
             elif seen.high_cut and not seen.low_cut:
                 high = max(high, low + seen.width)
             self._tracks.append(
-                _Track(seen, low, high, not seen.low_cut, not seen.high_cut, seen.across, seen.width, way)
+                _Track(seen, seen, low, high, not seen.low_cut, not seen.high_cut, seen.across, seen.width, way)
             )
 
     def _drop_finished(self, along_px: int) -> list[int]:
@@ -250,11 +289,6 @@ class Tracker:
                 finished.append(track.fruit_id)
         self._tracks = kept
         return sorted(finished)
-
-    def _watch(self, seen: bool, followed: bool) -> None:
-        """Notice a motion that was found wrong or changed unseen: then it is looked for again."""
-        if seen:
-            self._lost_frames = 0 if followed else self._lost_frames + 1
 
     def _view(
         self, track: _Track, detection: Detection, frame: Frame, along_px: int, across_px: int
@@ -294,5 +328,5 @@ def _covers(fruit: Extent, part: Extent) -> bool:
     return along > 0.5 * part.length and min(across, part.width) > 0.5 * part.width
 
 
-def _smooth(old: float, new: float, had_one: bool) -> float:
-    return old + EDGE_SMOOTHING * (new - old) if had_one else new
+def _smooth(old: float, new: float, share: float) -> float:
+    return old + share * (new - old)

@@ -51,10 +51,12 @@ class CsvEncoder:
 
 
 def find_encoder(source: str) -> Path | None:
-    """`encoder.csv` beside a clip or inside a folder of pictures, if there is one."""
+    """`encoder.csv` inside a folder of pictures, or beside the folder or clip, if there is one."""
     path = Path(source)
-    candidate = (path if path.is_dir() else path.parent) / "encoder.csv"
-    return candidate if path.exists() and candidate.is_file() else None
+    if not path.exists():
+        return None
+    folders = [path, path.resolve().parent] if path.is_dir() else [path.parent]
+    return next((folder / "encoder.csv" for folder in folders if (folder / "encoder.csv").is_file()), None)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, float]]:
