@@ -37,7 +37,6 @@ PLOT_STYLE = {
     "grid.color": "#ebe7e2",
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
-    "svg.hashsalt": "ripeline",
 }
 """For `matplotlib.rc_context`, so that all plots of all reports look alike."""
 
@@ -87,8 +86,11 @@ class Section:
 
     def plot(self, plot: Plot, caption: str, alt: str = "") -> Section:
         """A matplotlib figure, embedded as SVG."""
+        import matplotlib as mpl
+
         stream = io.BytesIO()
-        plot.savefig(stream, format="svg", metadata={"Date": None})
+        with mpl.rc_context({"svg.hashsalt": "ripeline"}):  # the same plot is the same file
+            plot.savefig(stream, format="svg", metadata={"Date": None})
         return self._add(
             kind="image", uri=_uri("image/svg+xml", stream.getvalue()), caption=caption, alt=alt or caption
         )

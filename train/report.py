@@ -162,7 +162,7 @@ def _mistakes(
             )
             for i in surest
         ],
-        f"{len(surest)} of {len(wrong)} mistakes on test, the surest first, as the model saw them; some labels may be wrong.",
+        f"{len(surest)} of {len(wrong)} mistakes on test, the surest first, as the model saw them.",
     )
 
 

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from evaluation.intervals import (
+    accuracy_interval,
+    cluster_bootstrap,
+    effective_sample_size,
+    pairs_needed,
+    tango_interval,
+    tango_lower_bound,
+    wilson,
+)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    # Newcombe, Statistics in Medicine 17 (1998) 857-872, table I, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_published_values(successes: int, n: int, low: float, high: float) -> None:
+    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_at_the_ends() -> None:
+    assert wilson(20, 20).high == 1.0
+    assert wilson(20, 20).low == pytest.approx(1 - wilson(0, 20).high)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_tango_without_discordant_pairs_has_a_closed_form() -> None:
+    z2 = 1.959964**2
+    assert tango_interval(0, 0, 100) == pytest.approx((-z2 / (100 + z2), z2 / (100 + z2)), abs=1e-6)
+
+
+def test_tango_mirrors_when_the_two_change_places() -> None:
+    low, high = tango_interval(12, 5, 80)
+    assert tango_interval(5, 12, 80) == pytest.approx((-high, -low), abs=1e-9)
+    assert low < 7 / 80 < high
+
+
+def test_tango_ends_solve_the_score_equation_by_brute_force() -> None:
+    b, c, n = 9, 3, 60
+    low, high = tango_interval(b, c, n)
+    for delta in (low, high):
+        # Maximise the multinomial likelihood under the constraint on a fine grid instead of by Tango's formula.
+        p21 = np.linspace(1e-7, (1 - delta) / 2, 2_000_001)
+        p21 = p21[(p21 + delta > 0) & (2 * p21 + delta < 1)]
+        best = p21[np.argmax(b * np.log(p21 + delta) + c * np.log(p21) + (n - b - c) * np.log(1 - 2 * p21 - delta))]
+        z = (b - c - n * delta) / math.sqrt(n * (2 * best + delta * (1 - delta)))
+        assert abs(z) == pytest.approx(1.959964, abs=1e-3)
+
+
+@pytest.mark.parametrize(("n", "p12", "p21"), [(60, 0.10, 0.10), (200, 0.03, 0.01), (400, 0.005, 0.015)])
+def test_tango_covers_what_it_promises(n: int, p12: float, p21: float) -> None:
+    draws = np.random.default_rng(0).multinomial(n, [p12, p21, 1 - p12 - p21], size=3000)
+    cases, counts = np.unique(draws[:, :2], axis=0, return_counts=True)
+    truth = p12 - p21
+    two_sided = one_sided = 0
+    for (b, c), count in zip(cases.tolist(), counts.tolist(), strict=True):
+        low, high = tango_interval(b, c, n)
+        two_sided += count * (low <= truth <= high)
+        one_sided += count * (tango_lower_bound(b, c, n) <= truth)
+    assert 0.93 < two_sided / 3000 < 0.985
+    assert 0.93 < one_sided / 3000 < 0.985
+
+
+def test_one_sided_bound_is_the_end_of_a_wider_two_sided_interval() -> None:
+    assert tango_lower_bound(4, 9, 300, 0.95) == pytest.approx(tango_interval(4, 9, 300, 0.90).low)
+
+
+def test_tango_refuses_impossible_counts() -> None:
+    with pytest.raises(ValueError, match="impossible"):
+        tango_interval(30, 30, 50)
+
+
+def test_pairs_needed_gives_the_usual_sizes() -> None:
+    assert pairs_needed(0.02, 0.01) == pytest.approx(2600, rel=0.01)
+    assert pairs_needed(0.02, 0.005) == pytest.approx(10_400, rel=0.01)
+    with pytest.raises(ValueError, match="above zero"):
+        pairs_needed(0.02, 0.0)
+
+
+def test_that_many_pairs_do_suffice() -> None:
+    n, rate, margin = pairs_needed(0.04, 0.02), 0.04, 0.02
+    draws = np.random.default_rng(1).multinomial(n, [rate / 2, rate / 2, 1 - rate], size=400)
+    inside = [
+        -margin < (interval := tango_interval(b, c, n)).low and interval.high < margin for b, c, _ in draws.tolist()
+    ]
+    assert np.mean([tango_interval(b, c, n).low > -margin for b, c, _ in draws.tolist()]) > 0.92
+    assert np.mean(inside) > 0.85
+
+
+def grouped(
+    rng: np.random.Generator, groups: int, size: int, rho: float, share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Beta-binomial answers: correlation `rho` inside groups."""
+    strength = (1 - rho) / rho
+    p = rng.beta(share * strength, (1 - share) * strength, groups)
+    return (rng.random((groups, size)) < p[:, None]).ravel(), np.repeat(np.arange(groups), size)
+
+
+def test_effective_sample_size_finds_the_correlation() -> None:
+    right, groups = grouped(np.random.default_rng(0), 2000, 6, 0.4, 0.8)
+    assert effective_sample_size(right, groups) == pytest.approx(12_000 / (1 + 5 * 0.4), rel=0.06)
+
+
+def test_effective_sample_size_at_the_extremes() -> None:
+    assert effective_sample_size([1, 0, 1, 1], ["a", "b", "c", "d"]) == 4
+    assert effective_sample_size([1] * 12, ["a"] * 4 + ["b"] * 4 + ["c"] * 4) == 3
+    assert effective_sample_size([1, 1, 0, 0, 1, 1], ["a", "a", "b", "b", "c", "c"]) == pytest.approx(3)
+
+
+def test_bootstrap_over_groups_is_wider_than_over_pictures() -> None:
+    right, groups = grouped(np.random.default_rng(3), 60, 8, 0.6, 0.8)
+    whole, single = cluster_bootstrap(right, groups), cluster_bootstrap(right, np.arange(len(right)))
+    assert whole.high - whole.low > 1.5 * (single.high - single.low)
+    assert cluster_bootstrap(right, groups) == whole
+
+
+def test_accuracy_interval_of_a_perfect_score_is_not_a_point() -> None:
+    assert accuracy_interval([True] * 20, range(20)) == pytest.approx((0.8389, 1.0), abs=1e-4)
+    assert accuracy_interval([True] * 20, [i // 4 for i in range(20)]).low == pytest.approx(wilson(5, 5).low)
+    assert accuracy_interval([], []) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("groups", "size", "rho", "share"), [(50, 4, 0.3, 0.95), (120, 3, 0.5, 0.9), (40, 1, 0.01, 0.97)]
+)
+def test_accuracy_interval_covers_the_truth(groups: int, size: int, rho: float, share: float) -> None:
+    rng = np.random.default_rng(5)
+    hits = 0
+    for _ in range(200):
+        low, high = accuracy_interval(*grouped(rng, groups, size, rho, share))
+        hits += low <= share <= high
+    assert hits >= 180

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.errors import InputError
+from edge_runtime.preprocess import InputSpec, to_model_input
+from edge_runtime.records import Box
+from evaluation.dataset import load_inputs, read_dataset, read_images
+from evaluation.picture import read_image
+
+
+def truncate(path: Path, share: float = 0.6) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+def test_without_an_order_labels_are_alphabetical_and_that_is_said(folder: Path) -> None:
+    dataset = read_dataset(folder)
+    assert dataset.labels == ("green", "pink", "red")
+    assert "alphabetical" in dataset.notices[0]
+    assert dataset.label_indices().tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    first = dataset.items[0]
+    assert first.file == "green/0.jpg"
+    assert first.sha256 == hashlib.sha256((folder / "green/0.jpg").read_bytes()).hexdigest() == first.group
+
+
+def test_labels_file_gives_the_order_and_the_argument_overrides_it(folder: Path) -> None:
+    (folder / "labels.txt").write_text("red\npink\ngreen\n")
+    assert read_dataset(folder).labels == ("red", "pink", "green")
+    assert read_dataset(folder).notices == ()
+    assert read_dataset(folder, ["green", "red"]).labels == ("green", "red")
+
+
+def test_folders_left_out_are_counted_and_named(folder: Path) -> None:
+    dataset = read_dataset(folder, ["green", "red"])
+    assert dataset.ignored == 3
+    assert "3 pictures" in dataset.notices[0]
+    assert "pink" in dataset.notices[0]
+    assert {item.label for item in dataset.items} == {"green", "red"}
+
+
+def test_manifest_gives_group_fruit_source_and_box(folder: Path) -> None:
+    (folder / "manifest.csv").write_text(
+        "file,label,group,fruit,source,box_px\n"
+        'green/0.jpg,green,g1,f1,farm,"[1, 2, 30, 20]"\n'
+        "green/1.jpg,green,g1,,,4 5 6.5 7\n"
+    )
+    first, second, third = read_dataset(folder, ["green", "red"]).items[:3]
+    assert (first.group, first.fruit, first.source, first.box) == ("g1", "f1", "farm", Box(1, 2, 30, 20))
+    assert (second.group, second.fruit, second.source, second.box) == ("g1", None, None, Box(4, 5, 6.5, 7))
+    assert third.group == third.sha256
+    assert any("4 pictures not in" in notice for notice in read_dataset(folder, ["green", "red"]).notices)
+
+
+def test_a_copied_file_stays_in_the_group_of_its_original(folder: Path) -> None:
+    (folder / "green/copy.jpg").write_bytes((folder / "green/0.jpg").read_bytes())
+    by_file = {item.file: item.group for item in read_dataset(folder).items}
+    assert by_file["green/copy.jpg"] == by_file["green/0.jpg"] != by_file["green/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("green/9.jpg,green,g,", "names 1 file not there: green/9.jpg"),
+        ("green/0.jpg,red,g,", "gives green/0.jpg the label 'red'"),
+        ("green/0.jpg,green,g,1 2 3", "box_px of green/0.jpg"),
+        ("green/0.jpg,green,g,1 2 0 5", "box_px of green/0.jpg"),
+        ("green/0.jpg,green,g,a b c d", "box_px of green/0.jpg"),
+    ],
+)
+def test_a_wrong_manifest_line_is_refused(folder: Path, line: str, says: str) -> None:
+    (folder / "manifest.csv").write_text(f"file,label,group,box_px\n{line}\n")
+    with pytest.raises(InputError, match=r"manifest\.csv") as caught:
+        read_dataset(folder)
+    assert says in str(caught.value)
+
+
+def test_manifest_without_file_column_is_refused(folder: Path) -> None:
+    (folder / "manifest.csv").write_text("name,label\ngreen/0.jpg,green\n")
+    with pytest.raises(InputError, match="no column 'file'"):
+        read_dataset(folder)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no folder .*nowhere"):
+        read_dataset(tmp_path / "nowhere")
+
+
+def test_one_label_only(folder: Path) -> None:
+    with pytest.raises(InputError, match="only the label green"):
+        read_dataset(folder, ["green"])
+    assert len(read_dataset(folder, ["green"], every_label=False).items) == 3
+
+
+def test_an_empty_label(folder: Path) -> None:
+    (folder / "blue").mkdir()
+    with pytest.raises(InputError, match="'blue' has no pictures"):
+        read_dataset(folder)
+
+
+def test_an_unknown_label(folder: Path) -> None:
+    with pytest.raises(InputError, match="for label 'blue'") as caught:
+        read_dataset(folder, ["green", "blue"])
+    assert "green, pink, red" in str(caught.value)
+
+
+def test_a_label_named_twice(folder: Path) -> None:
+    with pytest.raises(InputError, match="'green' stands twice"):
+        read_dataset(folder, ["green", "red", "green"])
+
+
+def test_damaged_files_are_left_out_and_named(folder: Path) -> None:
+    truncate(folder / "green/1.jpg")
+    (folder / "red/2.jpg").write_text("not a picture")
+    (folder / "red/empty.jpg").write_bytes(b"")
+    dataset = read_dataset(folder, ["green", "red"])
+    assert dataset.unreadable == ("green/1.jpg", "red/2.jpg", "red/empty.jpg")
+    assert {item.file for item in dataset.items} == {"green/0.jpg", "green/2.jpg", "red/0.jpg", "red/1.jpg"}
+    assert any("3 files damaged" in notice and "green/1.jpg" in notice for notice in dataset.notices)
+
+
+def test_a_label_with_only_damaged_files_is_refused(folder: Path) -> None:
+    for path in (folder / "red").iterdir():
+        truncate(path)
+    with pytest.raises(InputError, match="None of the 3 pictures of label 'red'"):
+        read_dataset(folder)
+
+
+def test_a_truncated_jpeg_is_refused_even_after_its_thumbnail(folder: Path) -> None:
+    whole, path = (folder / "green/0.jpg").read_bytes(), folder / "green/1.jpg"
+    # An EXIF block holding a complete small JPEG, as cameras write it: its end marker is not the picture's.
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + len(whole)) + whole
+    with_thumbnail = whole[:2] + thumbnail + whole[2:]
+    path.write_bytes(with_thumbnail)
+    assert read_image(path).shape == (40, 48, 3)
+    path.write_bytes(with_thumbnail[:-200])
+    with pytest.raises(InputError, match="ends early"):
+        read_image(path)
+    path.write_bytes(whole + b"trailing bytes of a phone")
+    assert read_image(path).shape == (40, 48, 3)
+
+
+def test_a_truncated_png_is_refused(write, tmp_path: Path) -> None:
+    path = write("a.png", np.random.default_rng(0).integers(0, 255, (50, 50, 3), np.uint8))
+    truncate(path)
+    with pytest.raises(InputError, match="ends early"):
+        read_image(path)
+
+
+def test_colours_are_rgb(write) -> None:
+    red = np.zeros((20, 20, 3), np.uint8)
+    red[..., 0] = 255
+    assert read_image(write("red.png", red))[5, 5].tolist() == [255, 0, 0]
+
+
+def test_grey_becomes_three_equal_channels(write) -> None:
+    image = read_image(write("grey.png", np.full((20, 30), 77, np.uint8)))
+    assert image.shape == (20, 30, 3)
+    assert np.unique(image).tolist() == [77]
+
+
+def test_sixteen_bits_become_eight(write) -> None:
+    image = read_image(write("deep.png", np.full((20, 30, 3), 0x8040, np.uint16)))
+    assert image.dtype == np.uint8
+    assert np.unique(image).tolist() == [0x80]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_transparency_shows_neutral_grey(write, dtype: type) -> None:
+    most = np.iinfo(dtype).max
+    pixels = np.zeros((20, 20, 4), dtype)
+    pixels[...] = (0, most, 0, 0)  # green that nobody sees
+    pixels[:10] = (most, 0, 0, most)
+    image = read_image(write("cut-out.png", pixels))
+    assert image.shape == (20, 20, 3)
+    assert image[0, 0].tolist() == [255, 0, 0]
+    assert image[-1, -1].tolist() == [128, 128, 128]
+
+
+def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    done, jpeg = cv2.imencode(".jpg", pixels)
+    assert done
+    tiff = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
+    exif = b"Exif\x00\x00" + tiff
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(jpeg.tobytes()[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + jpeg.tobytes()[2:])
+    assert read_image(path).shape == (40, 20, 3)
+
+
+def test_a_missing_picture_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.jpg cannot be read"):
+        read_image(tmp_path / "gone.jpg")
+
+
+def test_inputs_are_what_the_line_would_make_of_the_pictures(folder: Path) -> None:
+    (folder / "manifest.csv").write_text("file,box_px\ngreen/0.jpg,5 6 20 14\n")
+    items = read_dataset(folder).items
+    spec = InputSpec(size_px=32)
+    inputs = load_inputs(items, spec)
+    assert inputs.shape == (9, 32, 32, 3)
+    assert inputs.dtype == np.uint8
+    for item, row in zip(items, inputs, strict=True):
+        np.testing.assert_array_equal(row, to_model_input(read_image(item.path), item.box, spec))
+    assert items[0].box is not None
+
+
+def test_unlabelled_pictures(folder: Path, tmp_path: Path) -> None:
+    truncate(folder / "red/0.jpg")
+    found = read_images(folder)
+    assert len(found.pictures) == 8
+    assert found.unreadable == ("red/0.jpg",)
+    assert [p.file for p in read_images(folder / "green/1.jpg").pictures] == ["1.jpg"]
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputError, match="No readable picture"):
+        read_images(tmp_path / "nothing")
+
+
+@pytest.mark.skipif("RIPELINE_TEST_DATA" not in os.environ, reason="RIPELINE_TEST_DATA names no folder of real data")
+def test_the_real_set_is_read_whole() -> None:
+    folder = Path(os.environ["RIPELINE_TEST_DATA"]) / "data" / "strawberry_train"
+    dataset = read_dataset(folder, ["unripe", "turning", "ripe"])
+    assert [sum(item.label == label for item in dataset.items) for label in dataset.labels] == [650, 192, 546]
+    assert dataset.ignored == 225
+    assert dataset.unreadable == ()
+    assert all(item.group.startswith("g") and item.source for item in dataset.items)
