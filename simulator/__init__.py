@@ -1,1 +1,1 @@
-"""A conveyor line with ground truth: procedural fruit, a moving belt, a camera, and the score of decisions against it."""
+"""A conveyor line with ground truth: drawn fruit, a belt, a camera, and the score of decisions."""

@@ -1,4 +1,4 @@
-"""Belts to look at: a periodic texture that moves, and the uneven light that stands still."""
+"""Belts to look at: a periodic texture, and how motion smears it."""
 
 from __future__ import annotations
 
@@ -62,18 +62,6 @@ def belt_texture(
     return np.clip(level[..., None] * colour, 0, 255).astype(np.uint8)
 
 
-def uneven_light(height_px: int, width_px: int, *, strength: float, rng: np.random.Generator) -> Array:
-    """Gain of the lamps over the picture, `[height, width]` float32 around 1: a bright spot, a slope, dim corners."""
-    y, x = np.mgrid[0:height_px, 0:width_px].astype(np.float32)
-    x, y = x / width_px - 0.5, y / max(height_px, 1) - 0.5
-    spot_x, spot_y = rng.uniform(-0.3, 0.3, 2)
-    spot = np.exp(-((x - spot_x) ** 2 + (y - spot_y) ** 2) / 0.25)
-    slope_x, slope_y = rng.uniform(-0.5, 0.5, 2)
-    corners = (x**2 + y**2) * 0.8
-    gain = 1 + strength * (spot - 0.5 + slope_x * x + slope_y * y - corners)
-    return np.asarray(gain, np.float32)
-
-
 def motion_kernel(length_px: float) -> npt.NDArray[np.float32]:
     """Share of the exposure that a point spends over each pixel: a box of `length_px`, `[1, odd]`, summing to 1.
 
@@ -83,7 +71,7 @@ def motion_kernel(length_px: float) -> npt.NDArray[np.float32]:
     reach = max(0, int(np.ceil(half - 0.5)))
     edges = np.arange(-reach, reach + 2) - 0.5
     cover = np.diff(np.clip(edges, -half, half)) if length_px > 0 else np.ones(2 * reach + 1)
-    return (cover / cover.sum()).astype(np.float32)[None, :]
+    return np.asarray(cover / cover.sum(), np.float32)[None, :]
 
 
 def _studs(height_px: int, period_px: int, *, pitch_mm: float, mm_per_px: float) -> Array:
@@ -101,6 +89,6 @@ def _scratch(level: Array, rng: np.random.Generator) -> None:
     for _ in range(int(rng.integers(2, 7))):
         x, y, length = int(rng.integers(width)), int(rng.integers(height)), int(rng.integers(20, 200))
         end = (min(width - 1, x + length), y + int(rng.integers(-4, 5)))
-        cv2.line(level, (x, y), end, float(level[y, x] * rng.uniform(0.8, 1.25)), 1)
+        cv2.line(level, (x, y), end, (float(level[y, x] * rng.uniform(0.8, 1.25)),), 1)
     stains = flat_noise(height, width, blot_px=max(4.0, height / 6), rng=rng)
     level *= 1 - 0.1 * (stains > 1.6)

@@ -38,6 +38,10 @@ class View:
         """Where the body's origin lies, in x and in y."""
         return self.pixels.shape[0] / 2
 
+    def to_px(self, points: Array) -> Array:
+        """Places in the picture, `[n, 2]` (x, y), of `[n, 3]` points in picture coordinates (mm)."""
+        return np.asarray(points[:, :2] * self.px_per_mm + self.centre_px, np.float32)
+
 
 def basis(pose: Pose) -> Array:
     """`[3, 3]` float32 whose columns are the body's axes in picture coordinates."""
@@ -47,7 +51,8 @@ def basis(pose: Pose) -> Array:
     side = np.array([-sin_yaw, cos_yaw, 0.0])
     up = np.array([-cos_yaw * sin_tilt, -sin_yaw * sin_tilt, cos_tilt])
     cos_roll, sin_roll = math.cos(pose.roll_rad), math.sin(pose.roll_rad)
-    return np.stack([axis, cos_roll * side + sin_roll * up, cos_roll * up - sin_roll * side], axis=1).astype(np.float32)
+    columns = [axis, cos_roll * side + sin_roll * up, cos_roll * up - sin_roll * side]
+    return np.asarray(np.stack(columns, axis=1), np.float32)
 
 
 def radius_mm(shape: Shape, axial: Array, around_rad: Array) -> Array:
@@ -69,11 +74,11 @@ def surface_points(shape: Shape, axial: Array, around_rad: Array) -> Array:
     """Points of the surface in body coordinates, `[n, 3]` float32 mm."""
     radius = radius_mm(shape, axial, around_rad)
     along = axial * (shape.length_mm / 2)
-    return np.stack([along, radius * np.cos(around_rad), radius * np.sin(around_rad)], axis=-1).astype(np.float32)
+    return np.asarray(np.stack([along, radius * np.cos(around_rad), radius * np.sin(around_rad)], axis=-1), np.float32)
 
 
 def spread_over_surface(shape: Shape, count: int) -> tuple[Array, Array]:
-    """Places spread evenly in golden-angle spirals, as achenes grow (Vogel 1979): `axial`, `around_rad`, each `[count]`."""
+    """Places spread evenly on golden-angle spirals, as achenes grow (Vogel 1979): `axial`, `around_rad`, `[count]`."""
     grid = np.linspace(-0.97, 0.985, 400, dtype=np.float32)
     radius = radius_mm(shape, grid, np.zeros_like(grid))
     slope = np.gradient(radius, grid * shape.length_mm / 2)
@@ -125,7 +130,7 @@ def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> 
     found = np.flatnonzero(np.isfinite(top))
     ground, low = ground[found], top[found]
     high = low + (heights[0] - heights[1])
-    points = _refine(shape, ground, axes[2], low, high, f_in[found], f_out[found])
+    points = _refine(shape, ground, axes[2], low=low, high=high, f_low=f_in[found], f_high=f_out[found])
     pixels = np.zeros(side * side, np.bool_)
     pixels[near[found]] = True
     return View(pixels.reshape(side, side), points, _normals(shape, points) @ axes.T, px_per_mm)
@@ -135,11 +140,12 @@ def _outside_mm(shape: Shape, points: Array) -> Array:
     """How far points lie outside the surface, measured from the axis; negative inside."""
     axial = points[:, 0] / (shape.length_mm / 2)
     distance = np.hypot(points[:, 1], points[:, 2])
-    return distance - radius_mm(shape, axial, np.arctan2(points[:, 2], points[:, 1])) + np.maximum(np.abs(axial) - 1, 0)
+    beyond = np.maximum(np.abs(axial) - 1, 0)
+    return np.asarray(distance - radius_mm(shape, axial, np.arctan2(points[:, 2], points[:, 1])) + beyond, np.float32)
 
 
-def _refine(shape: Shape, ground: Array, ray: Array, low: Array, high: Array, f_low: Array, f_high: Array) -> Array:
-    """Close in on the surface between a height inside (`low`) and one outside (`high`) by regula falsi and bisection."""
+def _refine(shape: Shape, ground: Array, ray: Array, *, low: Array, high: Array, f_low: Array, f_high: Array) -> Array:
+    """Close in on the surface between heights inside (`low`) and outside (`high`), by regula falsi and bisection."""
     for step in range(_REFINING_STEPS):
         share = np.clip(f_low / (f_low - f_high), 0.02, 0.98) if step % 2 == 0 else 0.5
         height = low + (high - low) * share

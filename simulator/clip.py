@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from edge_runtime.errors import InputError
 from edge_runtime.records import Image
 from simulator.cutout import Cutouts
-from simulator.line import SimulatedLine, line_of
+from simulator.line import line_of
 from simulator.scenario import Scenario, load_scenario
 from simulator.world import build_world
 
@@ -58,8 +58,9 @@ def write_clip(
     Raises:
         InputError: A setting out of range, a run too short for a fruit to cross, or photographs that cannot be used.
     """
-    line = _set_up(load_scenario(scenario), seconds, frame_rate_hz, belt_speed_mm_s, seed, fruit_images)
-    settings = line.world.scenario
+    settings = _with(load_scenario(scenario), seconds, frame_rate_hz, belt_speed_mm_s)
+    cutouts = Cutouts(fruit_images) if fruit_images is not None else None
+    line = line_of(build_world(settings, seed=seed, cutouts=cutouts), name="sim:clip")
     folder.mkdir(parents=True, exist_ok=True)
     with (
         _open_sink(folder, settings) as sink,
@@ -81,20 +82,16 @@ def write_clip(
     return ClipSummary(folder, sink.path, settings.frames, len(truth), dict(sorted(labels.items())))
 
 
-def _set_up(
-    base: Scenario, seconds: float, frame_rate_hz: float, belt_speed_mm_s: float, seed: int, fruit_images: Path | None
-) -> SimulatedLine:
+def _with(base: Scenario, seconds: float, frame_rate_hz: float, belt_speed_mm_s: float) -> Scenario:
     document = base.model_dump()
     document["seconds"] = seconds
     document["camera"]["frame_rate_hz"] = frame_rate_hz
     document["belt"]["speed_mm_s"] = belt_speed_mm_s
     try:
-        scenario = Scenario.model_validate(document)
+        return Scenario.model_validate(document)
     except ValidationError as error:
         places = (f"{problem['loc'][-1]}: {problem['msg']}, found {problem['input']!r}" for problem in error.errors())
         raise InputError("\n".join(places)) from error
-    cutouts = Cutouts(fruit_images) if fruit_images is not None else None
-    return line_of(build_world(scenario, seed=seed, cutouts=cutouts), name="sim:clip")
 
 
 class _Sink(Protocol):

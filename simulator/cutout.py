@@ -18,6 +18,7 @@ _WORK_PX = 160
 _GRABCUT_ROUNDS = 3
 _AREA_SHARE = (0.2, 0.9)
 _TRIES_EACH = 40
+_LONGEST = 1.45
 
 
 class Cutouts:
@@ -72,9 +73,9 @@ def cut_out(image: Image) -> npt.NDArray[np.uint8] | None:
         return None
     seeds = np.full((height, width), cv2.GC_BGD, np.uint8)
     middle = (width // 2, height // 2)
-    cv2.ellipse(seeds, middle, (int(0.49 * width), int(0.49 * height)), 0, 0, 360, cv2.GC_PR_BGD, -1)
-    cv2.ellipse(seeds, middle, (int(0.40 * width), int(0.40 * height)), 0, 0, 360, cv2.GC_PR_FGD, -1)
-    cv2.ellipse(seeds, middle, (int(0.15 * width), int(0.15 * height)), 0, 0, 360, cv2.GC_FGD, -1)
+    cv2.ellipse(seeds, middle, (int(0.49 * width), int(0.49 * height)), 0, 0, 360, (cv2.GC_PR_BGD,), -1)
+    cv2.ellipse(seeds, middle, (int(0.40 * width), int(0.40 * height)), 0, 0, 360, (cv2.GC_PR_FGD,), -1)
+    cv2.ellipse(seeds, middle, (int(0.15 * width), int(0.15 * height)), 0, 0, 360, (cv2.GC_FGD,), -1)
     cv2.setRNGSeed(0)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(image, seeds, None, background, foreground, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
@@ -98,7 +99,7 @@ def _one_blob(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
     solidity = cv2.contourArea(largest) / max(cv2.contourArea(cv2.convexHull(largest)), 1)
     if not _AREA_SHARE[0] <= share <= _AREA_SHARE[1] or solidity < 0.85:
         return None
-    return cv2.drawContours(np.zeros_like(mask), [largest], -1, 1, -1)  # type: ignore[return-value]
+    return np.asarray(cv2.drawContours(np.zeros_like(mask), [largest], -1, (1,), -1), np.uint8)
 
 
 def _fruit_pixels(item: Item) -> Image:
@@ -112,16 +113,17 @@ def _fruit_pixels(item: Item) -> Image:
 
 def _turned(cut: npt.NDArray[np.uint8], angle_deg: float, diameter_px: float) -> Sprite:
     """Scale and rotate in premultiplied colours, so that no background shines through at the edge."""
-    scale = diameter_px / min(cut.shape[:2])
+    # No longer than drawn fruit are, whatever the photograph's proportions.
+    scale = min(diameter_px / min(cut.shape[:2]), _LONGEST * diameter_px / max(cut.shape[:2]))
     height, width = cut.shape[:2]
     side = 2 * int(np.ceil(np.hypot(height, width) * scale / 2)) + 4
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle_deg, scale)
+    turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), angle_deg, scale), np.float64)
     turn[:, 2] += side / 2 - np.array([width / 2, height / 2])
     alpha = cut[..., 3:].astype(np.float32) / 255
     premultiplied = np.concatenate([cut[..., :3] * alpha, 255 * alpha], axis=-1)
     if scale < 1:
         premultiplied = cv2.GaussianBlur(premultiplied, (0, 0), 0.35 / scale)
-    whole = cv2.warpAffine(premultiplied, turn, (side, side), flags=cv2.INTER_LINEAR)
+    whole = np.asarray(cv2.warpAffine(premultiplied, turn, (side, side), flags=cv2.INTER_LINEAR), np.float32)
     whole[..., :3] *= 255 / np.maximum(whole[..., 3:], 1)
     rgba = np.clip(np.round(whole), 0, 255).astype(np.uint8)
     x, y, w, h = cv2.boundingRect((rgba[..., 3] > 127).astype(np.uint8))

@@ -12,10 +12,11 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.records import Image
-from simulator.belt import BELT_KINDS, belt_texture, uneven_light
+from simulator.belt import BELT_KINDS, belt_texture
 from simulator.fruit import LABELS, Fruit, sample_fruit, turned
+from simulator.light import Light, uneven_light
 from simulator.optics import lay, make_layer
-from simulator.sprite import Light, draw_sprite
+from simulator.sprite import draw_sprite
 
 LOOKS = (2, 3)
 """How many pictures of one fruit, at least and at most; the last fruit of a label may have fewer."""
@@ -132,9 +133,9 @@ def _develop(picture: Image, rng: np.random.Generator) -> Image:
     gain = uneven_light(height, width, strength=float(rng.uniform(0.05, 0.35)), rng=rng)
     gain = gain * float(rng.uniform(0.8, 1.15))
     balance = 1 + rng.normal(0, 0.03, 3)
-    exposed = picture * (gain[..., None] * balance)
-    exposed += rng.normal(0, float(rng.uniform(0.8, 4.0)), size=picture.shape)
-    return np.clip(np.round(exposed), 0, 255).astype(np.uint8)
+    noise = rng.normal(0, float(rng.uniform(0.8, 4.0)), size=picture.shape)
+    exposed = np.round(picture * (gain[..., None] * balance) + noise)
+    return np.asarray(np.clip(exposed, 0, 255), np.uint8)
 
 
 def _looks(label: str, count: int, seed: int) -> Iterator[_Look]:

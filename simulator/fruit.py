@@ -68,7 +68,8 @@ class Colouring:
     """How ripeness spreads over one fruit.
 
     `tip_lead` and `sun_lead` say how much riper than the average the tip and the sunny side are; `crimson` runs from
-    orange-red to crimson cultivars, `lightness` multiplies the skin's brightness.
+    orange-red to crimson cultivars and `yellow` from blue-green to yellow-green unripe skin; `lightness` multiplies the
+    skin's brightness.
     """
 
     tip_lead: float
@@ -76,6 +77,7 @@ class Colouring:
     sun_phase_rad: float
     mottle: float
     crimson: float
+    yellow: float
     lightness: float
     gloss: float
 
@@ -150,6 +152,7 @@ def sample_fruit(rng: np.random.Generator, label: str) -> Fruit:
         raise ValueError(f"label must be one of {LABELS}, not {label!r}")
     ripeness = _sample_ripeness(rng, label)
     diameter_mm = float(rng.uniform(*DIAMETER_MM))
+    pose = Pose(yaw_rad=_angle(rng), tilt_rad=float(np.clip(rng.normal(0.05, 0.2), -0.25, 0.5)), roll_rad=_angle(rng))
     shape = Shape(
         diameter_mm=diameter_mm,
         length_mm=min(diameter_mm * float(rng.uniform(0.92, 1.4)), 46.0),
@@ -162,7 +165,7 @@ def sample_fruit(rng: np.random.Generator, label: str) -> Fruit:
     )
     achenes = Achenes(
         count=int(rng.integers(150, 260)),
-        length_mm=float(rng.uniform(1.1, 1.6)),
+        length_mm=float(rng.uniform(1.1, 1.9)),
         dimple_depth=float(rng.uniform(0.5, 1.2)),
         paleness=float(rng.uniform(0, 1)),
     )
@@ -175,21 +178,21 @@ def sample_fruit(rng: np.random.Generator, label: str) -> Fruit:
         stem_mm=float(rng.uniform(4, 10)) if rng.random() < 0.35 else 0.0,
     )
     colouring = Colouring(
-        tip_lead=float(rng.normal(0.32, 0.12)),
+        tip_lead=float(rng.uniform(0.2, 0.5)),
         sun_lead=float(rng.uniform(0, 0.28)),
-        sun_phase_rad=_angle(rng),
+        sun_phase_rad=facing_rad(pose) + float(rng.uniform(-1.9, 1.9)),
         mottle=float(rng.uniform(0.02, 0.08)),
         crimson=float(rng.uniform(0, 1)),
-        lightness=float(rng.uniform(0.85, 1.12)),
+        yellow=float(rng.uniform(0, 1)),
+        lightness=float(rng.uniform(0.85, 1.18)),
         gloss=float(rng.uniform(0.35, 1.0)),
     )
-    pose = Pose(yaw_rad=_angle(rng), tilt_rad=float(rng.normal(0, 0.25)), roll_rad=_angle(rng))
     defects = _sample_defects(rng, label, pose)
     return Fruit(ripeness, shape, achenes, calyx, colouring, defects, pose, int(rng.integers(2**31)))
 
 
 def turned(fruit: Fruit, rng: np.random.Generator) -> Fruit:
-    """The fruit as another look sees it: any turn in the picture, a slight roll and tilt, so that what shows stays so."""
+    """The fruit in another look: any turn in the picture, slight roll and tilt, so that what showed still shows."""
     pose = fruit.pose
     return fruit.posed(
         Pose(
@@ -207,14 +210,14 @@ def _sample_ripeness(rng: np.random.Generator, label: str) -> float:
         "ripe": (RIPE_FROM, 1.0),
         "spoiled": (0.15, 1.0),
     }[label]
-    shape = (2.2, 1.0) if label == "spoiled" else (1.5, 1.5)
+    shape = (2.2, 1.0) if label == "spoiled" else (1.7, 1.7)
     return low + (high - low) * float(rng.beta(*shape)) * 0.9999
 
 
 def _sample_defects(rng: np.random.Generator, label: str, pose: Pose) -> tuple[Defect, ...]:
     """Spoiling defects face the camera: a label that no picture can show would be noise, not truth."""
     if label != "spoiled":
-        if rng.random() > 0.15:
+        if rng.random() > 0.1:
             return ()
         return (Defect("bruise", float(rng.uniform(-0.5, 0.7)), _angle(rng), float(rng.uniform(0.15, 0.4))),)
     main_kind: Literal["mould", "rot", "bruise"] = "mould" if rng.random() < 0.6 else "rot"

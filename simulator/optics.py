@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from edge_runtime.records import Image
 from simulator.belt import motion_kernel
+from simulator.light import Light
 from simulator.noise import Array
-from simulator.sprite import Light, Sprite
+from simulator.sprite import Sprite
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ def make_layer(sprite: Sprite, *, px_per_mm: float, light: Light, blur_px: float
     pad = int(np.ceil(2.5 * reach_px + blur_px / 2 + 3 * focus_px)) + 2
     image = cv2.copyMakeBorder(sprite.image, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
     alpha = image[..., 3].astype(np.float32) / 255
-    shift = np.float32([[1, 0, -light.direction[0] * reach_px], [0, 1, -light.direction[1] * reach_px]])
+    shift = _shift(-light.direction[0] * reach_px, -light.direction[1] * reach_px)
     size = (image.shape[1], image.shape[0])
-    thrown = cv2.GaussianBlur(cv2.warpAffine(alpha, shift, size), (0, 0), 0.45 * reach_px)  # type: ignore[call-overload]
+    thrown = cv2.GaussianBlur(cv2.warpAffine(alpha, shift, size), (0, 0), 0.45 * reach_px)
     contact = cv2.GaussianBlur(alpha, (0, 0), 0.22 * reach_px)
     shadow = np.minimum(0.42 * thrown + 0.45 * contact, 0.8)
     colour = image[..., :3].astype(np.float32) * alpha[..., None]
@@ -66,10 +67,10 @@ def lay(picture: Image, layer: Layer, centre_px: tuple[float, float]) -> None:
     x1, y1 = min(whole_x + width + 1, picture.shape[1]), min(whole_y + height + 1, picture.shape[0])
     if x0 >= x1 or y0 >= y1:
         return
-    shift = np.float32([[1, 0, left - x0], [0, 1, top - y0]])
+    shift = _shift(left - x0, top - y0)
     size = (x1 - x0, y1 - y0)
-    colour = cv2.warpAffine(layer.colour, shift, size)  # type: ignore[call-overload]
-    cover = cv2.warpAffine(layer.cover, shift, size)[..., None]  # type: ignore[call-overload]
+    colour = cv2.warpAffine(layer.colour, shift, size)
+    cover = cv2.warpAffine(layer.cover, shift, size)[..., None]
     patch = picture[y0:y1, x0:x1]
     picture[y0:y1, x0:x1] = patch * (1 - cover) + colour
 
@@ -94,3 +95,7 @@ class SensorNoise:
         brighter: npt.NDArray[np.uint8] = self._brighter[window]
         darker: npt.NDArray[np.uint8] = self._darker[window]
         return cv2.subtract(cv2.add(picture, brighter), darker)  # type: ignore[return-value]
+
+
+def _shift(x_px: float, y_px: float) -> Array:
+    return np.array([[1, 0, x_px], [0, 1, y_px]], np.float32)

@@ -31,6 +31,7 @@ _SKIN = np.array(
 )
 _CRIMSON_SHIFT = np.array([-4, -8, 14], np.float32)
 _ORANGE_SHIFT = np.array([6, 20, -4], np.float32)
+_YELLOW_SHIFT = np.array([32, 22, -26], np.float32)
 
 
 @dataclass(slots=True)
@@ -91,11 +92,12 @@ def _skin_colour(fruit: Fruit, local: Array) -> Array:
     crimson = fruit.colouring.crimson
     redness = np.interp(local, [0.5, 0.75], [0.0, 1.0]).astype(np.float32)[:, None]
     colour += redness * (crimson * _CRIMSON_SHIFT + (1 - crimson) * _ORANGE_SHIFT)
+    colour += (1 - redness) * fruit.colouring.yellow * _YELLOW_SHIFT
     return np.asarray(colour * fruit.colouring.lightness, np.float32)
 
 
 def _achene_colour(fruit: Fruit, local: Array) -> Array:
-    green = np.array([150, 142, 62], np.float32)
+    green = np.array([142, 118, 56], np.float32)
     brown = np.array([150, 70, 34], np.float32)
     yellow = np.array([226, 182, 86], np.float32)
     ripe = brown + fruit.achenes.paleness * (yellow - brown)
@@ -115,7 +117,7 @@ def _draw_achenes(fruit: Fruit, view: View) -> tuple[Array, Array]:
         _unit(v @ axes.T) for v in (ahead, beside, outward * np.sign((outward * places).sum(1, keepdims=True)))
     )
     seen = normal[:, 2] > 0.08
-    centres = (places @ axes.T)[seen, :2] * view.px_per_mm + view.centre_px
+    centres = view.to_px(places @ axes.T)[seen]
     along, across = along[seen, :2] * view.px_per_mm, across[seen, :2] * view.px_per_mm
     length_mm = fruit.achenes.length_mm / 2
     seeds = _ellipses(view.pixels.shape, centres, along * length_mm, across * length_mm * 0.62)
@@ -129,13 +131,11 @@ def _ellipses(shape: tuple[int, ...], centres: Array, half_u: Array, half_v: Arr
     """Filled ellipses given by centre and two half axes in pixels, `[height, width]` float32 0..1."""
     turn = np.linspace(0, 2 * np.pi, 12, endpoint=False, dtype=np.float32)
     outline = (
-        centres[:, None]
-        + np.cos(turn)[None, :, None] * half_u[:, None]
-        + np.sin(turn)[None, :, None] * half_v[:, None]
+        centres[:, None] + np.cos(turn)[None, :, None] * half_u[:, None] + np.sin(turn)[None, :, None] * half_v[:, None]
     )
     canvas = np.zeros(shape, np.uint8)
     for polygon in np.round((outline - 0.5) * 16).astype(np.int32):
-        cv2.fillConvexPoly(canvas, polygon, 255, lineType=cv2.LINE_AA, shift=4)
+        cv2.fillConvexPoly(canvas, polygon, (255,), lineType=cv2.LINE_AA, shift=4)
     return canvas.astype(np.float32) / 255
 
 
@@ -151,12 +151,13 @@ def _spoil(skin: Skin, fruit: Fruit, defect: Defect, points: Array, rng: np.rand
     fine = solid_noise(points, wavelength=0.045 * fruit.shape.diameter_mm, rng=rng, waves=24)
     hairs = rng.normal(size=len(points)).astype(np.float32)
     if defect.kind == "mould":
-        cover = _ramp(depth, -0.05, 0.28) * np.clip(0.88 + 0.22 * edge + 0.22 * fine, 0, 1)
-        tone = np.array([168, 164, 152], np.float32) * float(rng.uniform(0.75, 1.15))
-        texture = 1 + 0.13 * fine + 0.11 * hairs + 0.07 * edge
+        cover = _ramp(depth, -0.05, 0.28) * np.clip(0.92 + 0.2 * edge + 0.12 * fine, 0, 1)
+        tone = np.array([158, 152, 138], np.float32) * float(rng.uniform(0.62, 1.2))
+        texture = 1 + 0.09 * fine + 0.12 * hairs + 0.08 * edge
         _blend(skin, _ramp(depth, -0.35, 0.1) * 0.6, np.array([112, 62, 40], np.float32)[None], gloss=0.3)
-        _blend(skin, cover, tone[None] * texture[:, None], gloss=0.0)
-        skin.height_mm += cover * (0.5 + 0.07 * fine) - cover * skin.height_mm
+        _blend(skin, cover, tone[None] * texture[:, None] * (0.82 + 0.18 * skin.colour / 255), gloss=0.0)
+        skin.height_mm *= 1 - 0.75 * cover
+        skin.height_mm += cover * (0.5 + 0.05 * fine + 0.04 * hairs)
         skin.fuzz = np.maximum(skin.fuzz, cover)
     elif defect.kind == "rot":
         cover = _ramp(depth, -0.06, 0.12)

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from edge_runtime.records import Image
-from simulator.belt import belt_texture, motion_kernel, uneven_light
+from simulator.belt import belt_texture, motion_kernel
+from simulator.light import Light, uneven_light
 from simulator.optics import Layer, SensorNoise, lay, make_layer
-from simulator.sprite import Light, Sprite, draw_sprite
+from simulator.sprite import Sprite, draw_sprite
 from simulator.world import PlacedFruit, World
 
 _BELT_PERIOD_MM = 1400.0

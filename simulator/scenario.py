@@ -84,9 +84,7 @@ class Scenario(_Section):
 
 def scenario_names() -> list[str]:
     """The scenarios that ship."""
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml")
-    )
+    return sorted(entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml"))
 
 
 def load_scenario(name: str) -> Scenario:

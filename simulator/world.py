@@ -64,7 +64,7 @@ class World:
 def build_world(scenario: Scenario, *, seed: int, cutouts: Cutouts | None = None) -> World:
     """Lay fruit on the belt so that each crosses the whole picture during the run and none touches another.
 
-    The count is rate × time; where the belt is too slow for that, as many as fit at the least spacing.
+    The count is rate times time; where the belt is too slow for that, as many as fit at the least spacing.
 
     Args:
         scenario: The line.
@@ -89,7 +89,8 @@ def build_world(scenario: Scenario, *, seed: int, cutouts: Cutouts | None = None
     count = max(1, min(round(fruit.per_second * scenario.seconds), 1 + int(room_mm / fruit.min_spacing_mm)))
     positions = _spaced(first_mm, last_mm, count, fruit.min_spacing_mm, rng)
     fruits = (
-        _place(scenario, number, float(position_mm), seed, rng, cutouts) for number, position_mm in enumerate(positions)
+        _place(scenario, number, float(position_mm), seed=seed, rng=rng, cutouts=cutouts)
+        for number, position_mm in enumerate(positions)
     )
     return World(scenario, seed, tuple(fruits))
 
@@ -105,6 +106,7 @@ def _place(
     scenario: Scenario,
     number: int,
     position_mm: float,
+    *,
     seed: int,
     rng: np.random.Generator,
     cutouts: Cutouts | None,
