@@ -55,32 +55,35 @@ def basis(pose: Pose) -> Array:
     return np.asarray(np.stack(columns, axis=1), np.float32)
 
 
-def radius_mm(shape: Shape, axial: Array, around_rad: Array) -> Array:
-    """Distance of the surface from the axis at `axial` (-1 stem end … 1 tip) and an angle around it."""
+def radius_mm(shape: Shape, axial: Array, cosine: Array, sine: Array) -> Array:
+    """Distance of the surface from the axis at `axial` (-1 stem end … 1 tip) and a direction around it."""
     shoulder, tip = shape.shoulder_exponent, shape.tip_exponent
     widest = (shoulder - tip) / (shoulder + tip)
     peak = (1 + widest) ** shoulder * (1 - widest) ** tip
-    inside = np.clip(axial, -1, 1)
-    profile = (1 + inside) ** shoulder * (1 - inside) ** tip / peak
+    inside = np.clip(axial, -1 + 1e-6, 1 - 1e-6)
+    profile = np.exp(shoulder * np.log(1 + inside) + tip * np.log(1 - inside))
+    cosine_2, sine_2 = 2 * cosine * cosine - 1, 2 * cosine * sine
+    cosine_3, sine_3 = cosine * (2 * cosine_2 - 1), sine * (2 * cosine_2 + 1)
+    oval_rad, tri_rad = 2 * shape.oval_phase_rad, 3 * shape.tri_phase_rad
     section = (
         1
-        + shape.oval * np.cos(2 * (around_rad - shape.oval_phase_rad))
-        + shape.tri * np.cos(3 * (around_rad - shape.tri_phase_rad))
+        + shape.oval * (math.cos(oval_rad) * cosine_2 + math.sin(oval_rad) * sine_2)
+        + shape.tri * (math.cos(tri_rad) * cosine_3 + math.sin(tri_rad) * sine_3)
     )
-    return np.asarray(shape.diameter_mm / 2 * profile * section, np.float32)
+    return np.asarray(shape.diameter_mm / 2 / peak * profile * section, np.float32)
 
 
 def surface_points(shape: Shape, axial: Array, around_rad: Array) -> Array:
     """Points of the surface in body coordinates, `[n, 3]` float32 mm."""
-    radius = radius_mm(shape, axial, around_rad)
-    along = axial * (shape.length_mm / 2)
-    return np.asarray(np.stack([along, radius * np.cos(around_rad), radius * np.sin(around_rad)], axis=-1), np.float32)
+    cosine, sine = np.cos(around_rad), np.sin(around_rad)
+    radius = radius_mm(shape, axial, cosine, sine)
+    return np.stack([axial * np.float32(shape.length_mm / 2), radius * cosine, radius * sine], axis=-1)
 
 
 def spread_over_surface(shape: Shape, count: int) -> tuple[Array, Array]:
     """Places spread evenly on golden-angle spirals, as achenes grow (Vogel 1979): `axial`, `around_rad`, `[count]`."""
     grid = np.linspace(-0.97, 0.985, 400, dtype=np.float32)
-    radius = radius_mm(shape, grid, np.zeros_like(grid))
+    radius = radius_mm(shape, grid, np.ones_like(grid), np.zeros_like(grid))
     slope = np.gradient(radius, grid * shape.length_mm / 2)
     area = np.cumsum(radius * np.sqrt(1 + slope**2))
     wanted = (np.arange(count, dtype=np.float32) + 0.5) / count * area[-1]
@@ -138,10 +141,10 @@ def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> 
 
 def _outside_mm(shape: Shape, points: Array) -> Array:
     """How far points lie outside the surface, measured from the axis; negative inside."""
-    axial = points[:, 0] / (shape.length_mm / 2)
-    distance = np.hypot(points[:, 1], points[:, 2])
-    beyond = np.maximum(np.abs(axial) - 1, 0)
-    return np.asarray(distance - radius_mm(shape, axial, np.arctan2(points[:, 2], points[:, 1])) + beyond, np.float32)
+    axial = points[:, 0] / np.float32(shape.length_mm / 2)
+    distance = np.maximum(np.hypot(points[:, 1], points[:, 2]), np.float32(1e-6))
+    radius = radius_mm(shape, axial, points[:, 1] / distance, points[:, 2] / distance)
+    return np.asarray(distance - radius + np.maximum(np.abs(axial) - 1, 0), np.float32)
 
 
 def _refine(shape: Shape, ground: Array, ray: Array, *, low: Array, high: Array, f_low: Array, f_high: Array) -> Array:

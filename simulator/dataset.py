@@ -94,7 +94,7 @@ def photograph(fruit: Fruit, *, image_size_px: int, rng: np.random.Generator) ->
     Returns:
         `[image_size_px, image_size_px, 3]` uint8 RGB.
     """
-    px_per_mm = float(rng.uniform(2.0, 4.2))
+    px_per_mm = float(rng.uniform(1.8, 3.2))
     angle = float(rng.uniform(0, 2 * np.pi))
     lean = float(rng.uniform(0.15, 0.7))
     light = Light(

@@ -11,8 +11,8 @@ import numpy as np
 LABELS = ("spoiled", "unripe", "turning", "ripe")
 """From the least to the most acceptable."""
 
-TURNING_FROM = 0.36
-RIPE_FROM = 0.70
+TURNING_FROM = 0.4
+RIPE_FROM = 0.68
 SPOILED_FROM_SHARE = 0.025
 """Share of the surface that mould or rot must cover to spoil a fruit; see `Fruit.spoiled_share`."""
 

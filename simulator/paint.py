@@ -14,18 +14,18 @@ from simulator.fruit import RIPE_FROM, TURNING_FROM, Defect, Fruit
 from simulator.noise import Array, solid_noise
 
 # Skin colours (RGB) by local ripeness: leaf green, green, pale green, cream, blush, orange-red, red, deep red.
-_RIPENESS_STOPS = np.array([0.0, 0.15, 0.3, 0.42, 0.52, 0.62, 0.74, 0.88, 1.05], np.float32)
+_RIPENESS_STOPS = np.array([0.0, 0.15, 0.3, 0.42, 0.5, 0.58, 0.67, 0.85, 1.05], np.float32)
 _SKIN = np.array(
     [
-        [104, 134, 50],
-        [148, 168, 72],
-        [186, 197, 112],
-        [218, 212, 152],
-        [234, 180, 124],
+        [108, 138, 52],
+        [150, 170, 74],
+        [188, 198, 112],
+        [220, 214, 150],
+        [236, 184, 126],
         [232, 112, 66],
-        [214, 46, 38],
-        [188, 20, 32],
-        [138, 8, 26],
+        [216, 52, 40],
+        [200, 26, 34],
+        [146, 10, 26],
     ],
     np.float32,
 )
@@ -81,16 +81,16 @@ def _local_ripeness(fruit: Fruit, points: Array, noise: Array) -> Array:
     local = np.clip(fruit.ripeness + 0.85 * spread * lead, 0.0, 1.05)
     # No unripe fruit has a red tip, no ripe one a green shoulder: beyond a blush the lead is held back.
     if fruit.ripeness < TURNING_FROM:
-        return np.asarray(np.where(local > 0.46, 0.46 + 0.2 * (local - 0.46), local), np.float32)
+        return np.asarray(np.where(local > 0.4, 0.4 + 0.2 * (local - 0.4), local), np.float32)
     if fruit.ripeness >= RIPE_FROM:
-        return np.asarray(np.where(local < 0.62, 0.62 - 0.25 * (0.62 - local), local), np.float32)
+        return np.asarray(np.where(local < 0.62, 0.62 - 0.3 * (0.62 - local), local), np.float32)
     return np.asarray(local, np.float32)
 
 
 def _skin_colour(fruit: Fruit, local: Array) -> Array:
     colour = np.stack([np.interp(local, _RIPENESS_STOPS, _SKIN[:, c]) for c in range(3)], axis=1).astype(np.float32)
     crimson = fruit.colouring.crimson
-    redness = np.interp(local, [0.5, 0.75], [0.0, 1.0]).astype(np.float32)[:, None]
+    redness = np.interp(local, [0.48, 0.68], [0.0, 1.0]).astype(np.float32)[:, None]
     colour += redness * (crimson * _CRIMSON_SHIFT + (1 - crimson) * _ORANGE_SHIFT)
     colour += (1 - redness) * fruit.colouring.yellow * _YELLOW_SHIFT
     return np.asarray(colour * fruit.colouring.lightness, np.float32)
