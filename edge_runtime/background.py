@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,13 +16,15 @@ Plane = npt.NDArray[np.uint8]
 """`[height, width]`, one channel or a 0/255 mask."""
 
 # Luma, red and blue difference: the least that a thing must differ by, in grey levels, at sensitivity 1.
-FLOOR = np.array([20.0, 9.0, 9.0], np.float32)
+FLOOR = (20.0, 9.0, 9.0)
 SPREADS = 4.0
 CAMERA_NOISE = 2.0
 STRIPS = 8
-WARM_UP_FRAMES = 24
+WARM_UP_STRIPS = 2
+WARM_UP_FRAMES = 64
 LEARNING_RATE = 0.1
 REVEALED_SHARE = 0.08
+SAMPLES = 160
 
 
 @dataclass(frozen=True)
@@ -43,24 +46,29 @@ def guess_belt(picture: Image, travels_along_x: bool | None) -> BeltGuess:
         picture: `[height, width, 3]` uint8 YCrCb.
         travels_along_x: Whether the belt moves horizontally; None takes the direction in which lines vary less.
     """
-    values = picture.astype(np.float32)
+    sideways = picture.transpose(1, 0, 2)
     if travels_along_x is None:
-        travels_along_x = _line_spread(values).mean() <= _line_spread(values.transpose(1, 0, 2)).mean()
-    if not travels_along_x:
-        values = values.transpose(1, 0, 2)
-    line = np.median(values, axis=1, keepdims=True)
-    spread = _line_spread(values)
-    quiet = spread.sum(axis=2)[:, 0]
-    rest = (values - line)[quiet <= np.median(quiet)]
+        travels_along_x = bool(_line_spread(_sampled(picture)).mean() <= _line_spread(_sampled(sideways)).mean())
+    lines = picture if travels_along_x else sideways
+    sample = _sampled(lines)
+    line = np.median(sample, axis=1, keepdims=True)
+    quiet = _line_spread(sample).sum(axis=2)[:, 0]
+    rest = (sample - line)[quiet <= np.median(quiet)]
     light = np.clip(np.median(rest, axis=0, keepdims=True), -30, 30)
-    width = max(3, values.shape[1] // 16)
-    light = cv2.blur(light, (width, 1), borderType=cv2.BORDER_REPLICATE)
-    expected = line + light.reshape(1, -1, 3)
-    spread = np.broadcast_to(_line_spread(values - expected), values.shape)
+    light = cv2.blur(light, (max(3, light.shape[1] // 16), 1), borderType=cv2.BORDER_REPLICATE)
+    spread = _line_spread(sample - (line + light))
+    light = cv2.resize(light, (lines.shape[1], 1), interpolation=cv2.INTER_LINEAR)
+    expected = np.clip(np.rint(line + light), 0, 255).astype(np.uint8)
+    spread = np.broadcast_to(spread, expected.shape)
     if not travels_along_x:
         expected, spread = expected.transpose(1, 0, 2), spread.transpose(1, 0, 2)
-    rounded = np.clip(np.rint(expected), 0, 255).astype(np.uint8)
-    return BeltGuess(np.ascontiguousarray(rounded), np.ascontiguousarray(spread, np.float32))
+    return BeltGuess(np.ascontiguousarray(expected), np.ascontiguousarray(spread, np.float32))
+
+
+def _sampled(lines: Image) -> npt.NDArray[np.float32]:
+    """Enough points of each line to know its median."""
+    columns = np.linspace(0, lines.shape[1] - 1, min(SAMPLES, lines.shape[1])).round().astype(int)
+    return lines[:, columns].astype(np.float32)
 
 
 def _line_spread(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -92,14 +100,20 @@ class Background:
         self._belt_limit = self._limit(self._belt.spread)
         self._mean = first.astype(np.float32)
         self._spread = np.maximum(self._belt.spread, CAMERA_NOISE)
-        self.mean = first.copy()
         self._threshold = self._limit(self._spread)
         self._frames = 0
-        self._lying = self._label_lying(first, min_area, max_area)
+        self.mean = first.copy()
+        # Results land in buffers that are kept: fresh memory for each frame costs more than the arithmetic.
+        self._excess = np.empty_like(first)
+        self._planes = [np.empty(first.shape[:2], np.uint8) for _ in range(3)]
+        self._areas, self._lying = self._label_lying(first, min_area, max_area)
+        self._lying_mask = (self._lying > 0).astype(np.uint8) * 255
 
     def foreground(self, picture: Image) -> Plane:
-        """Mask, 0 or 255, of what differs from the empty scene."""
-        return _any_channel(cv2.subtract(cv2.absdiff(picture, self.mean), self._threshold))
+        """Mask, 0 or 255, of what differs from the empty scene; overwritten by the next call."""
+        cv2.absdiff(picture, self.mean, dst=self._excess)
+        cv2.subtract(self._excess, self._threshold, dst=self._excess)
+        return _any_channel(self._excess, self._planes)
 
     def correct(self, picture: Image, foreground: Plane) -> bool:
         """Learn from belt that came to light where the first picture had fruit; True if anything was learnt."""
@@ -127,11 +141,10 @@ class Background:
     def learn(self, picture: Image, keep_out: Plane) -> None:
         """Follow slow changes, outside the mask `keep_out`; one strip of the picture at a time once warmed up."""
         height = picture.shape[0]
-        if self._frames < WARM_UP_FRAMES:
-            self._learn_rows(picture, keep_out, 0, height, max(LEARNING_RATE, 1 / (self._frames + 2)))
-        else:
-            strip = self._frames % STRIPS
-            self._learn_rows(picture, keep_out, height * strip // STRIPS, height * (strip + 1) // STRIPS, LEARNING_RATE)
+        strips = WARM_UP_STRIPS if self._frames < WARM_UP_FRAMES else STRIPS
+        strip, visit = self._frames % strips, self._frames // strips
+        rate = max(LEARNING_RATE, 1 / (visit + 2))
+        self._learn_rows(picture, keep_out, slice(height * strip // strips, height * (strip + 1) // strips), rate)
         self._frames += 1
 
     def absorb(self, picture: Image, mask: Plane) -> None:
@@ -140,41 +153,47 @@ class Background:
         self._mean[where] = picture[where]
         self._spread[where] = CAMERA_NOISE
         self.mean[where] = picture[where]
-        self._threshold[where] = self._limit(self._spread[where])
+        self._threshold[where] = self._limit(self._spread[where].reshape(-1, 1, 3)).reshape(-1, 3)
 
-    def _learn_rows(self, picture: Image, keep_out: Plane, top: int, bottom: int, rate: float) -> None:
-        rows = np.s_[top:bottom]
-        allowed = cv2.bitwise_not(keep_out[rows])
-        difference = cv2.absdiff(picture[rows], self.mean[rows])
+    def _learn_rows(self, picture: Image, keep_out: Plane, rows: slice, rate: float) -> None:
+        allowed = cv2.bitwise_not(keep_out[rows], dst=self._planes[1][rows])
+        difference = cv2.absdiff(picture[rows], self.mean[rows], dst=self._excess[rows])
         cv2.accumulateWeighted(picture[rows], self._mean[rows], rate, allowed)
         cv2.accumulateWeighted(difference, self._spread[rows], rate, allowed)
-        np.rint(self._mean[rows], out=self.mean[rows], casting="unsafe")
-        self._threshold[rows] = self._limit(self._spread[rows])
+        cv2.convertScaleAbs(self._mean[rows], dst=self.mean[rows])
+        self._limit(self._spread[rows], self._threshold[rows])
 
-    def _limit(self, spread: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        limit = (FLOOR + SPREADS * spread) / np.float32(self._sensitivity)
-        return np.minimum(limit, 255).astype(np.uint8)
+    def _limit(self, spread: npt.NDArray[np.float32], out: Image | None = None) -> Image:
+        scaled = cv2.convertScaleAbs(spread, dst=out, alpha=SPREADS / self._sensitivity)
+        floor = np.array([[*FLOOR, 0.0]]) / self._sensitivity
+        limit: Image = cv2.add(scaled, floor.T, dst=scaled)  # type: ignore[assignment]
+        return limit
 
     def _reset(self, where: npt.NDArray[np.bool_]) -> None:
         self._mean[where] = self._belt.expected[where]
         self.mean[where] = self._belt.expected[where]
         self._spread[where] = np.maximum(self._belt.spread[where], CAMERA_NOISE)
-        self._threshold[where] = self._limit(self._spread[where])
+        self._threshold[where] = self._limit(self._spread[where].reshape(-1, 1, 3)).reshape(-1, 3)
 
-    def _label_lying(self, first: Image, min_area: float, max_area: float) -> npt.NDArray[np.int32]:
+    def _label_lying(
+        self, first: Image, min_area: float, max_area: float
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        """What in the first picture is no belt, by label: areas (0 for what cannot be one fruit) and the labels."""
         differs = _any_channel(cv2.subtract(cv2.absdiff(first, self._belt.expected), self._belt_limit))
         opened = cv2.morphologyEx(differs, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
-        self._areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
-        self._areas[0] = 0
-        self._areas[(self._areas < min_area) | (self._areas > max_area)] = 0
-        labels[self._areas[labels] == 0] = 0
+        areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+        areas[0] = 0
+        areas[(areas < min_area) | (areas > max_area)] = 0
+        labels[areas[labels] == 0] = 0
         # A fruit's soft edge lies outside its label but is fruit all the same.
         grown = cv2.dilate(labels.astype(np.float32), np.ones((5, 5), np.uint8)).astype(np.int32)
-        self._lying_mask = (grown > 0).astype(np.uint8) * 255
-        return grown
+        return areas, grown
 
 
-def _any_channel(excess: MatLike) -> Plane:
-    first, second, third = cv2.split(excess)
-    return cv2.threshold(cv2.max(cv2.max(first, second), third), 0, 255, cv2.THRESH_BINARY)[1]  # type: ignore[return-value]
+def _any_channel(excess: MatLike, planes: Sequence[Plane] | None = None) -> Plane:
+    """255 where any channel is above 0; in the first of `planes`, if given."""
+    first, second, third = cv2.split(excess, planes)
+    cv2.max(first, second, dst=first)
+    cv2.max(first, third, dst=first)
+    return cv2.threshold(first, 0, 255, cv2.THRESH_BINARY, dst=first)[1]  # type: ignore[return-value]

@@ -67,7 +67,9 @@ class TrackSettings(_Section):
 class DecideSettings(_Section):
     """`[decide]`: how views become one decision."""
 
-    rho: FiniteFloat = Field(default=0.5, gt=0, le=1, description="Correlation between views of one fruit, never zero.")
+    rho: FiniteFloat | None = Field(
+        default=None, gt=0, le=1, description="Correlation between views of one fruit; left out: the bundle's own."
+    )
     decide_at: FiniteFloat = Field(
         default=0.8,
         gt=0,

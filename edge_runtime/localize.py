@@ -14,8 +14,9 @@ from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.records import Box, Detection, Image
 
 WORK_SIDE_PX = 640
-SHADOW_DARKEST = 0.55
-SHADOW_CHROMA = 8.0
+SHADOW_PERCENT = (55, 95)
+SHADOW_CHROMA = 8
+LEAST_SHADOW = 0.05
 STILL_FRAMES = 90
 STILL_OVERLAP = 0.9
 SAME_OVERLAP = 0.3
@@ -56,6 +57,7 @@ class Localizer:
         self._along_x = None if belt.direction is None else is_horizontal(belt.direction)
         self._background: Background | None = None
         self._shape: tuple[int, ...] = ()
+        self._small = self._picture = np.empty((0, 0, 3), np.uint8)
         self._blobs: list[_Blob] = []
 
     def detect(self, image: Image) -> list[Detection]:
@@ -70,8 +72,7 @@ class Localizer:
         height, width = image.shape[:2]
         factor = self._settings.downscale or max(2, round(max(height, width) / WORK_SIDE_PX))
         size = (max(8, width // factor), max(8, height // factor))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        picture: Image = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)  # type: ignore[assignment]
+        picture = self._shrink(image, size)
         min_area, max_area = self._area_limits(height, width, factor)
         if self._background is None or self._shape != image.shape:
             self._shape = image.shape
@@ -85,6 +86,13 @@ class Localizer:
         self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]
         self._blobs = self._absorb_still(blobs, picture, mask)
         return [_detection(blob, width / size[0], height / size[1], size) for blob in self._blobs]
+
+    def _shrink(self, image: Image, size: tuple[int, int]) -> Image:
+        """The working picture, YCrCb, in a buffer that the next frame overwrites."""
+        if self._small.shape[:2] != size[::-1]:
+            self._small, self._picture = np.empty((2, size[1], size[0], 3), np.uint8)
+        cv2.resize(image, size, dst=self._small, interpolation=cv2.INTER_AREA)
+        return cv2.cvtColor(self._small, cv2.COLOR_RGB2YCrCb, dst=self._picture)  # type: ignore[return-value]
 
     def _area_limits(self, height: int, width: int, factor: int) -> tuple[float, float]:
         short = min(height, width)
@@ -158,10 +166,20 @@ def _without_shadow(filled: Plane, picture: Image, empty: Image, corner: tuple[i
     """
     box = (*corner, filled.shape[1], filled.shape[0])
     whole = _Blob(box, float(cv2.countNonZero(filled)), box)
-    ratio = picture[..., 0].astype(np.float32) / np.maximum(empty[..., 0], 1)
-    faded = 128 + (empty[..., 1:].astype(np.float32) - 128) * ratio[..., None]
-    same_hue = (np.abs(picture[..., 1:] - faded) < SHADOW_CHROMA).all(axis=-1)
-    shadow = same_hue & (ratio > SHADOW_DARKEST) & (ratio < 0.95)
+    darker = cv2.subtract(empty[..., 0], picture[..., 0])
+    if cv2.countNonZero(cv2.bitwise_and(darker, filled)) < LEAST_SHADOW * whole.area:
+        return whole
+    # In the shade, luma and colour difference fall by the same ratio; cross-multiplied to stay in whole numbers, whose
+    # products just fit 16 bits (their difference is saturated).
+    light, red, blue = (plane.astype(np.int16) for plane in cv2.split(picture))
+    full_light, full_red, full_blue = (plane.astype(np.int16) for plane in cv2.split(empty))
+    limit = SHADOW_CHROMA * full_light
+    shadow = (
+        (cv2.absdiff((red - 128) * full_light, (full_red - 128) * light) < limit)
+        & (cv2.absdiff((blue - 128) * full_light, (full_blue - 128) * light) < limit)
+        & (100 * light > SHADOW_PERCENT[0] * full_light)
+        & (100 * light < SHADOW_PERCENT[1] * full_light)
+    )
     rest = np.where(shadow, np.uint8(0), filled)
     rest = cv2.morphologyEx(rest, cv2.MORPH_OPEN, _square(3))
     count, _, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)

@@ -134,6 +134,7 @@ class Tracker:
                 if track.fruit_id is not None:
                     tracked.append(self._view(track, detections[number], frame, along_px, across_px))
         fruit_numbers = {number for order, number in numbers.items() if self._tracks[order].fruit_id is not None}
+        self._drop_pieces()
         free = [each for number, each in enumerate(detections) if number not in fruit_numbers]
         finished = self._drop_finished(along_px)
         taken = set(numbers.values())
@@ -228,10 +229,10 @@ class Tracker:
                 moved = shift_px(track.last, each)
                 backwards = moved is not None and moved < -0.5 * gate
                 if riding[number] and abs(error) <= gate and _aligned(track, each) and not backwards:
-                    candidates.append((abs(error) / gate, order, number))
+                    candidates.append((track.fruit_id is None, abs(error) / gate, order, number))
         taken: dict[int, int] = {}
         used: set[int] = set()
-        for _, order, number in sorted(candidates):
+        for _, _, order, number in sorted(candidates):
             if order not in taken and number not in used:
                 taken[order] = number
                 used.add(number)
@@ -278,6 +279,16 @@ class Tracker:
             self._tracks.append(
                 _Track(seen, seen, low, high, not seen.low_cut, not seen.high_cut, seen.across, seen.width, way)
             )
+
+    def _drop_pieces(self) -> None:
+        """Forget what turns out to lie within a fruit: seen apart from it at first, now one with it."""
+        fruits = [track.last for track in self._tracks if track.fruit_id is not None and not track.missed]
+        way = self._belt.way_px
+        self._tracks = [
+            track
+            for track in self._tracks
+            if track.fruit_id is not None or not any(_covers(fruit, _predicted(track, way)) for fruit in fruits)
+        ]
 
     def _drop_finished(self, along_px: int) -> list[int]:
         kept, finished = [], []
