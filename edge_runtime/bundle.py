@@ -20,6 +20,8 @@ from edge_runtime.preprocess import fingerprint, fingerprints_agree
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 CHECKSUMS = "SHA256SUMS"
+TRAINED_ON = "trained_on.txt"
+"""SHA-256 of every picture that the run trained on, one a line, so that an evaluation can tell."""
 _EXPORT_AGAIN = "copy the bundle again from where it was made, or export it again"
 
 
@@ -69,6 +71,10 @@ class Bundle:
     def golden(self) -> Golden:
         """Read when first asked for: the line needs it for the self-test alone."""
         return Golden.load(self.folder / GOLDEN)
+
+    def trained_on(self) -> frozenset[str]:
+        """SHA-256 of the pictures that the model was trained on."""
+        return frozenset((self.folder / TRAINED_ON).read_text("utf-8").split())
 
     def artefact(self, name: str) -> Artefact:
         """An artefact by name; raises BundleError listing what there is."""

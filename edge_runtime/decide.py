@@ -20,7 +20,7 @@ ESCAPE_COST = 1.0
 UNDECIDED_COST = 0.25
 """The plain table: UNDECIDED costs a quarter of a false reject, so it is chosen between 25 % and 75 % certainty."""
 
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 
 class Costs(BaseModel):

@@ -1,4 +1,4 @@
-"""Run one line from its first frame to its last: camera and encoder in, decisions to reporters, a summary at the end."""
+"""Run one line from its first frame to its last: camera and encoder in, decisions out, a summary at the end."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class LineSummary:
 class _Tally:
     def __init__(self, labels: Sequence[str]) -> None:
         self.frames = 0
-        self.verdicts: Counter[str] = Counter({verdict: 0 for verdict in Verdict})
-        self.labels: Counter[str] = Counter({label: 0 for label in labels})
+        self.verdicts: Counter[str] = Counter(dict.fromkeys(Verdict, 0))
+        self.labels: Counter[str] = Counter(dict.fromkeys(labels, 0))
         self._times: dict[str, deque[float]] = {stage: deque(maxlen=_KEPT_TIMES) for stage in STAGES}
         self._slowest: dict[str, float] = {}
 

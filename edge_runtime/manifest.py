@@ -71,7 +71,7 @@ class Artefact(_Strict):
 class Manifest(_Strict):
     """The whole of `manifest.json`; the schema is described in `docs/formats.md`."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     bundle_id: str
     created: str = Field(description="RFC 3339, UTC: when the training run that it came from ended")
     result: Result

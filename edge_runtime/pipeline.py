@@ -136,8 +136,8 @@ class Pipeline:
         return decisions
 
     def _decision(self, fruit_id: int, fruit: _Fruit, now_ns: int) -> Decision:
-        views = fruit.whole or [fruit.cut]
-        fused = fuse(np.stack(views), temperature=self._temperature, rho=self._rho)  # type: ignore[arg-type]
+        views = fruit.whole or ([fruit.cut] if fruit.cut is not None else [])
+        fused = fuse(np.stack(views), temperature=self._temperature, rho=self._rho)
         probabilities = {label: float(share) for label, share in zip(self._manifest.labels, fused, strict=True)}
         last = fruit.last
         return Decision(

@@ -6,7 +6,7 @@ The scaling that the backbone was trained with (x / 127.5 - 1) is not here: it i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -55,13 +55,14 @@ def to_model_input(image: Image, box: Box | None, spec: InputSpec) -> Image:
     x0, y0, side = _square(image.shape, box, spec.margin)
     height, width = image.shape[:2]
     x1, y1 = x0 + side, y0 + side
-    crop = image[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
+    crop: Any = image[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
     if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
         crop = cv2.copyMakeBorder(
             crop, max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0), cv2.BORDER_REPLICATE
         )
     interpolation = cv2.INTER_AREA if side > spec.size_px else cv2.INTER_LINEAR
-    return cv2.resize(crop, (spec.size_px, spec.size_px), interpolation=interpolation)  # type: ignore[return-value]
+    resized: Any = cv2.resize(crop, (spec.size_px, spec.size_px), interpolation=interpolation)
+    return cast(Image, resized)
 
 
 def to_model_inputs(image: Image, boxes: Sequence[Box], spec: InputSpec) -> npt.NDArray[np.uint8]:
@@ -117,4 +118,5 @@ def _pattern(height: int, width: int) -> Image:
     red = (x * 5 + y * 2) % 256
     green = (x * y // 3 + 40 * ((x // 7 + y // 5) % 2)) % 256
     blue = (255 - y * 2 + 90 * ((x // 3) % 2)) % 256
-    return np.stack([red, green, blue], axis=-1).astype(np.uint8)
+    pattern: Image = np.stack([red, green, blue], axis=-1).astype(np.uint8)
+    return pattern

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.engines import is_installed
-from edge_runtime.errors import BundleError, RipelineError
+from edge_runtime.engines import ENGINES, is_installed
+from edge_runtime.errors import BundleError, EngineError, RipelineError
 from edge_runtime.golden import open_proven_engine
 from edge_runtime.manifest import Result
 from edge_runtime.ports import Engine
@@ -39,15 +40,15 @@ class Selection:
     candidates: tuple[Candidate, ...]
 
 
-def select_engine(
-    bundle: Bundle, *, artefact: str | None = None, engine: str = AUTO, threads: int = 1
-) -> Selection:
+def select_engine(bundle: Bundle, *, artefact: str | None = None, engine: str = AUTO, threads: int = 1) -> Selection:
     """Open the asked-for pair, or the fastest proven one among those that the request leaves open.
 
     Raises:
         BundleError: Nothing that fits the request passes the golden self-test here; lists each reason.
         EngineError: The engine asked for by name is unknown, not installed or refuses the file.
     """
+    if engine not in (AUTO, *ENGINES):
+        raise EngineError(f"There is no engine named {engine}.", expected=f"{AUTO}, {', '.join(ENGINES)}")
     if artefact is not None:
         bundle.artefact(artefact)
     if engine != AUTO and artefact is not None:
@@ -83,7 +84,7 @@ def select_engine(
     return Selection(winner, loaded, bundle.record(winner, loaded.name).temperature, tuple(candidates))
 
 
-def median_latency_ms(engine: Engine, inputs: np.ndarray) -> float:
+def median_latency_ms(engine: Engine, inputs: npt.NDArray[np.uint8]) -> float:
     """Median time of one image, at least 5 runs, then as many as fit a quarter of a second."""
     one = inputs[:1]
     engine.logits(one)

@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
-from edge_runtime.bundle import CHECKSUMS, GOLDEN, MANIFEST, Golden, checksums
+from edge_runtime.bundle import CHECKSUMS, GOLDEN, MANIFEST, TRAINED_ON, Golden, checksums
 from edge_runtime.decide import Policy
 from edge_runtime.manifest import Artefact, EngineRecord, Manifest, Result
 from edge_runtime.preprocess import fingerprint
@@ -112,8 +111,7 @@ def export_run(
         ConversionError: A converter wrote something else than was asked for.
         EngineError: No engine could run an artefact, or one crashed.
     """
-    from train.model import logits_model
-    from train.predict import load_keras_model
+    from train import load_keras_model, logits_model
 
     record = run.record
     policy = Policy.accepting(record.labels, accept)
@@ -149,6 +147,8 @@ def export_run(
         manifest = _manifest(run, policy, artefacts, conversions, parities, folder)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
         write_documents(folder, run, manifest, parities, inputs.test, inputs.test_truth)
+        trained_on = sorted(row.sha256 for row in run.splits if row.split is Split.TRAIN)
+        (folder / TRAINED_ON).write_text("".join(f"{digest}\n" for digest in trained_on), "utf-8")
         (folder / CHECKSUMS).write_text(checksums(folder), "utf-8")
     return Export(output, manifest, tuple(parities))
 
@@ -158,7 +158,9 @@ def _load(run: Run, data: Path | None) -> _Inputs:
     index = {label: place for place, label in enumerate(run.record.labels)}
     samples = choose_samples(items[Split.TRAIN], QUANTIZATION_SAMPLES, seed)
     # Few validation images: training ones fill up the golden set, which asks for behaviour, not for accuracy.
-    pool = items[Split.VALIDATION] if len(items[Split.VALIDATION]) >= GOLDEN_INPUTS else items[Split.VALIDATION] + samples
+    pool = (
+        items[Split.VALIDATION] if len(items[Split.VALIDATION]) >= GOLDEN_INPUTS else items[Split.VALIDATION] + samples
+    )
 
     def truth(some: Sequence[Any]) -> npt.NDArray[np.int64]:
         return np.array([index[item.label] for item in some], np.int64)

@@ -15,6 +15,8 @@ CLEAR_MARGIN = 0.3
 _QUANTIZED_SHARE = 0.15
 """Median logit difference allowed between machines, as a share of the logits' own spread."""
 
+_TINY = 1e-6
+
 Images = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
 
@@ -36,7 +38,8 @@ def swapped_colours(inputs: Images) -> Images:
 
 def wrong_scaling(inputs: Images) -> Images:
     """Pixels that, scaled to -1..1, are what x / 255 would have given: the usual mistake."""
-    return np.rint(127.5 + inputs / 2).astype(np.uint8)
+    scaled: Images = np.rint(127.5 + inputs / 2).astype(np.uint8)
+    return scaled
 
 
 def tolerance_for(
@@ -54,13 +57,16 @@ def tolerance_for(
     Raises:
         ConversionError: The self-test would pass with one of the two mistakes: the model hardly looks at its input.
     """
+    # A model that hardly reacts needs a finer measure, or a mistake would stay below it.
+    mistakes = [np.abs(recorded - wrong) for wrong in (swapped, misscaled)]
     tolerance: FloatTolerance | QuantizedTolerance
     if quantized:
-        mistake = min(float(np.median(np.abs(recorded - wrong))) for wrong in (swapped, misscaled))
-        allowed = min(_QUANTIZED_SHARE * float(recorded.std()), mistake / 2)
-        tolerance = QuantizedTolerance(clear_margin=CLEAR_MARGIN, median_logit_difference=max(allowed, 1e-6))
+        smallest = min(float(np.median(mistake)) for mistake in mistakes)
+        allowed = min(_QUANTIZED_SHARE * float(recorded.std()), smallest / 2)
+        tolerance = QuantizedTolerance(clear_margin=CLEAR_MARGIN, median_logit_difference=max(allowed, _TINY))
     else:
-        tolerance = FloatTolerance(max_logit_difference=MAX_FLOAT_LOGIT_DIFFERENCE)
+        smallest = min(float(mistake.max()) for mistake in mistakes)
+        tolerance = FloatTolerance(max_logit_difference=max(min(MAX_FLOAT_LOGIT_DIFFERENCE, smallest / 2), _TINY))
     for name, wrong in (("swapped colours", swapped), ("a wrong scaling", misscaled)):
         if compare(wrong, recorded, keras_logits, tolerance).passed:
             raise ConversionError(

@@ -12,8 +12,8 @@ OFFSET = -1.0
 def without_rescaling(logits_model: Any) -> Any:
     """The same network from already scaled pixels, float32 `[N, size, size, 3]` in -1..1, to logits.
 
-    The integer converter then folds the scaling into the quantisation parameters of the input, and no CAST, MUL or ADD is
-    left in the graph.
+    The integer converter then folds the scaling into the quantisation parameters of the input, and no CAST, MUL or
+    ADD is left in the graph.
 
     Raises:
         ValueError: The model does not begin with MobileNetV2's rescaling of uint8 pixels.

@@ -51,7 +51,9 @@ def inspect_tflite(file: Path) -> Inspection:
         input_scale=scale,
         input_zero_point=zero_point,
         per_channel_tensors=sum(
-            tensor.quantization is not None and tensor.quantization.scale is not None and len(tensor.quantization.scale) > 1
+            tensor.quantization is not None
+            and tensor.quantization.scale is not None
+            and len(tensor.quantization.scale) > 1
             for tensor in graph.tensors
         ),
     )

@@ -54,7 +54,9 @@ def measure(artefact: Path, inputs: Images, engines: Iterable[str] | None = None
                 try:
                     yield pool.submit(_measure_here, artefact, name, file).result()
                 except BrokenProcessPool as error:
-                    raise EngineError(f"{name} crashed while it ran {artefact}.", remedy="leave it out, or report it") from error
+                    raise EngineError(
+                        f"{name} crashed while it ran {artefact}.", remedy="leave it out, or report it"
+                    ) from error
 
 
 def _measure_here(artefact: Path, engine: str, inputs_file: Path) -> Measured:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,11 @@ class Margins:
     agreement: float = 0.98
 
 
+PARITY_MARGINS = Margins()
+REGRESSION_MARGINS = Margins(agreement=0.0)
+"""Two trainings may disagree on many pictures and be equally good."""
+
+
 class Comparison(BaseModel):
     """Candidate minus reference for one share, with Tango's one-sided 95 % lower bound (1998)."""
 
@@ -49,8 +55,8 @@ class Comparison(BaseModel):
 class Parity(BaseModel):
     """One artefact on one engine against its reference, on labelled images.
 
-    `max_abs_diff` is the largest difference of a probability, `max_logit_diff` of a logit. `images_needed` is the number
-    that would settle an INCONCLUSIVE result if the rates seen so far held.
+    `max_abs_diff` is the largest difference of a probability, `max_logit_diff` of a logit. `images_needed` is the
+    number that would settle an INCONCLUSIVE result if the rates seen so far held.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,7 +73,7 @@ class Parity(BaseModel):
 
 
 def judge(
-    labels: Sequence[str], truth: Indices, reference: Logits, candidate: Logits, margins: Margins | None = None
+    labels: Sequence[str], truth: Indices, reference: Logits, candidate: Logits, margins: Margins = PARITY_MARGINS
 ) -> Parity:
     """Judge a candidate's logits against the reference's, both `[n, labels]`, on images whose label is `truth` `[n]`.
 
@@ -77,7 +83,6 @@ def judge(
     Raises:
         ValueError: No images, or shapes that do not belong together.
     """
-    margins = margins or Margins()
     if len(truth) == 0 or reference.shape != candidate.shape or len(reference) != len(truth):
         raise ValueError(f"{len(truth)} images with outputs {reference.shape} and {candidate.shape}")
     expected, found = reference.argmax(axis=-1), candidate.argmax(axis=-1)
@@ -94,7 +99,9 @@ def judge(
     if not finite:
         reasons.append("some outputs are not finite numbers")
     if agreement < margins.agreement:
-        reasons.append(f"agrees with the reference on {agreement:.2%} of {len(truth)} images, not {margins.agreement:.0%}")
+        reasons.append(
+            f"agrees with the reference on {agreement:.2%} of {len(truth)} images, not {margins.agreement:.0%}"
+        )
     if accuracy.result is Result.FAIL:
         reasons.append(f"accuracy {accuracy.difference:+.2%}, beyond the margin of {margins.accuracy:.1%}")
     for label, one in recall.items():
@@ -158,5 +165,5 @@ def _images_needed(accuracy: Comparison, recall: dict[str, Comparison], n: int) 
     return max(needs)
 
 
-def _largest(difference: npt.NDArray[np.floating]) -> float:
+def _largest(difference: npt.NDArray[Any]) -> float:
     return float(np.abs(difference).max())

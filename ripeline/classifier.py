@@ -23,9 +23,9 @@ class Classifier:
     labels: tuple[str, ...]
     origin: dict[str, str]
     trained_on: frozenset[str]
-    _probabilities: Callable[[Sequence[Picture]], npt.NDArray[np.floating]]
+    _probabilities: Callable[[Sequence[Picture]], npt.NDArray[np.float64]]
 
-    def probabilities(self, pictures: Sequence[Picture]) -> npt.NDArray[np.floating]:
+    def probabilities(self, pictures: Sequence[Picture]) -> npt.NDArray[np.float64]:
         """Answers for all pictures, read a few hundred at a time."""
         chunks = [self._probabilities(pictures[at : at + _CHUNK]) for at in range(0, len(pictures), _CHUNK)]
         return np.concatenate(chunks)
@@ -54,11 +54,10 @@ def _open_bundle(model: Path, artefact: str | None, engine: str) -> Classifier:
     bundle = open_bundle(model)
     manifest = bundle.manifest
     chosen = select_engine(bundle, artefact=artefact or manifest.default_artefact, engine=engine)
-    trained_on = manifest.provenance.get("trained_on")
     return Classifier(
         labels=manifest.labels,
         origin={"model": str(model), "artefact": chosen.artefact, "engine": chosen.engine.name},
-        trained_on=frozenset(map(str, trained_on)) if isinstance(trained_on, list) else frozenset(),
+        trained_on=bundle.trained_on(),
         _probabilities=lambda pictures: softmax(
             chosen.engine.logits(load_inputs(pictures, manifest.input)), chosen.temperature
         ),
@@ -66,16 +65,15 @@ def _open_bundle(model: Path, artefact: str | None, engine: str) -> Classifier:
 
 
 def _open_run(model: Path) -> Classifier:
+    from edge_runtime.decide import softmax
     from evaluation.split import Split
-    from train import load_keras_model, predict_keras, read_run
+    from train import load_keras_model, logits_model, read_run
 
     run = read_run(model)
-    keras_model = load_keras_model(run)
+    network = logits_model(load_keras_model(run))
     return Classifier(
         labels=run.record.labels,
         origin={"model": str(model), "artefact": "model.keras", "engine": "keras"},
         trained_on=frozenset(row.sha256 for row in run.splits if row.split is Split.TRAIN),
-        _probabilities=lambda pictures: predict_keras(
-            keras_model, load_inputs(pictures, run.record.input)
-        ).probabilities,
+        _probabilities=lambda pictures: softmax(network.predict(load_inputs(pictures, run.record.input), verbose=0)),
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import click
 
@@ -54,32 +56,101 @@ def emit(document: dict[str, Any], *, as_json: bool) -> None:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def new_folder(folder: Path, *, marker: str, force: bool) -> Path:
-    """Make sure that a verb may write a folder: new, empty, or with `--force` one that Ripeline wrote before.
+def split_names(text: str | None) -> tuple[str, ...] | None:
+    """`a, b,c` as names; None stays None."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
-    `--force` empties only a folder that holds `marker`, the file by which this verb's own output is known, so that a
-    mistyped -o never costs anybody their files. Raises InputError otherwise.
+
+def check_output(folder: Path, *, marker: str, force: bool) -> None:
+    """Refuse early what a verb must not write over.
+
+    A folder may be new, empty, or with `--force` one that holds `marker`, the file by which this verb's own output is
+    known, so that a mistyped -o never costs anybody their files. Raises InputError otherwise.
     """
     from edge_runtime.errors import InputError
 
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file.", expected="a folder to write to, new or empty")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not force:
-            raise InputError(
-                f"The folder {folder} is not empty.",
-                expected="a new or empty folder",
-                remedy="choose another one with -o, or give --force to replace an earlier result",
-            )
-        if not (folder / marker).exists():
-            raise InputError(
-                f"{folder} holds files that this verb did not write (there is no {marker}), so --force leaves it alone.",
-                expected="a new or empty folder, or an earlier result of the same verb",
-            )
-        for entry in folder.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not force:
+        raise InputError(
+            f"The folder {folder} is not empty.",
+            expected="a new or empty folder",
+            remedy="choose another one with -o, or give --force to replace an earlier result",
+        )
+    if not (folder / marker).exists():
+        raise InputError(
+            f"{folder} holds files that this verb did not write (there is no {marker}), so --force leaves it alone.",
+            expected="a new or empty folder, or an earlier result of the same verb",
+        )
+
+
+def new_folder(folder: Path, *, marker: str, force: bool) -> Path:
+    """An empty folder to write to, after `check_output`; an earlier result in it is removed."""
+    check_output(folder, marker=marker, force=force)
     folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     return folder
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows as aligned columns under their names."""
+    if not rows:
+        return ""
+    cells = [list(rows[0]), *([row[name] for name in rows[0]] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+class Narrator:
+    """Tells people where a training run is: a bar while it works through pictures, a line an epoch."""
+
+    _STAGES: ClassVar = {
+        "data": "reading pictures", "features": "running the frozen backbone", "evaluate": "measuring",
+    }  # fmt: skip
+
+    def __call__(self, event: Any) -> None:
+        """Take one event of `train.training.train_run`."""
+        kind = type(event).__name__
+        if kind == "EpochRow":
+            say(
+                f"  epoch {event.epoch:3d}  loss {event.loss:.3f}  accuracy {event.accuracy:.1%}"
+                f"  validation loss {event.val_loss:.3f}  accuracy {event.val_accuracy:.1%}"
+            )
+        elif kind == "RecipeEvent":
+            click.secho(f"  {event.phase}, epoch {event.epoch}: {event.kind}, {event.reason}", fg="cyan", err=True)
+        elif event.done in (0, event.total):
+            say(f"{self._STAGES.get(event.stage, event.stage)} ({event.done}/{event.total})")
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left, for work that counts (done, in all); silent where stderr is no terminal."""
+    with ExitStack() as stack:
+        bar: Any = None
+
+        def advance(done: int, total: int) -> None:
+            nonlocal bar
+            if bar is None:
+                bar = stack.enter_context(click.progressbar(length=total, label=text, file=sys.stderr))
+            bar.update(done - bar.pos)
+
+        yield advance
+
+
+@contextmanager
+def steps(name: str) -> Iterator[Callable[[str], None]]:
+    """Announce each step of long work, with the time since it began."""
+    begun = time.monotonic()
+
+    def step(text: str) -> None:
+        say(f"[{time.monotonic() - begun:5.1f} s] {name}: {text}")
+
+    yield step
 
 
 def run(command: Callable[[], object], *, as_json: bool) -> NoReturn:
@@ -109,12 +180,14 @@ def run(command: Callable[[], object], *, as_json: bool) -> NoReturn:
     except OSError as error:
         if error.filename is None:
             raise
-        _fail(f"{error.filename}: {error.strerror}.", None, "check the path, permissions and free space", as_json=as_json)
+        _fail(
+            f"{error.filename}: {error.strerror}.", None, "check the path, permissions and free space", as_json=as_json
+        )
     except Exception as error:
-        what = getattr(error, "what", None)
-        if what is None:  # a fault of ours: the traceback is what a bug report needs
+        words: str | None = getattr(error, "what", None)
+        if words is None:  # a fault of ours: the traceback is what a bug report needs
             raise
-        _fail(what, getattr(error, "expected", None), getattr(error, "remedy", None), as_json=as_json)
+        _fail(words, getattr(error, "expected", None), getattr(error, "remedy", None), as_json=as_json)
     sys.exit(DONE)
 
 

@@ -10,6 +10,7 @@ from edge_runtime.engines.onnx import OnnxEngine
 from edge_runtime.engines.tflite import AiEdgeLitertEngine, TfliteRuntimeEngine
 from edge_runtime.errors import EngineError
 from edge_runtime.ports import Engine
+from edge_runtime.quiet import native_stderr_silenced
 
 ENGINES: dict[str, Callable[[Path, int], Engine]] = {
     "ai-edge-litert": AiEdgeLitertEngine,
@@ -41,11 +42,10 @@ def open_engine(engine: str, artefact: Path, threads: int = 1) -> Engine:
             expected=f"one of {', '.join(engines_for(artefact))} for this artefact",
         )
     if not is_installed(engine):
-        raise EngineError(
-            f"The engine {engine} is not installed.", remedy=f"pip install 'ripeline[{_EXTRAS[engine]}]'"
-        )
+        raise EngineError(f"The engine {engine} is not installed.", remedy=f"pip install 'ripeline[{_EXTRAS[engine]}]'")
     try:
-        return ENGINES[engine](artefact, threads)
+        with native_stderr_silenced():
+            return ENGINES[engine](artefact, threads)
     except (RuntimeError, ValueError, OSError, SystemError, ImportError) as error:
         raise EngineError(
             f"{engine} cannot load {artefact}: {error}",

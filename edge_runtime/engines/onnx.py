@@ -31,5 +31,6 @@ class OnnxEngine:
         self._output_names: list[str] = [self._session.get_outputs()[0].name]
 
     def logits(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """See `edge_runtime.ports.Engine`."""
         logits: npt.NDArray[np.float32] = self._session.run(self._output_names, {self._input_name: inputs})[0]
         return logits

@@ -13,7 +13,7 @@ import numpy.typing as npt
 class _TfliteEngine:
     """One image an invocation: on CPUs a batch gains nothing, and re-allocating for each batch size costs."""
 
-    name: ClassVar[str]
+    name: str
     _module: ClassVar[str]
 
     def __init__(self, artefact: Path, threads: int) -> None:
@@ -24,6 +24,7 @@ class _TfliteEngine:
         self._output_index: int = self._interpreter.get_output_details()[0]["index"]
 
     def logits(self, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """See `edge_runtime.ports.Engine`."""
         rows = []
         for start in range(len(inputs)):
             self._interpreter.set_tensor(self._input_index, inputs[start : start + 1])

@@ -18,10 +18,12 @@ class JsonlReporter:
         self._stream = file.open("w", encoding="utf-8")
 
     def report(self, decision: Decision) -> None:
+        """Append one line."""
         self._stream.write(json.dumps(asdict(decision), ensure_ascii=False, allow_nan=False) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
+        """Close the file."""
         self._stream.close()
 
     def __enter__(self) -> Self:

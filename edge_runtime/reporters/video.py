@@ -30,7 +30,7 @@ class AnnotatedVideo:
         self._frame_rate_hz = frame_rate_hz or 25.0
         self._writer: cv2.VideoWriter | None = None
         self._decided: OrderedDict[int, Decision] = OrderedDict()
-        self._counts: Counter[str] = Counter({verdict: 0 for verdict in Verdict})
+        self._counts: Counter[str] = Counter(dict.fromkeys(Verdict, 0))
 
     def add(self, frame: Frame, step: Step) -> None:
         """Draw one frame; raises InputError when the video cannot be written."""

@@ -20,7 +20,9 @@ Examples:
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for evaluation.json, .html and predictions.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder for evaluation.json, .html and predictions."
+)
 @click.option("--artefact", help="Which artefact of a bundle. Default: the bundle's own default.")
 @click.option("--engine", default="auto", show_default=True, help="Which engine runs it.")
 @console.force

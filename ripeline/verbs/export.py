@@ -42,11 +42,9 @@ def verb(
     """
     console.check_output(output, marker="manifest.json", force=force)
     from edge_runtime.manifest import Result
-    from train.run_directory import read_run
-
-    console.quiet_tensorflow()
     from export.exporter import export_run
     from export.formats import parse_formats
+    from train.run_directory import read_run
 
     opened = read_run(run)
     wanted = parse_formats(console.split_names(formats) or ())
@@ -54,7 +52,7 @@ def verb(
     accepted = console.split_names(accept)
     if accepted is None:
         accepted = (labels[-1],)
-        console.notice(f"no --accept given: the plan accepts '{labels[-1]}', the last label of {', '.join(labels)}.")
+        console.notice(f"no --accept given: the policy accepts '{labels[-1]}', the last label of {', '.join(labels)}.")
     with console.steps("export") as step:
         export = export_run(opened, output, formats=wanted, accept=accepted, data=data, progress=step)
     console.say(console.table([one.table_row() for one in export.parities]))

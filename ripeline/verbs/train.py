@@ -20,7 +20,9 @@ Examples:
 )
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The run directory to write.")
-@click.option("--labels", help="Labels to use, comma-separated, in ripeness order. Default: labels.txt, else the alphabet.")
+@click.option(
+    "--labels", help="Labels to use, comma-separated, in ripeness order. Default: labels.txt, else the alphabet."
+)
 @click.option(
     "--weights",
     default="imagenet",
@@ -35,9 +37,7 @@ Examples:
 @click.option("--seed", type=int, help="Of the split, the views and the training.")
 @console.force
 @console.as_json
-def verb(
-    data: Path, output: Path, labels: str | None, as_json: bool, force: bool, **settings: Any
-) -> None:
+def verb(data: Path, output: Path, labels: str | None, as_json: bool, force: bool, **settings: Any) -> None:
     """Fine-tune MobileNetV2 on DATA, a folder with one sub-folder of pictures a label.
 
     Writes a run directory: model.keras, run.json, splits.csv, history.csv, predictions.csv and report.html.
@@ -47,7 +47,7 @@ def verb(
     from edge_runtime.errors import InputError
 
     console.check_output(output, marker="run.json", force=force)
-    from train.config import TrainConfig
+    from train import TrainConfig
 
     given = {name: value for name, value in settings.items() if value is not None}
     try:
@@ -56,7 +56,7 @@ def verb(
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("size_px", "image_size").replace("_", "-")
         raise InputError(f"{option} {first['input']}: {first['msg']}.", remedy="see `ripeline train --help`") from error
-    from train.training import train_run
+    from train import train_run
 
     run = train_run(config, output, force=force, on_event=console.Narrator())
     record = run.record
@@ -64,7 +64,11 @@ def verb(
         console.notice(text)
     test = record.test
     low, high = test.accuracy_ci95
-    console.say(f"Test accuracy {test.accuracy:.1%} ({low:.1%} to {high:.1%}) on {test.n} pictures that training never saw;")
-    console.say(f"balanced {test.balanced_accuracy:.1%}. Took {record.seconds:.0f} s. Look at {run.folder / 'report.html'}")
+    console.say(
+        f"Test accuracy {test.accuracy:.1%} ({low:.1%} to {high:.1%}) on {test.n} pictures that training never saw;"
+    )
+    console.say(
+        f"balanced {test.balanced_accuracy:.1%}. Took {record.seconds:.0f} s. Look at {run.folder / 'report.html'}"
+    )
     console.say(f"Next: ripeline export {run.folder} -o BUNDLE")
     console.emit(run.summary(), as_json=as_json)

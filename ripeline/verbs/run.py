@@ -1,0 +1,193 @@
+"""`ripeline run`: wires camera, encoder, engine and reporters into one line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ripeline import console
+
+if TYPE_CHECKING:
+    from edge_runtime.bundle import Bundle
+    from edge_runtime.config import LineConfig
+    from edge_runtime.decide import Policy
+    from edge_runtime.ports import Camera, Encoder
+
+SIMULATED = "sim:"
+
+
+@click.command(
+    "run",
+    epilog="""\b
+Examples:
+  ripeline run bundle --source belt.mp4 -o out --annotate
+  ripeline run bundle --source 0 --config line.toml -o out --duration 3600   # first camera, one hour
+  ripeline run bundle --source rtsp://camera.local/stream -o out
+  ripeline run bundle --source sim:calm -o out --duration 20""",
+)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--source", required=True, help="Video file, folder of images, camera index, URL, or sim:NAME.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for decisions and summary."
+)
+@click.option("--config", type=click.Path(path_type=Path), help="line.toml. Default: the one beside the recording.")
+@click.option("--encoder", type=click.Path(path_type=Path), help="encoder.csv. Default: the one beside the recording.")
+@click.option(
+    "--engine", default="auto", show_default=True, help="auto measures on this machine and takes the fastest."
+)
+@click.option("--artefact", help="Which converted model. Default: the fastest that proves itself.")
+@click.option("--annotate", is_flag=True, help="Also write annotated.mp4 with boxes and verdicts.")
+@click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds after which a source is left.")
+@console.force
+@console.as_json
+def verb(
+    bundle: Path,
+    source: str,
+    output: Path,
+    config: Path | None,
+    encoder: Path | None,
+    engine: str,
+    artefact: str | None,
+    annotate: bool,
+    duration: float | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Decide about every fruit that SOURCE shows, once each.
+
+    Writes decisions.jsonl (one line a fruit, as it is decided) and summary.json. A live source ends on Ctrl-C or
+    --duration, with its summary written.
+    """
+    console.check_output(output, marker="decisions.jsonl", force=force)
+    from edge_runtime.bundle import open_bundle
+    from edge_runtime.line import run_line
+    from edge_runtime.manifest import Result
+    from edge_runtime.pipeline import Pipeline
+    from edge_runtime.reporters.jsonl import JsonlReporter
+    from edge_runtime.reporters.video import AnnotatedVideo
+    from edge_runtime.select import select_engine
+
+    opened = open_bundle(bundle)
+    if opened.manifest.result is Result.INCONCLUSIVE:
+        console.notice("the parity of this bundle is INCONCLUSIVE: it was judged on too few pictures.")
+    settings = _settings(source, config)
+    policy = _policy(opened, settings, config)
+    selection = select_engine(opened, artefact=artefact, engine=engine)
+    console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}")
+    camera, positions, settings, truth = _open_source(source, encoder, settings, duration)
+    pipeline = Pipeline(opened.manifest, selection.engine, selection.temperature, policy, settings)
+    stop = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(camera.close)
+        console.new_folder(output, marker="decisions.jsonl", force=force)
+        reporter = stack.enter_context(JsonlReporter(output / "decisions.jsonl"))
+        video = (
+            stack.enter_context(AnnotatedVideo(output / "annotated.mp4", camera.frame_rate_hz)) if annotate else None
+        )
+        stack.enter_context(_ending_on_signals(stop, camera, duration if camera.live else None))
+        summary = run_line(
+            camera,
+            positions,
+            pipeline,
+            [reporter],
+            labels=opened.manifest.labels,
+            duration_s=duration,
+            stop=stop,
+            on_frame=video.add if video else lambda _frame, _step: None,
+        )
+    document = summary.as_dict() | {
+        "bundle_id": opened.manifest.bundle_id,
+        "artefact": selection.artefact,
+        "engine": selection.engine.name,
+        "policy": policy.origin,
+    }
+    (output / "summary.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if truth is not None:
+        (output / "truth.jsonl").write_text("".join(json.dumps(one) + "\n" for one in truth), "utf-8")
+    for text in summary.notices:
+        console.notice(text)
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in summary.verdicts.items())
+    frames = summary.frames
+    console.say(f"{summary.fruits} fruit in {frames['processed']} frames ({frames['dropped']} dropped): {verdicts}")
+    if (times := summary.latency_ms.get("frame")) is not None:
+        console.say(f"A frame takes {times['p50']:.1f} ms (median), {times['p99']:.1f} ms (p99). Wrote {output}")
+    console.emit(document, as_json=as_json)
+
+
+def _settings(source: str, config: Path | None) -> LineConfig:
+    from edge_runtime.config import LineConfig, load_line_config
+
+    if config is not None:
+        return load_line_config(config)
+    beside = Path(source).parent / "line.toml"
+    if not source.startswith(SIMULATED) and Path(source).is_file() and beside.is_file():
+        console.notice(f"using {beside}, which lies beside the recording.")
+        return load_line_config(beside)
+    return LineConfig()
+
+
+def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy:
+    """The bundle's cost table, unless the line has its own."""
+    from edge_runtime.decide import Policy
+
+    given, origin = settings.policy, str(config or "line.toml")
+    if given is None:
+        return bundle.manifest.policy
+    if given.accept is not None:
+        return Policy.accepting(bundle.manifest.labels, given.accept, origin)
+    return Policy(costs=given.costs or {}, origin=origin)
+
+
+def _open_source(
+    source: str, encoder: Path | None, settings: LineConfig, duration_s: float | None
+) -> tuple[Camera, Encoder | None, LineConfig, list[dict[str, Any]] | None]:
+    """Camera, encoder, settings completed by what the source knows of itself, and its truth if it is simulated."""
+    from edge_runtime.cameras import open_camera
+    from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
+
+    if source.startswith(SIMULATED):
+        from simulator.line import open_scenario
+
+        line = open_scenario(source.removeprefix(SIMULATED), duration_s=duration_s)
+        belt = settings.belt.model_copy(update={"direction": line.direction, "mm_per_px": line.mm_per_px})
+        return line.camera, line.encoder, settings.model_copy(update={"belt": belt}), line.truth()
+    file = encoder or find_encoder(source)
+    positions = CsvEncoder(file) if file is not None else None
+    return open_camera(source), positions, settings, None
+
+
+class _ending_on_signals:  # noqa: N801 - reads as a verb where it is used
+    """End a run in order on SIGINT or SIGTERM, and after `limit_s` of real time even if the camera is silent."""
+
+    def __init__(self, stop: threading.Event, camera: Camera, limit_s: float | None) -> None:
+        self._stop, self._camera = stop, camera
+        self._timer = threading.Timer(limit_s + 1.0, self._end) if limit_s is not None else None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._on_signal)
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._stop.set()
+        if self._camera.live:
+            threading.Thread(target=self._camera.close, daemon=True).start()

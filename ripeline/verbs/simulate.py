@@ -1,0 +1,115 @@
+"""`ripeline simulate dataset` and `ripeline simulate clip`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ripeline import console
+
+
+@click.group(
+    "simulate",
+    epilog="""\b
+Examples:
+  ripeline simulate dataset data --per-class 200
+  ripeline simulate clip clip --seconds 20 --belt-speed 250""",
+)
+def verb() -> None:
+    """Draw labelled crops, or a moving belt with known truth."""
+
+
+@verb.command(
+    "dataset",
+    epilog="""\b
+Example:
+  ripeline simulate dataset data --per-class 200 --seed 1""",
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--per-class", type=click.IntRange(1), default=200, show_default=True, help="Pictures of each label.")
+@click.option(
+    "--image-size", "size_px", type=click.IntRange(32, 1024), default=192, show_default=True, help="Side in pixels."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other fruit.")
+@console.force
+@console.as_json
+def dataset(folder: Path, per_class: int, size_px: int, seed: int, force: bool, as_json: bool) -> None:
+    """Draw labelled crops in FOLDER/<label>/*.jpg, as a line's camera would give them.
+
+    Writes labels.txt (from least to most acceptable) and manifest.csv (which pictures show the same fruit) beside them.
+    """
+    from simulator.dataset import write_dataset
+
+    console.new_folder(folder, marker="labels.txt", force=force)
+    with console.progress("drawing crops") as progress:
+        summary = write_dataset(folder, per_class=per_class, image_size_px=size_px, seed=seed, progress=progress)
+    console.say(f"{summary.images} pictures of {', '.join(summary.labels)} in {folder}")
+    console.say(f"Next: ripeline train {folder} -o RUN --weights starter")
+    console.emit(
+        {"folder": str(folder), "pictures": summary.images, "labels": list(summary.labels), "seed": seed},
+        as_json=as_json,
+    )
+
+
+@verb.command(
+    "clip",
+    epilog="""\b
+Examples:
+  ripeline simulate clip clip --seconds 20 --fps 30 --belt-speed 250
+  ripeline simulate clip clip --fruit-images photos    # your own photographs, cut out, on the belt""",
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=20.0, show_default=True)
+@click.option(
+    "--fps", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True, help="Frames a second."
+)
+@click.option(
+    "--belt-speed",
+    type=click.FloatRange(0, min_open=True),
+    default=250.0,
+    show_default=True,
+    help="Millimetres a second.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other fruit.")
+@click.option("--fruit-images", type=click.Path(path_type=Path), help="Labelled photographs whose fruit ride instead.")
+@console.force
+@console.as_json
+def clip(
+    folder: Path,
+    seconds: float,
+    fps: float,
+    belt_speed: float,
+    seed: int,
+    fruit_images: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Film a belt with fruit on it: clip.mp4, encoder.csv, truth.jsonl and line.toml in FOLDER."""
+    from simulator.clip import write_clip
+
+    console.new_folder(folder, marker="truth.jsonl", force=force)
+    with console.progress("filming the belt") as progress:
+        summary = write_clip(
+            folder,
+            seconds=seconds,
+            frame_rate_hz=fps,
+            belt_speed_mm_s=belt_speed,
+            seed=seed,
+            fruit_images=fruit_images,
+            progress=progress,
+        )
+    labels = ", ".join(f"{count} {label}" for label, count in summary.labels.items())
+    console.say(f"{summary.frames} frames with {summary.fruits} fruit ({labels}) in {folder}")
+    console.say(f"Next: ripeline run BUNDLE --source {summary.source} -o OUT --annotate")
+    console.emit(
+        {
+            "folder": str(folder),
+            "source": str(summary.source),
+            "frames": summary.frames,
+            "fruits": summary.fruits,
+            "labels": summary.labels,
+            "seed": seed,
+        },
+        as_json=as_json,
+    )
