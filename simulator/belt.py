@@ -62,6 +62,23 @@ def belt_texture(
     return np.clip(level[..., None] * colour, 0, 255).astype(np.uint8)
 
 
+def drop_leaves(picture: Image, *, px_per_mm: float, rng: np.random.Generator) -> None:
+    """Scatter scraps of leaf and stalk over a picture of a belt, in place."""
+    height, width = picture.shape[:2]
+    for _ in range(int(rng.integers(1, 5))):
+        length, breadth = rng.uniform(6, 26) * px_per_mm, rng.uniform(1, 12) * px_per_mm
+        share = np.linspace(0, 1, 9)
+        half = 0.5 * breadth * np.sin(np.pi * share**0.8) * rng.uniform(0.7, 1.3, 9)
+        along = (share - 0.5) * length
+        outline = np.concatenate([np.stack([along, half], 1), np.stack([along, -half], 1)[::-1]])
+        angle = rng.uniform(0, 2 * np.pi)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        place = outline @ turn.T + rng.uniform(0, 1, 2) * [width, height]
+        green = np.array([78, 116, 46]) * rng.uniform(0.6, 1.35) + rng.uniform(0, 1) * np.array([50, 10, 10])
+        points = np.round(place * 16).astype(np.int32)
+        cv2.fillPoly(picture, [points], green.clip(0, 255).tolist(), cv2.LINE_AA, 4)
+
+
 def motion_kernel(length_px: float) -> npt.NDArray[np.float32]:
     """Share of the exposure that a point spends over each pixel: a box of `length_px`, `[1, odd]`, summing to 1.
 

@@ -16,8 +16,7 @@ from simulator.fruit import Pose, Shape
 
 Array = npt.NDArray[np.float32]
 
-_MARCH_STEPS = 12
-_REFINING_STEPS = 4
+_REFINING_STEPS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def spread_over_surface(shape: Shape, count: int) -> tuple[Array, Array]:
 
 
 def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> View:
-    """Find the visible surface by marching a ray down from the camera for every pixel.
+    """Find the visible surface along a ray down from the camera for every pixel.
 
     Args:
         shape: The body.
@@ -117,26 +116,33 @@ def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> 
     reach_along, reach_up = half_mm @ [cos_tilt, sin_tilt], half_mm @ [sin_tilt, cos_tilt]
     near = np.flatnonzero((np.abs(along) < reach_along) & (np.abs(across) < half_mm[1]))
     ground = flat[near] @ axes[:2]  # the rays' feet in body coordinates; each ray runs along axes[2]
-    heights = np.linspace(reach_up, -reach_up, _MARCH_STEPS, dtype=np.float32)
-    top = np.full(len(near), np.nan, np.float32)
-    f_out = np.zeros(len(near), np.float32)
-    f_in = np.zeros(len(near), np.float32)
-    previous = np.full(len(near), np.inf, np.float32)
-    waiting = np.arange(len(near))
-    for height in heights:
-        value = _outside_mm(shape, ground[waiting] + height * axes[2])
-        met = value < 0
-        hit = waiting[met]
-        top[hit], f_in[hit], f_out[hit] = height, value[met], previous[hit]
-        previous[waiting] = value
-        waiting = waiting[~met]
-    found = np.flatnonzero(np.isfinite(top))
-    ground, low = ground[found], top[found]
-    high = low + (heights[0] - heights[1])
-    points = _refine(shape, ground, axes[2], low=low, high=high, f_low=f_in[found], f_high=f_out[found])
+    ray = axes[2]
+    inside = _heights_inside(shape, ground, ray)
+    hits = np.flatnonzero(np.isfinite(inside))
+    ground, low = ground[hits], inside[hits]
+    points = _refine(shape, ground, ray, low=low, high=np.full_like(low, reach_up + 1))
     pixels = np.zeros(side * side, np.bool_)
-    pixels[near[found]] = True
+    pixels[near[hits]] = True
     return View(pixels.reshape(side, side), points, _normals(shape, points) @ axes.T, px_per_mm)
+
+
+def _heights_inside(shape: Shape, ground: Array, ray: Array) -> Array:
+    """A height at which each ray is inside the body, NaN where it passes by.
+
+    A ray that meets the body is inside it where it comes closest to the axis, or, near the tilted ends, closest to the
+    stretch of the axis that lies inside.
+    """
+    closest = -(ground[:, 1:] @ ray[1:]) / max(float(ray[1:] @ ray[1:]), 1e-6)
+    found = np.full(len(ground), np.nan, np.float32)
+    for end in (0.97, 0.8, 0.5):
+        height = closest
+        if abs(ray[0]) > 1e-3:
+            reach = end * shape.length_mm / 2 / abs(float(ray[0]))
+            middle = -ground[:, 0] / ray[0]
+            height = np.clip(closest, middle - reach, middle + reach)
+        value = _outside_mm(shape, ground + height[:, None] * ray)
+        found = np.where((value < 0) & ~(found >= height), height, found)
+    return np.asarray(found, np.float32)
 
 
 def _outside_mm(shape: Shape, points: Array) -> Array:
@@ -147,10 +153,12 @@ def _outside_mm(shape: Shape, points: Array) -> Array:
     return np.asarray(distance - radius + np.maximum(np.abs(axial) - 1, 0), np.float32)
 
 
-def _refine(shape: Shape, ground: Array, ray: Array, *, low: Array, high: Array, f_low: Array, f_high: Array) -> Array:
+def _refine(shape: Shape, ground: Array, ray: Array, *, low: Array, high: Array) -> Array:
     """Close in on the surface between heights inside (`low`) and outside (`high`), by regula falsi and bisection."""
+    f_low = _outside_mm(shape, ground + low[:, None] * ray)
+    f_high = _outside_mm(shape, ground + high[:, None] * ray)
     for step in range(_REFINING_STEPS):
-        share = np.clip(f_low / (f_low - f_high), 0.02, 0.98) if step % 2 == 0 else 0.5
+        share = np.clip(f_low / (f_low - f_high), 0.02, 0.98) if step % 2 else np.float32(0.5)
         height = low + (high - low) * share
         value = _outside_mm(shape, ground + height[:, None] * ray)
         inside = value < 0

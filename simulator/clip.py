@@ -20,6 +20,8 @@ from simulator.line import line_of
 from simulator.scenario import Scenario, load_scenario
 from simulator.world import build_world
 
+_FOURCC = "mp4v"
+
 
 @dataclass(frozen=True, slots=True)
 class ClipSummary:
@@ -137,7 +139,7 @@ class _PictureSink:
 def _open_sink(folder: Path, scenario: Scenario) -> _Sink:
     camera = scenario.camera
     path = folder / "clip.mp4"
-    fourcc = cv2.VideoWriter.fourcc(*"mp4v")
+    fourcc = cv2.VideoWriter.fourcc(*_FOURCC)
     writer = cv2.VideoWriter(str(path), fourcc, camera.frame_rate_hz, (camera.width_px, camera.height_px))
     if writer.isOpened():
         return _VideoSink(path, writer)

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.records import Image
-from simulator.belt import BELT_KINDS, belt_texture
+from simulator.belt import BELT_KINDS, belt_texture, drop_leaves
 from simulator.fruit import LABELS, Fruit, sample_fruit, turned
 from simulator.light import Light, uneven_light
 from simulator.optics import lay, make_layer
@@ -20,6 +20,8 @@ from simulator.sprite import draw_sprite
 
 LOOKS = (2, 3)
 """How many pictures of one fruit, at least and at most; the last fruit of a label may have fewer."""
+
+_LITTER_SHARE = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +117,27 @@ def photograph(fruit: Fruit, *, image_size_px: int, rng: np.random.Generator) ->
         seam_every_mm=float(rng.uniform(60, 400)),
     )
     picture = np.ascontiguousarray(np.rot90(texture, int(rng.integers(4))))
+    if rng.random() < _LITTER_SHARE:
+        drop_leaves(picture, px_per_mm=px_per_mm, rng=rng)
     layer = make_layer(
         sprite,
         px_per_mm=px_per_mm,
         light=light,
-        blur_px=float(rng.uniform(0, 0.035)) * longer,
-        focus_px=float(rng.uniform(0.2, 0.9)),
+        blur_px=float(rng.uniform(0, 0.025)) * longer,
+        focus_px=float(rng.uniform(0.2, 0.7)),
     )
     slack = 0.25 * (side - longer)
     lay(picture, layer, (side / 2 + float(rng.uniform(-slack, slack)), side / 2 + float(rng.uniform(-slack, slack))))
-    return _develop(cv2.resize(picture, (image_size_px, image_size_px), interpolation=cv2.INTER_AREA), rng)  # type: ignore[arg-type]
+    interpolation = cv2.INTER_AREA if side > image_size_px else cv2.INTER_LINEAR
+    sized = cv2.resize(picture, (image_size_px, image_size_px), interpolation=interpolation)
+    return _develop(np.asarray(sized, np.uint8), rng)
 
 
 def _develop(picture: Image, rng: np.random.Generator) -> Image:
     """Uneven light, exposure, white balance and sensor noise."""
     height, width = picture.shape[:2]
     gain = uneven_light(height, width, strength=float(rng.uniform(0.05, 0.35)), rng=rng)
-    gain = gain * float(rng.uniform(0.8, 1.15))
+    gain = gain * float(rng.uniform(0.8, 1.3))
     balance = 1 + rng.normal(0, 0.03, 3)
     noise = rng.normal(0, float(rng.uniform(0.8, 4.0)), size=picture.shape)
     exposed = np.round(picture * (gain[..., None] * balance) + noise)

@@ -171,7 +171,7 @@ def sample_fruit(rng: np.random.Generator, label: str) -> Fruit:
     )
     calyx = Calyx(
         sepals=0 if rng.random() < 0.12 else int(rng.integers(7, 13)),
-        length_share=float(rng.uniform(0.45, 0.85)),
+        length_share=float(rng.uniform(0.45, 1.0)),
         width_share=float(rng.uniform(0.16, 0.26)),
         lift=float(rng.uniform(0, 0.8)),
         dryness=float(rng.beta(1.2, 3.5)) if label != "spoiled" else float(rng.beta(1.5, 1.5)),
