@@ -6,7 +6,7 @@ The scaling that the backbone was trained with (x / 127.5 - 1) is not here: it i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -52,24 +52,16 @@ def to_model_input(image: Image, box: Box | None, spec: InputSpec) -> Image:
     Returns:
         `[size_px, size_px, 3]` uint8 RGB, contiguous.
     """
-    x0, y0, side = _square(image.shape, box, spec.margin)
-    height, width = image.shape[:2]
-    x1, y1 = x0 + side, y0 + side
-    crop: Any = image[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
-    if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
-        crop = cv2.copyMakeBorder(
-            crop, max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0), cv2.BORDER_REPLICATE
-        )
-    interpolation = cv2.INTER_AREA if side > spec.size_px else cv2.INTER_LINEAR
-    resized: Any = cv2.resize(crop, (spec.size_px, spec.size_px), interpolation=interpolation)
-    return cast(Image, resized)
+    target = np.empty((spec.size_px, spec.size_px, 3), np.uint8)
+    _fill(target, image, box, spec)
+    return target
 
 
 def to_model_inputs(image: Image, boxes: Sequence[Box], spec: InputSpec) -> npt.NDArray[np.uint8]:
     """All fruit of one frame as a batch, `[len(boxes), size_px, size_px, 3]` uint8 RGB."""
     batch = np.empty((len(boxes), spec.size_px, spec.size_px, 3), np.uint8)
-    for row, box in zip(batch, boxes, strict=True):
-        row[...] = to_model_input(image, box, spec)
+    for target, box in zip(batch, boxes, strict=True):
+        _fill(target, image, box, spec)
     return batch
 
 
@@ -96,6 +88,19 @@ def fingerprints_agree(mine: npt.NDArray[np.uint8], theirs: npt.NDArray[np.uint8
         return False
     difference = np.abs(mine.astype(np.int16) - theirs.astype(np.int16))
     return bool(difference.max() <= FINGERPRINT_MAX_LEVELS and difference.mean() <= FINGERPRINT_MEAN_LEVELS)
+
+
+def _fill(target: Image, image: Image, box: Box | None, spec: InputSpec) -> None:
+    x0, y0, side = _square(image.shape, box, spec.margin)
+    height, width = image.shape[:2]
+    x1, y1 = x0 + side, y0 + side
+    crop: Any = image[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
+    if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+        crop = cv2.copyMakeBorder(
+            crop, max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0), cv2.BORDER_REPLICATE
+        )
+    interpolation = cv2.INTER_AREA if side > spec.size_px else cv2.INTER_LINEAR
+    cv2.resize(crop, (spec.size_px, spec.size_px), dst=target, interpolation=interpolation)
 
 
 def _square(shape: tuple[int, ...], box: Box | None, margin: float) -> tuple[int, int, int]:
