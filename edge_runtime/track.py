@@ -122,8 +122,8 @@ class Tracker:
         picture_px = (frame.image.shape[1], frame.image.shape[0])
         along_px, across_px = picture_px if is_horizontal(direction) else picture_px[::-1]
         extents = [extent(each, direction, picture_px) for each in detections]
-        self._advance(frame, extents, by_encoder)
-        riding = self._riding(extents)
+        moved_px = self._advance(frame, extents, by_encoder)
+        riding = self._riding(extents, moved_px)
         numbers = self._assign(extents, riding)
         tracked = []
         for order, track in enumerate(self._tracks):
@@ -174,8 +174,8 @@ class Tracker:
             return None
         return 0.0 if self._belt.last_mm is None else (frame.belt_mm - self._belt.last_mm) / scale
 
-    def _advance(self, frame: Frame, extents: Sequence[Extent], by_encoder: float | None) -> None:
-        """Move the belt on to this frame."""
+    def _advance(self, frame: Frame, extents: Sequence[Extent], by_encoder: float | None) -> float:
+        """Move the belt on to this frame; how far it moved."""
         belt = self._belt
         seconds = 0.0 if belt.last_ns is None else (frame.captured_ns - belt.last_ns) / 1e9
         shift = by_encoder
@@ -187,6 +187,7 @@ class Tracker:
             smoothing = SPEED_SMOOTHING if by_encoder is None else 1.0
             belt.speed_px_s = _smooth(belt.speed_px_s or 0.0, shift / seconds, smoothing)
         belt.way_px += shift
+        return shift
 
     def _common_shift(self, extents: Sequence[Extent], expected_px: float) -> float | None:
         """The shift near the expected one that carries most fruit onto a detection."""
@@ -206,15 +207,23 @@ class Tracker:
         best = max(groups, key=lambda group: (len(group), -abs(sum(group) / len(group) - expected_px)))
         return max(0.0, sum(best) / len(best))
 
-    def _riding(self, extents: Sequence[Extent]) -> list[bool]:
-        """Which things have not been lying in one place while the belt moved on beneath them."""
+    def _riding(self, extents: Sequence[Extent], moved_px: float) -> list[bool]:
+        """Which things have not been lying in one place while the belt moved on beneath them.
+
+        Where the belt moves by more than the gate between frames, no track can be drawn onto such a thing, and what
+        looks like one may be a row of fruit that moves by its own spacing.
+        """
         way = self._belt.way_px
-        places = []
+        places, riding = [], []
         for each in extents:
             old = [place for place in self._places if overlap(place[0], each) >= LYING_OVERLAP]
-            places.append(min(old, key=lambda place: place[1], default=(each, way)))
+            place = min(old, key=lambda place: place[1], default=(each, way))
+            if moved_px > self._settings.gate * each.diameter:
+                place = (each, way)
+            places.append(place)
+            riding.append(way - place[1] < LYING_TRAVEL * each.length)
         self._places = places
-        return [way - since < LYING_TRAVEL * each.length for each, (_, since) in zip(extents, places, strict=True)]
+        return riding
 
     def _assign(self, extents: Sequence[Extent], riding: Sequence[bool]) -> dict[int, int]:
         """Track to extent by number: greedy by distance from the prediction, within the gate, nothing backwards."""

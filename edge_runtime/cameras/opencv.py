@@ -8,13 +8,13 @@ import cv2
 
 _TIMEOUT_MS = 10_000
 
+# OpenCV and FFmpeg explain failures on stderr in their own words, which would stand between the user and ours. FFmpeg's
+# level is read once, at the first use of any kind in the process, hence here and not in a function.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 
 def open_capture(source: str | int, backend: int) -> cv2.VideoCapture:
-    """Open a source; ask `isOpened` whether it worked.
-
-    OpenCV and FFmpeg explain failures on stderr in their own words, which would stand between the user and ours.
-    """
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    """Open a source; ask `isOpened` whether it worked."""
     cv2.setLogLevel(0)
     parameters: list[int] = []
     if backend == cv2.CAP_FFMPEG:

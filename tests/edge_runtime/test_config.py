@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.config import LineConfig, load_line_config
+from edge_runtime.errors import ConfigError
+from edge_runtime.records import BeltDirection
+
+
+def load(tmp_path: Path, text: str) -> LineConfig:
+    path = tmp_path / "line.toml"
+    path.write_text(text)
+    return load_line_config(path)
+
+
+def test_every_key_has_a_default(tmp_path: Path) -> None:
+    assert load(tmp_path, "") == LineConfig()
+    assert LineConfig().policy is None
+
+
+def test_a_whole_file_is_read(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+        [belt]
+        direction = "left"
+        mm_per_px = 1
+        lanes = 2
+        [localize]
+        downscale = 4
+        sensitivity = 1.5
+        min_diameter_px = 20
+        [track]
+        min_views = 2
+        [decide]
+        rho = 0.3
+        decide_at = 0.5
+        [policy.costs.ripe]
+        ACCEPT = 0
+        DIVERT = 1
+        UNDECIDED = 0.5
+        """,
+    )
+    assert (config.belt.direction, config.belt.mm_per_px, config.belt.lanes) == (BeltDirection.LEFT, 1.0, 2)
+    assert (config.localize.downscale, config.track.min_views, config.decide.rho) == (4, 2, 0.3)
+    assert config.policy is not None
+    assert config.policy.costs is not None
+    assert config.policy.costs["ripe"].UNDECIDED == 0.5
+
+
+def test_accepted_labels_are_read(tmp_path: Path) -> None:
+    policy = load(tmp_path, '[policy]\naccept = ["ripe", "turning"]').policy
+    assert policy is not None
+    assert policy.accept == ("ripe", "turning")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[belt]\ndirecton = 'left'", r"unknown key belt\.directon; did you mean direction\?"),
+        ("[bel]\nlanes = 1", r"unknown key bel; did you mean belt\?"),
+        ("[track]\nzzz = 1", r"unknown key track\.zzz; known here: min_views"),
+        ("[policy.costs.ripe]\nACEPT = 1\nDIVERT = 1\nUNDECIDED = 1", r"ACEPT; did you mean ACCEPT\?"),
+        ("[policy.costs.ripe]\nACCEPT = 1\nDIVERT = 1", r"policy\.costs\.ripe\.UNDECIDED is missing"),
+        ("[policy.costs.ripe]\nACCEPT = -1\nDIVERT = 1\nUNDECIDED = 1", r"greater than or equal to 0 \(found -1\)"),
+        ("[policy]\naccept = []", r"policy\.accept"),
+        ("[policy]", "either accept or costs"),
+        ("[policy]\naccept = ['a']\n[policy.costs.a]\nACCEPT=1\nDIVERT=1\nUNDECIDED=1", "either accept or costs"),
+        ("[belt]\nmm_per_px = 0", r"belt\.mm_per_px: input should be greater than 0 \(found 0\)"),
+        ("[belt]\nmm_per_px = nan", r"belt\.mm_per_px.*finite"),
+        ("[belt]\nmm_per_px = '0.5'", r"belt\.mm_per_px.*valid number"),
+        ("[belt]\ndirection = 'sideways'", r"belt\.direction: input should be 'right', 'left'"),
+        ("[belt]\nlanes = 1.5", r"belt\.lanes.*integer"),
+        ("[belt]\nlanes = 2026-01-01", r"belt\.lanes"),
+        ("[decide]\nrho = 0", r"decide\.rho"),
+        ("[localize]\nmin_diameter_px = 50\nmax_diameter_px = 40", "smaller than max_diameter_px"),
+        ("belt = 3", "belt"),
+        ("[belt", "valid TOML"),
+    ],
+)
+def test_a_mistake_is_refused_with_file_key_and_expectation(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s)line\\.toml.*{message}"):
+        load(tmp_path, text)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "[belt]\nlanes = 0\n[track]\nmin_views = 0")
+    assert "belt.lanes" in str(caught.value)
+    assert "track.min_views" in str(caught.value)
+
+
+def test_missing_unreadable_and_binary_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_line_config(tmp_path / "nothing.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_line_config(tmp_path)
+    (tmp_path / "line.toml").write_bytes(b"\xff\xfe\x81")
+    with pytest.raises(ConfigError, match="not a text file"):
+        load_line_config(tmp_path / "line.toml")

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.background import guess_belt
+from edge_runtime.cameras import open_camera
+from edge_runtime.config import BeltSettings, LocalizeSettings, TrackSettings
+from edge_runtime.localize import Localizer
+from edge_runtime.records import Detection, Image
+from edge_runtime.track import Tracker
+
+BELTS = {
+    "black": (30, 30, 32),
+    "grey": (110, 110, 108),
+    "blue": (36, 84, 150),
+    "green": (22, 86, 58),
+    "white": (205,) * 3,
+}
+FRUITS = {"red": (190, 30, 35), "pale": (200, 215, 150), "brown": (95, 60, 40)}
+
+
+class Belt:
+    """A textured belt, lit from its middle, with an oval fruit (and its shadow) moving to the right."""
+
+    def __init__(self, colour: tuple[int, ...], height: int = 240, width: int = 320, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.height, self.width = height, width
+        texture = cv2.GaussianBlur(rng.normal(0, 0.06, (height, 2048)).astype(np.float32), (0, 0), 1.2)
+        self._texture = np.array(colour, np.float32) * (1 + texture[..., None])
+        self._light = 1.1 - 0.35 * np.abs(np.linspace(-1, 1, width))[None, :, None]
+        self._rng = rng
+
+    def draw(self, way_px: int, fruit: list[tuple[int, int, tuple[int, int, int]]], radius: int = 22) -> Image:
+        """`fruit`: (x, y, colour) of each centre."""
+        columns = (np.arange(self.width) - way_px) % self._texture.shape[1]
+        picture = self._texture[:, columns].copy()
+        for x, y, _ in fruit:
+            shade = np.ones((self.height, self.width), np.float32)
+            cv2.ellipse(shade, (x + radius // 3, y + radius // 2), (radius, radius - 4), 0, 0, 360, 0.72, cv2.FILLED)
+            picture *= cv2.GaussianBlur(shade, (0, 0), 2)[..., None]
+        for x, y, colour in fruit:
+            cv2.ellipse(picture, (x, y), (radius, radius - 5), 0, 0, 360, colour, cv2.FILLED, cv2.LINE_AA)
+        noise = self._rng.normal(0, 1.5, picture.shape)
+        return np.clip(picture * self._light + noise, 0, 255).astype(np.uint8)
+
+
+def box_error_px(detection: Detection, x: int, y: int, radius: int = 22) -> float:
+    """Largest error of the four edges."""
+    box = detection.box
+    edges = (box.x_px, box.y_px, box.x_px + box.width_px, box.y_px + box.height_px)
+    truth = (x - radius, y - radius + 5, x + radius, y + radius - 5)
+    return max(abs(a - b) for a, b in zip(edges, truth, strict=True))
+
+
+@pytest.mark.parametrize("belt_name", BELTS)
+@pytest.mark.parametrize("fruit_name", FRUITS)
+def test_fruit_of_every_ripeness_is_found_on_belts_of_every_colour(belt_name: str, fruit_name: str) -> None:
+    belt, localizer = Belt(BELTS[belt_name]), Localizer(LocalizeSettings(), BeltSettings())
+    found = []
+    for frame in range(40):
+        x = -30 + 8 * frame
+        detections = localizer.detect(belt.draw(8 * frame, [(x, 120, FRUITS[fruit_name])]))
+        if 30 <= x <= 290:
+            assert len(detections) == 1
+            assert not detections[0].touches_border
+            found.append(box_error_px(detections[0], x, 120))
+        if x < -26 or x > 346:
+            assert detections == []
+    assert len(found) >= 30
+    assert max(found) <= 6
+
+
+@pytest.mark.parametrize("start", [60, 150, 250])
+def test_fruit_that_lies_there_from_the_first_frame_is_found_once_it_moves(start: int) -> None:
+    belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(5):
+        x = start + 8 * frame
+        detections = localizer.detect(belt.draw(8 * frame, [(x, 120, FRUITS["red"])]))
+        if frame >= 2:
+            assert len(detections) == 1
+            assert box_error_px(detections[0], x, 120) <= 6
+
+
+def test_where_the_first_fruit_lay_nothing_remains() -> None:
+    belt, localizer = Belt(BELTS["green"]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(40):
+        detections = localizer.detect(belt.draw(8 * frame, [(150 + 8 * frame, 120, FRUITS["red"])]))
+    assert detections == []
+
+
+def test_large_fruit_are_found() -> None:
+    belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(50):
+        detections = localizer.detect(belt.draw(8 * frame, [(-90 + 8 * frame, 120, FRUITS["red"])], radius=80))
+        if frame == 32:
+            assert len(detections) == 1
+            assert box_error_px(detections[0], 166, 120, 80) <= 8
+            assert detections[0].area_px > 0.15 * belt.height * belt.width
+
+
+def test_several_fruit_come_from_left_to_right() -> None:
+    belt, localizer = Belt(BELTS["white"]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(30):
+        places = [(-40 + 8 * frame, 60, FRUITS["red"]), (-120 + 8 * frame, 170, FRUITS["pale"])]
+        detections = localizer.detect(belt.draw(8 * frame, places))
+    assert [round(each.box.centre_px[0] / 10) for each in detections] == [11, 19]
+
+
+def test_a_fruit_that_the_edge_cuts_says_so() -> None:
+    belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings())
+    localizer.detect(belt.draw(0, []))
+    assert [each.touches_border for each in localizer.detect(belt.draw(8, [(4, 120, FRUITS["red"])]))] == [True]
+    assert [each.touches_border for each in localizer.detect(belt.draw(16, [(40, 120, FRUITS["red"])]))] == [False]
+    assert [each.touches_border for each in localizer.detect(belt.draw(24, [(315, 120, FRUITS["red"])]))] == [True]
+
+
+def test_an_empty_belt_stays_empty_through_a_slow_change_of_light() -> None:
+    belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(150):
+        picture = belt.draw(5 * frame, [])
+        dimmed = (picture * (1 - 0.002 * frame)).astype(np.uint8)
+        assert localizer.detect(dimmed) == []
+
+
+def test_a_tool_left_beside_the_fruit_is_absorbed_and_a_stopped_fruit_is_not() -> None:
+    belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
+    localizer.detect(belt.draw(0, []))
+    stopped = [localizer.detect(belt.draw(0, [(100, 120, FRUITS["red"])])) for _ in range(200)]
+    assert all(len(each) == 1 for each in stopped)
+    tool = (270, 200, FRUITS["pale"])
+    for frame in range(300):
+        passing = (-40 + 8 * frame % 400, 90, FRUITS["red"])
+        detections = localizer.detect(belt.draw(8 * frame, [passing, tool]))
+    assert all(each.box.centre_px[1] < 130 for each in detections)
+
+
+@pytest.mark.parametrize("size", [(240, 320), (480, 640), (1080, 1920)])
+def test_boxes_are_in_pixels_of_the_picture_at_any_size(size: tuple[int, int]) -> None:
+    scale = size[0] / 240
+    belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings())
+    for x in (-30, 100, 110):
+        small = belt.draw(x, [(x, 120, FRUITS["red"])])
+        detections = localizer.detect(cv2.resize(small, size[::-1], interpolation=cv2.INTER_LINEAR))  # type: ignore[arg-type]
+    assert len(detections) == 1
+    centre_x, centre_y = detections[0].box.centre_px
+    assert abs(centre_x / (size[1] / 320) - 110) < 4
+    assert abs(centre_y / scale - 120) < 4
+
+
+def test_size_limits_are_obeyed() -> None:
+    for settings, count in (
+        (LocalizeSettings(min_diameter_px=30), 1),
+        (LocalizeSettings(min_diameter_px=60), 0),
+        (LocalizeSettings(max_diameter_px=30), 0),
+    ):
+        belt, localizer = Belt(BELTS["blue"]), Localizer(settings, BeltSettings())
+        localizer.detect(belt.draw(0, []))
+        assert len(localizer.detect(belt.draw(8, [(100, 120, FRUITS["red"])]))) == count
+
+
+def test_the_same_frames_give_the_same_boxes() -> None:
+    def once() -> list[list[Detection]]:
+        belt, localizer = Belt(BELTS["green"]), Localizer(LocalizeSettings(), BeltSettings())
+        return [localizer.detect(belt.draw(8 * n, [(-30 + 8 * n, 120, FRUITS["pale"])])) for n in range(20)]
+
+    assert once() == once()
+
+
+def test_the_picture_handed_in_is_left_alone() -> None:
+    picture = Belt(BELTS["green"]).draw(0, [(100, 120, FRUITS["red"])])
+    before = picture.copy()
+    Localizer(LocalizeSettings(), BeltSettings()).detect(picture)
+    assert np.array_equal(picture, before)
+
+
+@pytest.mark.parametrize("along_x", [True, False])
+def test_the_belt_is_guessed_through_the_fruit_on_it(along_x: bool) -> None:
+    empty, full = Belt(BELTS["green"]).draw(0, []), Belt(BELTS["green"]).draw(0, [(100, 120, FRUITS["red"])])
+    if not along_x:
+        empty, full = empty.transpose(1, 0, 2), full.transpose(1, 0, 2)
+    guess = guess_belt(np.ascontiguousarray(full), None)
+    assert np.abs(guess.expected.astype(int) - empty).mean() < 5
+    assert guess.spread.shape == full.shape
+
+
+CLIPS = {"belt_topdown_black_parts.mp4": 5, "belt_side_fruit_veg.gif": 4, "belt_topdown_green_boxes.mp4": 3}
+"""Things that pass, counted by eye."""
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_things_on_real_belts_are_counted(name: str) -> None:
+    data = os.environ.get("RIPELINE_TEST_DATA")
+    clip = Path(data or "") / "data" / "belt" / name
+    if not data or not clip.exists():
+        pytest.skip("RIPELINE_TEST_DATA does not name a folder with data/belt")
+    localizer, tracker = Localizer(LocalizeSettings(), BeltSettings()), Tracker(TrackSettings(), BeltSettings())
+    ids = set()
+    for frame in open_camera(str(clip)).frames():
+        ids.update(view.fruit_id for view in tracker.update(frame, localizer.detect(frame.image)).tracked)
+    assert abs(len(ids) - CLIPS[name]) <= 1

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_runtime.config import BeltSettings, TrackSettings
+from edge_runtime.records import BeltDirection, Box, Detection, Frame, TrackedDetection
+from edge_runtime.track import Tracker
+
+WIDTH, HEIGHT = 640, 360
+SCALE = 0.5
+"""mm for a pixel."""
+
+
+@dataclass(frozen=True)
+class Fruit:
+    """A round thing; `way_px` is how far the belt has run when its centre enters the picture."""
+
+    way_px: float
+    across_px: float = 180.0
+    diameter_px: float = 60.0
+
+
+def seen(fruit: Fruit, way_px: float, direction: BeltDirection) -> Detection | None:
+    """What a perfect localiser makes of it: a box cut at the picture's edge."""
+    horizontal = direction in (BeltDirection.LEFT, BeltDirection.RIGHT)
+    along_px = WIDTH if horizontal else HEIGHT
+    low = way_px - fruit.way_px - fruit.diameter_px / 2
+    high = low + fruit.diameter_px
+    cut_low, cut_high = max(low, 0.0), min(high, float(along_px))
+    if cut_high - cut_low < 8:
+        return None
+    if direction in (BeltDirection.LEFT, BeltDirection.UP):
+        cut_low, cut_high = along_px - cut_high, along_px - cut_low
+    across, size = fruit.across_px - fruit.diameter_px / 2, cut_high - cut_low
+    box = Box(cut_low, across, size, fruit.diameter_px) if horizontal else Box(across, cut_low, fruit.diameter_px, size)
+    return Detection(box, 0.785 * size * fruit.diameter_px, size < fruit.diameter_px - 1e-6)
+
+
+@dataclass
+class Line:
+    """A tracker beside a belt; `ways_px` is the belt's way at each frame."""
+
+    fruit: list[Fruit]
+    direction: BeltDirection = BeltDirection.RIGHT
+    encoder: bool = True
+    settings: TrackSettings = field(default_factory=TrackSettings)
+    told_direction: bool = True
+    lanes: int = 1
+
+    def run(
+        self, ways_px: Iterable[float], change: Callable[[int, list[Detection]], list[Detection]] | None = None
+    ) -> list[TrackedDetection]:
+        """All views; `finished` keeps the ids in the order in which they ended."""
+        belt = BeltSettings(
+            direction=self.direction if self.told_direction else None,
+            mm_per_px=SCALE if self.encoder else None,
+            lanes=self.lanes,
+        )
+        tracker, image = Tracker(self.settings, belt), np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        views: list[TrackedDetection] = []
+        self.finished: list[int] = []
+        for index, way_px in enumerate(ways_px):
+            detections = [each for fruit in self.fruit if (each := seen(fruit, way_px, self.direction))]
+            detections = change(index, detections) if change else detections
+            frame = Frame(image, index, round(index * 1e9 / 30), way_px * SCALE if self.encoder else None)
+            update = tracker.update(frame, detections)
+            views += update.tracked
+            self.finished += update.finished
+        self.finished += tracker.finish()
+        return views
+
+
+def ids(views: list[TrackedDetection]) -> list[int]:
+    return sorted({view.fruit_id for view in views})
+
+
+def centres(views: list[TrackedDetection], fruit_id: int, axis: int = 0) -> list[float]:
+    """Of its whole views."""
+    mine = [view.detection for view in views if view.fruit_id == fruit_id]
+    return [each.box.centre_px[axis] for each in mine if not each.touches_border]
+
+
+WAY = [12.0 * n for n in range(90)]
+
+
+@pytest.mark.parametrize("direction", BeltDirection)
+@pytest.mark.parametrize("encoder", [True, False])
+@pytest.mark.parametrize("told_direction", [True, False])
+def test_each_fruit_gets_one_id_from_entry_to_exit(
+    direction: BeltDirection, encoder: bool, told_direction: bool
+) -> None:
+    line = Line([Fruit(40), Fruit(150), Fruit(230)], direction, encoder, told_direction=told_direction)
+    views = line.run(WAY)
+    assert ids(views) == [1, 2, 3]
+    assert line.finished == [1, 2, 3]
+    along_px = WIDTH if direction in (BeltDirection.LEFT, BeltDirection.RIGHT) else HEIGHT
+    for fruit_id in (2, 3):
+        places = centres(views, fruit_id, axis=0 if along_px == WIDTH else 1)
+        assert len(places) > 0.75 * along_px / 12
+        steps = np.diff(places)
+        assert np.all(steps > 0) if direction in (BeltDirection.RIGHT, BeltDirection.DOWN) else np.all(steps < 0)
+
+
+def test_position_is_constant_and_measured_upstream_of_the_downstream_edge() -> None:
+    for direction in BeltDirection:
+        along_px = WIDTH if direction in (BeltDirection.LEFT, BeltDirection.RIGHT) else HEIGHT
+        views = Line([Fruit(40)], direction).run(WAY)
+        positions = [view.position_mm for view in views if not view.detection.touches_border]
+        # The centre enters after 40 px of way, and is then the whole picture away from the downstream edge.
+        assert positions == pytest.approx([(40 + along_px) * SCALE] * len(positions), abs=1e-6)
+
+
+def test_position_of_a_cut_view_is_that_of_the_whole_fruit() -> None:
+    views = Line([Fruit(40)]).run(WAY)
+    cut = [view.position_mm for view in views if view.detection.touches_border]
+    assert len(cut) >= 3
+    assert cut == pytest.approx([(40 + WIDTH) * SCALE] * len(cut), abs=1.0)
+
+
+def test_without_encoder_or_scale_there_is_no_position() -> None:
+    assert {view.position_mm for view in Line([Fruit(40)], encoder=False).run(WAY)} == {None}
+    assert {view.across_mm for view in Line([Fruit(40)], encoder=False).run(WAY)} == {None}
+
+
+def test_across_and_lane_say_where_on_the_belt() -> None:
+    views = Line([Fruit(40, across_px=60), Fruit(45, across_px=300)], lanes=3).run(WAY)
+    assert {(view.fruit_id, view.lane) for view in views} == {(1, 0), (2, 2)}
+    assert {view.across_mm for view in views} == {30.0, 150.0}
+
+
+def test_an_encoder_tells_neighbours_apart_when_the_belt_moves_a_pitch_between_frames() -> None:
+    fruit = [Fruit(40 + 66 * n) for n in range(20)]
+    line = Line(fruit)
+    views = line.run(66.0 * n for n in range(40))
+    assert ids(views) == list(range(1, 21))
+    assert all(np.allclose(np.diff(centres(views, each)), 66) for each in ids(views))
+
+
+def test_fast_uneven_rows_are_followed_without_an_encoder() -> None:
+    gaps = np.random.default_rng(0).uniform(66, 140, 25)
+    line = Line([Fruit(float(way)) for way in np.cumsum(gaps)], encoder=False, told_direction=False)
+    views = line.run(50.0 * n for n in range(70))
+    assert ids(views) == list(range(1, 26))
+    assert all(np.allclose(np.diff(centres(views, each)), 50) for each in ids(views))
+
+
+@pytest.mark.parametrize("encoder", [True, False])
+def test_missed_frames_are_bridged(encoder: bool) -> None:
+    rng = np.random.default_rng(3)
+    line = Line([Fruit(40), Fruit(150), Fruit(260)], encoder=encoder)
+    views = line.run(WAY, lambda _, detections: [each for each in detections if rng.random() > 0.4])
+    assert ids(views) == [1, 2, 3]
+    assert sorted(line.finished) == [1, 2, 3]
+    assert all(np.all(np.diff(centres(views, each)) > 0) for each in ids(views))
+
+
+def test_a_fruit_that_is_gone_too_long_ends() -> None:
+    line = Line([Fruit(40)], settings=TrackSettings(max_missed_frames=5))
+    views = line.run(WAY, lambda index, detections: [] if index >= 30 else detections)
+    assert ids(views) == [1]
+    assert line.finished == [1]
+
+
+def ramps_and_stops() -> list[float]:
+    """Speed in px a frame: ramps of a fifth, then two stops over a third of a second each."""
+    speeds = [12.0] * 20 + list(np.linspace(12, 14.4, 15)) + list(np.linspace(14.4, 9.6, 15))
+    stop = [*np.linspace(9.6, 0, 10), *[0.0] * 25, *np.linspace(0, 12, 10), *[12.0] * 10]
+    return list(np.cumsum(speeds + stop + stop + [12.0] * 60))
+
+
+@pytest.mark.parametrize("encoder", [True, False])
+def test_ramps_and_stops_break_no_track(encoder: bool) -> None:
+    rng = np.random.default_rng(5)
+    fruit = [Fruit(float(way)) for way in np.cumsum(rng.uniform(70, 160, 12))]
+    line = Line(fruit, encoder=encoder)
+    views = line.run(ramps_and_stops())
+    assert ids(views) == list(range(1, 13))
+    assert line.finished == list(range(1, 13))
+
+
+def test_blips_never_become_fruit() -> None:
+    rng = np.random.default_rng(7)
+
+    def with_blips(_: int, detections: list[Detection]) -> list[Detection]:
+        x, y = rng.uniform(0, WIDTH - 40), rng.uniform(0, HEIGHT - 40)
+        return [*detections, Detection(Box(x, y, 40, 40), 1200)]
+
+    assert len(ids(Line([Fruit(40, across_px=100)]).run(WAY, with_blips))) == 1
+
+
+@pytest.mark.parametrize("encoder", [True, False])
+@pytest.mark.parametrize("speed_px", [2.0, 12.0])
+def test_what_lies_beside_the_belt_never_becomes_fruit(encoder: bool, speed_px: float) -> None:
+    rng = np.random.default_rng(9)
+
+    def with_tool(_: int, detections: list[Detection]) -> list[Detection]:
+        x, y = rng.normal(300, 1), rng.normal(30, 1)
+        return [*detections, Detection(Box(x, y, 50, 40), 1800)]
+
+    views = Line([Fruit(40), Fruit(150)], encoder=encoder).run([speed_px * n for n in range(450)], with_tool)
+    assert ids(views) == [1, 2]
+    assert {round(view.detection.box.centre_px[1]) for view in views} == {180}
+
+
+def test_a_piece_broken_off_is_no_fruit_of_its_own() -> None:
+    def broken(index: int, detections: list[Detection]) -> list[Detection]:
+        pieces = []
+        for each in detections:
+            box = each.box
+            if index % 3 == 0:
+                half = replace(box, height_px=box.height_px * 0.55)
+                rest = replace(box, y_px=box.y_px + box.height_px * 0.6, height_px=box.height_px * 0.4)
+                pieces += [replace(each, box=half), replace(each, box=rest)]
+            else:
+                pieces.append(each)
+        return pieces
+
+    assert ids(Line([Fruit(40), Fruit(200)]).run(WAY, broken)) == [1, 2]
+
+
+def test_min_views_are_needed() -> None:
+    line = Line([Fruit(40)], settings=TrackSettings(min_views=8))
+    first = min(view.frame_index for view in line.run(WAY))
+    assert first >= 8
+
+
+def test_a_rolling_fruit_keeps_its_id() -> None:
+    def rolling(index: int, detections: list[Detection]) -> list[Detection]:
+        moved = [replace(each.box, x_px=each.box.x_px - 1.5 * max(0, index - 20)) for each in detections]
+        return [replace(each, box=box) for each, box in zip(detections, moved, strict=True) if box.x_px > 0]
+
+    assert ids(Line([Fruit(40)]).run(WAY, rolling)) == [1]
+
+
+@st.composite
+def belts(draw: st.DrawFn) -> tuple[list[Fruit], list[float], list[bool]]:
+    """Fruit that do not touch, a belt that never runs back, and frames in which nothing is seen."""
+    gaps = draw(st.lists(st.floats(75, 300), min_size=1, max_size=8))
+    sizes = [draw(st.floats(40, 65)) for _ in gaps]
+    rows = [draw(st.sampled_from([90.0, 180.0, 270.0])) for _ in gaps]
+    fruit = [Fruit(float(way), row, size) for way, row, size in zip(np.cumsum(gaps), rows, sizes, strict=True)]
+    speeds = draw(st.lists(st.floats(0, 40), min_size=5, max_size=60))
+    seen_in = draw(st.lists(st.booleans(), min_size=5, max_size=60))
+    return fruit, list(np.cumsum(speeds)), seen_in
+
+
+@settings(max_examples=150, deadline=None)
+@given(belts(), st.sampled_from(list(BeltDirection)))
+def test_with_an_encoder_tracks_and_fruit_are_one_to_one(
+    belt: tuple[list[Fruit], list[float], list[bool]], direction: BeltDirection
+) -> None:
+    fruit, ways, seen_in = belt
+    line = Line(fruit, direction)
+    views = line.run(ways, lambda index, each: each if seen_in[index % len(seen_in)] else [])
+    assert sorted(line.finished) == ids(views)
+    last: dict[int, TrackedDetection] = {}
+    owner: dict[int, Fruit] = {}
+    along_px = WIDTH if direction in (BeltDirection.LEFT, BeltDirection.RIGHT) else HEIGHT
+    for view in views:
+        assert view.position_mm is not None
+        nearest = min(fruit, key=lambda each: abs((each.way_px + along_px) * SCALE - (view.position_mm or 0)))
+        assert owner.setdefault(view.fruit_id, nearest) is nearest
+        if view.fruit_id in last:
+            assert view.frame_index > last[view.fruit_id].frame_index
+        last[view.fruit_id] = view
+    assert len({id(each) for each in owner.values()}) == len(owner)
