@@ -1,0 +1,194 @@
+"""A simulated line behind the runtime's ports, and on disk."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.config import load_line_config
+from edge_runtime.encoders.csv_file import CsvEncoder
+from edge_runtime.errors import InputError
+from edge_runtime.records import BeltDirection
+from simulator import clip as clip_module
+from simulator.clip import write_clip
+from simulator.cutout import Cutouts, cut_out
+from simulator.line import open_scenario
+
+SHORT: dict[str, Any] = {"seconds": 3.0, "frame_rate_hz": 10.0, "belt_speed_mm_s": 400.0}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clip")
+    write_clip(folder, seed=7, **SHORT)
+    return folder
+
+
+def _truth(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
+
+
+def test_the_clip_holds_every_frame(clip: Path) -> None:
+    capture = cv2.VideoCapture(str(clip / "clip.mp4"))
+    frames = list(itertools.takewhile(lambda read: read[0], iter(capture.read, None)))
+    assert len(frames) == 30
+    assert frames[0][1].shape == (540, 960, 3)
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+
+
+def test_the_encoder_file_gives_the_belt_at_each_exposure(clip: Path) -> None:
+    with (clip / "encoder.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["frame"]) for row in rows] == list(range(30))
+    assert [int(row["time_ns"]) for row in rows] == [round(index * 1e9 / 10) for index in range(30)]
+    assert [float(row["position_mm"]) for row in rows] == pytest.approx([40.0 * index for index in range(30)])
+    assert CsvEncoder(clip / "encoder.csv").position_mm(150_000_000) == pytest.approx(60)
+
+
+def test_the_settings_file_is_one_that_the_line_reads(clip: Path) -> None:
+    belt = load_line_config(clip / "line.toml").belt
+    assert (belt.direction, belt.mm_per_px) == (BeltDirection.RIGHT, 0.4)
+
+
+def test_truth_says_where_each_fruit_is_in_the_pictures(clip: Path) -> None:
+    """Read the video as the line would: at the place that truth gives there is something that is not belt."""
+    capture = cv2.VideoCapture(str(clip / "clip.mp4"))
+    pictures = [capture.read()[1].astype(int) for _ in range(30)]
+    truth = _truth(clip)
+    assert len(truth) >= 5
+    for fruit in truth:
+        first, last = fruit["first_frame"], fruit["last_frame"]
+        for index in (first, last):
+            x = 960 - (fruit["position_mm"] - 40.0 * index) / 0.4
+            y = fruit["across_mm"] / 0.4
+            width, height = fruit["size_px"]
+            assert width / 2 <= x <= 960 - width / 2
+            assert height / 2 <= y <= 540 - height / 2
+            middle = pictures[index][round(y) - 8 : round(y) + 8, round(x) - 8 : round(x) + 8]
+            belt = np.median(pictures[index].reshape(-1, 3), axis=0)
+            assert np.abs(middle.mean(axis=(0, 1)) - belt).sum() > 40
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(clip: Path, tmp_path: Path) -> None:
+    write_clip(tmp_path / "again", seed=7, **SHORT)
+    write_clip(tmp_path / "other", seed=8, **SHORT)
+    for name in ("clip.mp4", "encoder.csv", "truth.jsonl", "line.toml"):
+        assert (clip / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    for name in ("clip.mp4", "truth.jsonl"):
+        assert (clip / name).read_bytes() != (tmp_path / "other" / name).read_bytes()
+
+
+def test_without_mpeg4_the_clip_is_a_folder_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip_module, "_FOURCC", "nope")
+    summary = write_clip(tmp_path, seed=1, seconds=2.0, frame_rate_hz=5.0, belt_speed_mm_s=400.0)
+    assert summary.source == tmp_path / "frames"
+    assert sorted(path.name for path in summary.source.iterdir()) == [f"{index:06d}.png" for index in range(10)]
+    assert not (tmp_path / "clip.mp4").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"belt_speed_mm_s": -1.0}, {"frame_rate_hz": 0.0}])
+def test_a_senseless_setting_is_refused_by_name(tmp_path: Path, wrong: dict[str, float]) -> None:
+    name = next(iter(wrong)).replace("belt_", "")
+    with pytest.raises(InputError, match=name):
+        write_clip(tmp_path, seed=0, **{**SHORT, **wrong})
+
+
+def test_the_camera_stamps_frames_as_the_contract_says() -> None:
+    line = open_scenario("calm", seed=3, duration_s=2.5)
+    frames = list(itertools.islice(line.camera.frames(), 4))
+    assert (line.camera.name, line.camera.live, line.camera.dropped) == ("sim:calm", False, 0)
+    assert [frame.index for frame in frames] == [0, 1, 2, 3]
+    for frame in frames:
+        assert frame.image.dtype == np.uint8
+        assert frame.image.shape == (540, 960, 3)
+        assert frame.captured_ns == round(frame.index * 1e9 / 30)
+        assert frame.belt_mm == line.encoder.position_mm(frame.captured_ns)
+
+
+def test_a_closed_camera_stops_and_may_be_closed_again() -> None:
+    camera = open_scenario("calm", duration_s=2.5).camera
+    frames = camera.frames()
+    next(frames)
+    camera.close()
+    camera.close()
+    assert list(frames) == []
+
+
+def test_frames_are_rgb_and_the_same_in_any_order() -> None:
+    line = open_scenario("demo", seed=5, duration_s=6.0)
+    ripe = next(row for row in line.truth() if row["label"] == "ripe")
+    index = (ripe["first_frame"] + ripe["last_frame"]) // 2
+    picture = line.renderer.render(index)
+    fruit = next(fruit for fruit in line.world.fruits if fruit.fruit_id == ripe["fruit_id"])
+    x, y = (round(v) for v in line.world.centre_px(fruit, line.encoder.position_mm(round(index * 1e9 / 30)) or 0.0))
+    red, green, blue = picture[y - 8 : y + 8, x - 8 : x + 8].reshape(-1, 3).mean(axis=0)
+    assert red > 1.5 * max(green, blue)
+    red, green, blue = np.median(picture.reshape(-1, 3), axis=0)
+    assert blue > 1.5 * max(red, green)  # the belt of this scenario
+    line.renderer.render(index - 3)
+    assert np.array_equal(line.renderer.render(index), picture)
+    assert np.array_equal(open_scenario("demo", seed=5, duration_s=6.0).renderer.render(index), picture)
+
+
+def test_only_fruit_in_view_are_kept_drawn() -> None:
+    renderer = open_scenario("calm", seed=1).renderer
+    kept = []
+    for index in (0, 200, 400, 590):
+        renderer.render(index)
+        kept.append(len(renderer._layers))
+    assert max(kept) <= 10
+
+
+def _photographs(folder: Path) -> Path:
+    """Two labels of plain discs, red and green, on grey."""
+    for label, colour in (("green", (60, 190, 60)), ("red", (200, 30, 40))):
+        (folder / label).mkdir(parents=True)
+        for number in range(2):
+            picture = np.full((120, 110, 3), 90, np.uint8)
+            cv2.ellipse(picture, (55, 60), (40, 46), 10 * number, 0, 360, colour, -1)
+            noise = np.random.default_rng(number).integers(-8, 8, picture.shape)
+            picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / label / f"{number}.png"), picture[..., ::-1])
+    return folder
+
+
+def test_a_photographed_fruit_is_cut_out_by_its_own_outline(tmp_path: Path) -> None:
+    picture = cv2.imread(str(_photographs(tmp_path) / "red" / "0.png"))[..., ::-1]
+    cut = cut_out(np.ascontiguousarray(picture))
+    assert cut is not None
+    solid = cut[..., 3] > 127
+    assert solid.sum() == pytest.approx(np.pi * 40 * 46, rel=0.05)
+    assert cut[solid][:, :3].mean(axis=0) == pytest.approx([200, 30, 40], abs=8)
+
+
+def test_a_picture_without_a_fruit_gives_nothing() -> None:
+    assert cut_out(np.full((100, 100, 3), 90, np.uint8)) is None
+
+
+def test_photographed_fruit_ride_the_belt_with_their_labels(tmp_path: Path) -> None:
+    data = _photographs(tmp_path / "data")
+    summary = write_clip(tmp_path / "clip", seed=2, fruit_images=data, **SHORT)
+    truth = _truth(tmp_path / "clip")
+    assert {str(row["label"]) for row in truth} <= {"red", "green"}
+    assert summary.fruits == len(truth) == sum(summary.labels.values())
+    capture = cv2.VideoCapture(str(tmp_path / "clip" / "clip.mp4"))
+    pictures = [capture.read()[1] for _ in range(30)]
+    for row in truth:
+        x = 960 - (row["position_mm"] - 40.0 * row["first_frame"]) / 0.4
+        y = row["across_mm"] / 0.4
+        _, green, red = pictures[row["first_frame"]][round(y), round(x)].astype(int)
+        assert (red > 1.5 * green) if row["label"] == "red" else (green > 1.5 * red)
+
+
+def test_photographs_in_which_nothing_stands_out_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "ripe").mkdir()
+    cv2.imwrite(str(tmp_path / "ripe" / "0.png"), np.full((100, 100, 3), 90, np.uint8))
+    with pytest.raises(InputError, match="ripe"):
+        Cutouts(tmp_path).draw(np.random.default_rng(0), diameter_px=60)
