@@ -108,4 +108,4 @@ def _scratch(level: Array, rng: np.random.Generator) -> None:
         end = (min(width - 1, x + length), y + int(rng.integers(-4, 5)))
         cv2.line(level, (x, y), end, (float(level[y, x] * rng.uniform(0.8, 1.25)),), 1)
     stains = flat_noise(height, width, blot_px=max(4.0, height / 6), rng=rng)
-    level *= 1 - 0.1 * (stains > 1.6)
+    level *= 1 - 0.12 * np.clip(2 * (stains - 1.3), 0, 1)

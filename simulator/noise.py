@@ -36,5 +36,5 @@ def flat_noise(height: int, width: int, *, blot_px: float, rng: np.random.Genera
     wrapped = np.concatenate([coarse[:, -2:], coarse, coarse[:, :2]], axis=1)
     x = (np.arange(width, dtype=np.float32) * (columns / width) + 2)[None, :].repeat(height, axis=0)
     y = (np.arange(height, dtype=np.float32) * ((rows - 1) / max(1, height - 1)))[:, None].repeat(width, axis=1)
-    field = np.asarray(cv2.remap(wrapped, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    field = np.asarray(cv2.remap(wrapped, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
     return np.asarray(field / max(float(field.std()), 1e-6), np.float32)

@@ -24,6 +24,7 @@ class Renderer:
         camera, belt = world.scenario.camera, world.scenario.belt
         rng = np.random.default_rng([world.seed, 3])
         self._light = Light()
+        self._px_per_mm = 1 / camera.mm_per_px
         period_px = max(2 * camera.width_px, round(_BELT_PERIOD_MM / camera.mm_per_px))
         texture = belt_texture(
             belt.kind,
@@ -59,7 +60,7 @@ class Renderer:
     def size_px(self, fruit: PlacedFruit) -> tuple[int, int]:
         """Width and height of a fruit's bounding box in the picture, without blur."""
         if fruit.fruit_id not in self._sizes_px:
-            self._layer(fruit)
+            self._sizes_px[fruit.fruit_id] = self._sprite(fruit).size_px
         return self._sizes_px[fruit.fruit_id]
 
     def _belt(self, belt_mm: float) -> Image:
@@ -78,16 +79,18 @@ class Renderer:
 
     def _layer(self, fruit: PlacedFruit) -> Layer:
         if fruit.fruit_id not in self._layers:
-            camera = self._world.scenario.camera
-            px_per_mm = 1 / camera.mm_per_px
-            look = fruit.look
-            sprite = look if isinstance(look, Sprite) else draw_sprite(look, px_per_mm=px_per_mm, light=self._light)
+            sprite = self._sprite(fruit)
             self._sizes_px[fruit.fruit_id] = sprite.size_px
             self._layers[fruit.fruit_id] = make_layer(
                 sprite,
-                px_per_mm=px_per_mm,
+                px_per_mm=self._px_per_mm,
                 light=self._light,
                 blur_px=self._world.scenario.blur_px,
-                focus_px=camera.focus_px,
+                focus_px=self._world.scenario.camera.focus_px,
             )
         return self._layers[fruit.fruit_id]
+
+    def _sprite(self, fruit: PlacedFruit) -> Sprite:
+        if isinstance(fruit.look, Sprite):
+            return fruit.look
+        return draw_sprite(fruit.look, px_per_mm=self._px_per_mm, light=self._light)
