@@ -110,11 +110,21 @@ class Localizer:
             if followed.still_frames < STILL_FRAMES:
                 kept.append(followed)
                 continue
-            x, y, w, h = blob.box
-            region = np.zeros_like(mask)
-            region[y : y + h, x : x + w] = mask[y : y + h, x : x + w]
-            self._background.absorb(picture, region)
+            self._background.absorb(picture, _surround(blob, blobs, mask))
         return kept
+
+
+def _surround(blob: _Blob, others: list[_Blob], mask: Plane) -> Plane:
+    """The blob in the mask with its shadow, which lies around it, but without its neighbours."""
+    region = np.zeros_like(mask)
+    x, y, w, h = blob.box
+    part = np.s_[max(0, y - h // 2) : y + h + h // 2, max(0, x - w // 2) : x + w + w // 2]
+    region[part] = mask[part]
+    for other in others:
+        if other is not blob:
+            x, y, w, h = other.box
+            region[y : y + h, x : x + w] = 0
+    return region
 
 
 def _follow(blob: _Blob, earlier: list[_Blob], something_moves: bool) -> _Blob:
