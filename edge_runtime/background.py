@@ -25,6 +25,8 @@ WARM_UP_FRAMES = 64
 LEARNING_RATE = 0.1
 REVEALED_SHARE = 0.08
 SAMPLES = 160
+SUSPICIOUS_SHARE = 0.05
+LEAST_GAIN = 0.04
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,19 @@ class Background:
         cv2.absdiff(picture, self.mean, dst=self._excess)
         cv2.subtract(self._excess, self._threshold, dst=self._excess)
         return _any_channel(self._excess, self._planes)
+
+    def follow_light(self, picture: Image, foreground: Plane) -> bool:
+        """Scale the scene when the light on all of it changed at once (lamp, exposure); True if it did."""
+        if cv2.countNonZero(foreground) < SUSPICIOUS_SHARE * foreground.size:
+            return False
+        now, before = picture[::8, ::8, 0].astype(np.float32), self._mean[::8, ::8, 0]
+        gain = float(np.median(now / np.maximum(before, 8)))
+        if abs(gain - 1) < LEAST_GAIN:
+            return False
+        self._mean[..., 0] *= gain
+        self._mean[..., 1:] = 128 + (self._mean[..., 1:] - 128) * gain
+        cv2.convertScaleAbs(self._mean, dst=self.mean)
+        return True
 
     def correct(self, picture: Image, foreground: Plane) -> bool:
         """Learn from belt that came to light where the first picture had fruit; True if anything was learnt."""

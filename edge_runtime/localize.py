@@ -17,6 +17,8 @@ WORK_SIDE_PX = 640
 SHADOW_PERCENT = (55, 95)
 SHADOW_CHROMA = 8
 LEAST_SHADOW = 0.05
+STRANGE_SHARE = 0.6
+STRANGE_FRAMES = 10
 STILL_FRAMES = 90
 STILL_OVERLAP = 0.75
 SAME_OVERLAP = 0.3
@@ -59,6 +61,7 @@ class Localizer:
         self._shape: tuple[int, ...] = ()
         self._small = self._picture = np.empty((0, 0, 3), np.uint8)
         self._blobs: list[_Blob] = []
+        self._strange_frames = 0
 
     def detect(self, image: Image) -> list[Detection]:
         """Find the things on the belt in one frame.
@@ -77,10 +80,16 @@ class Localizer:
         if self._background is None or self._shape != image.shape:
             self._shape = image.shape
             self._background = Background(picture, self._along_x, self._settings.sensitivity, min_area, max_area)
-            self._blobs = []
+            self._blobs, self._strange_frames = [], 0
         mask = self._background.foreground(picture)
-        if self._background.correct(picture, mask):
+        if self._background.follow_light(picture, mask) or self._background.correct(picture, mask):
             mask = self._background.foreground(picture)
+        is_strange = cv2.countNonZero(mask) > STRANGE_SHARE * mask.size
+        self._strange_frames = self._strange_frames + 1 if is_strange else 0
+        if self._strange_frames >= STRANGE_FRAMES:
+            # Another scene: the camera was moved, or looked at something else when it started.
+            self._background = None
+            return []
         mask = _clean(mask)
         blobs = _blobs(mask, picture, self._background.mean, min_area, max_area)
         self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]

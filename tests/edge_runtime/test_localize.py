@@ -127,6 +127,33 @@ def test_an_empty_belt_stays_empty_through_a_slow_change_of_light() -> None:
         assert localizer.detect(dimmed) == []
 
 
+@pytest.mark.parametrize("gain", [0.6, 1.25])
+@pytest.mark.parametrize("belt_name", ["blue", "white"])
+def test_a_sudden_change_of_light_is_followed(gain: float, belt_name: str) -> None:
+    belt, localizer = Belt(BELTS[belt_name]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(60):
+        x = -130 + 6 * frame
+        picture = belt.draw(6 * frame, [(x, 120, FRUITS["red"])])
+        if frame >= 40:
+            picture = np.clip(picture * gain, 0, 255).astype(np.uint8)
+        detections = localizer.detect(picture)
+        if x > 22:
+            assert len(detections) == 1
+            assert box_error_px(detections[0], x, 120) <= 6
+
+
+def test_a_camera_that_is_turned_elsewhere_starts_afresh() -> None:
+    black, white = Belt(BELTS["black"]), Belt(BELTS["white"], seed=1)
+    localizer = Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(20):
+        localizer.detect(black.draw(6 * frame, []))
+    checked = np.indices((240, 320)).sum(axis=0)[..., None] // 60 % 2
+    for frame in range(30):
+        scene = np.where(checked > 0, white.draw(6 * frame, []), np.uint8([200, 30, 30])).astype(np.uint8)
+        detections = localizer.detect(scene)
+    assert detections == []
+
+
 def test_a_tool_left_beside_the_fruit_is_absorbed_and_a_stopped_fruit_is_not() -> None:
     belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
     localizer.detect(belt.draw(0, []))
