@@ -62,8 +62,9 @@ def paint(fruit: Fruit, view: View) -> Skin:
         gloss=np.full(len(points), fruit.colouring.gloss, np.float32) * np.interp(local, [0.1, 0.8], [0.45, 1.0]),
         fuzz=np.zeros(len(points), np.float32),
     )
-    for defect in fruit.defects:
-        _spoil(skin, fruit, defect, points, rng)
+    for number, defect in enumerate(fruit.defects):
+        # Each has its own stream, so that how much of one shows does not change the next.
+        _spoil(skin, fruit, defect, points, np.random.default_rng([fruit.texture_seed, number]))
     return skin
 
 
@@ -149,10 +150,11 @@ def _spoil(skin: Skin, fruit: Fruit, defect: Defect, points: Array, rng: np.rand
     edge = solid_noise(points, wavelength=0.25 * fruit.shape.diameter_mm, rng=rng)
     depth = defect.radius_rad - np.arccos(np.clip(cosine, -1, 1)) + 0.1 * edge * min(1.0, 2 * defect.radius_rad)
     fine = solid_noise(points, wavelength=0.045 * fruit.shape.diameter_mm, rng=rng, waves=24)
-    hairs = rng.normal(size=len(points)).astype(np.float32)
+    tint = float(rng.uniform(-1, 1))
     if defect.kind == "mould":
+        hairs = rng.standard_normal(len(points), dtype=np.float32)
         cover = _ramp(depth, -0.05, 0.28) * np.clip(0.92 + 0.2 * edge + 0.12 * fine, 0, 1)
-        tone = np.array([158, 152, 138], np.float32) * float(rng.uniform(0.62, 1.2))
+        tone = np.array([158, 152, 138], np.float32) * (0.91 + 0.29 * tint)
         texture = 1 + 0.09 * fine + 0.12 * hairs + 0.08 * edge
         _blend(skin, _ramp(depth, -0.35, 0.1) * 0.6, np.array([112, 62, 40], np.float32)[None], gloss=0.3)
         _blend(skin, cover, tone[None] * texture[:, None] * (0.82 + 0.18 * skin.colour / 255), gloss=0.0)
@@ -161,7 +163,7 @@ def _spoil(skin: Skin, fruit: Fruit, defect: Defect, points: Array, rng: np.rand
         skin.fuzz = np.maximum(skin.fuzz, cover)
     elif defect.kind == "rot":
         cover = _ramp(depth, -0.06, 0.12)
-        brown = np.array([124, 70, 36], np.float32) + float(rng.uniform(-1, 1)) * np.array([34, 28, 18], np.float32)
+        brown = np.array([124, 70, 36], np.float32) + tint * np.array([34, 28, 18], np.float32)
         ring = 1 - 0.4 * _ramp(depth, 0.25 * defect.radius_rad, 0.8 * defect.radius_rad) + 0.08 * edge + 0.05 * fine
         _blend(skin, _ramp(depth, -0.3, 0.05) * 0.45, np.array([148, 66, 44], np.float32)[None], gloss=0.8)
         _blend(skin, cover * 0.9, brown[None] * ring[:, None], gloss=0.35)

@@ -29,7 +29,7 @@ class FruitSection(_Section):
     """`[fruit]`: what lies on it. `mix` holds the share of each label."""
 
     per_second: FiniteFloat = Field(default=2.0, gt=0, le=100)
-    min_spacing_mm: FiniteFloat = Field(default=75.0, ge=60, description="Least distance of centres along the belt.")
+    min_spacing_mm: FiniteFloat = Field(default=75.0, ge=62, description="Least distance of centres along the belt.")
     lanes: int = Field(default=1, ge=1, le=16)
     mix: dict[str, FiniteFloat] = {"spoiled": 0.2, "unripe": 0.2, "turning": 0.2, "ripe": 0.4}
 

@@ -11,7 +11,9 @@ import pytest
 
 from simulator.body import basis, look_at, radius_mm
 from simulator.fruit import LABELS, RIPE_FROM, TURNING_FROM, Defect, Fruit, Pose, sample_fruit, turned
+from simulator.paint import paint
 from simulator.sprite import draw_sprite
+from simulator.world import LARGEST_MM
 
 
 def _fruits(label: str, count: int, seed: int = 0) -> list[Fruit]:
@@ -73,7 +75,18 @@ def test_another_look_is_the_same_fruit_in_another_pose() -> None:
     again = turned(fruit, np.random.default_rng(1))
     assert again.pose != fruit.pose
     assert again.posed(fruit.pose) == fruit
-    assert np.abs(_body_colour(again) - _body_colour(fruit)).max() < 30
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_turn_in_the_picture_leaves_the_paint_as_it_was(label: str) -> None:
+    for fruit in _fruits(label, 8):
+        skins = []
+        for yaw_rad in (fruit.pose.yaw_rad, fruit.pose.yaw_rad + 1.0):
+            posed = fruit.posed(replace(fruit.pose, yaw_rad=yaw_rad))
+            skins.append(paint(posed, look_at(posed.shape, posed.pose, px_per_mm=3, margin_mm=1)))
+        before, after = skins
+        assert np.abs(before.colour.mean(axis=0) - after.colour.mean(axis=0)).max() < 2
+        assert before.fuzz.mean() == pytest.approx(after.fuzz.mean(), abs=0.02)
 
 
 def test_a_fruit_is_drawn_the_same_every_time() -> None:
@@ -84,6 +97,11 @@ def test_a_fruit_is_drawn_the_same_every_time() -> None:
 def test_a_sprite_is_cut_to_what_shows() -> None:
     alpha = draw_sprite(_fruits("ripe", 1)[0], px_per_mm=2).image[..., 3] > 127
     assert all(edge.any() for edge in (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]))
+
+
+def test_no_fruit_is_larger_than_the_room_that_the_world_gives_it() -> None:
+    sizes = [draw_sprite(fruit, px_per_mm=1).size_px for label in LABELS for fruit in _fruits(label, 40)]
+    assert max(max(size) for size in sizes) <= LARGEST_MM
 
 
 @pytest.mark.parametrize("pose", [Pose(), Pose(yaw_rad=1.1, tilt_rad=0.4, roll_rad=2.0)])
