@@ -1,0 +1,172 @@
+"""What tests of the whole way share: one dataset, one run, one bundle and one clip, made by the real commands.
+
+Order of imports: tflite-runtime no longer loads a model (`ValueError: vector::reserve`) in a process that imported
+TensorFlow first. pytest reads this file before any test module, so importing it here makes both work in any order of
+tests. The fixtures themselves run each command in a process of its own, as a user does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import pytest
+
+with suppress(ModuleNotFoundError):  # there is none for Python 3.12
+    import tflite_runtime.interpreter  # noqa: F401
+
+cv2.setNumThreads(1)
+
+SIZE_PX = 96
+LABELS = ("unripe", "ripe")
+"""Far apart, so that no artefact's label depends on the machine's rounding."""
+WEIGHTS = "starter"
+if not list((Path(__file__).parents[1] / "train" / "starter").glob("*.h5")):
+    WEIGHTS = f"{os.environ.get('RIPELINE_TEST_DATA', '')}/weights/mobilenet_v2_0.35_224_no_top.weights.h5"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Stdout as the one JSON document that it must be."""
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document
+
+
+class Ripeline(Protocol):
+    """Runs the command line in a process of its own."""
+
+    def __call__(self, *words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Outcome: ...
+
+
+@pytest.fixture(scope="session")
+def ripeline() -> Ripeline:
+    """`ripeline WORDS…` in a process of its own; `env` is added to the environment."""
+
+    def run(*words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "ripeline.main", *map(str, words)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def documents() -> dict[str, dict[str, Any]]:
+    """What the commands behind the fixtures printed with `--json`, by verb."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def dataset_dir(tmp_path_factory: pytest.TempPathFactory, ripeline: Ripeline, documents: dict[str, Any]) -> Path:
+    """Simulated pictures of four labels; never change it, copy it."""
+    folder = tmp_path_factory.mktemp("dataset") / "data"
+    documents["simulate dataset"] = _done(
+        ripeline("simulate", "dataset", folder, "--per-class", 30, "--image-size", SIZE_PX, "--seed", 5, "--json")
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_dir(
+    tmp_path_factory: pytest.TempPathFactory, ripeline: Ripeline, dataset_dir: Path, documents: dict[str, Any]
+) -> Path:
+    """A run on `dataset_dir` with the starter backbone and two clear labels; never change it, copy it."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    words = ["--labels", ",".join(LABELS), "--weights", WEIGHTS, "--image-size", SIZE_PX]
+    words += ["--epochs", 12, "--fine-tune-epochs", 1]
+    documents["train"] = _done(ripeline("train", dataset_dir, "-o", folder, *words, "--json"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle_dir(
+    tmp_path_factory: pytest.TempPathFactory, ripeline: Ripeline, run_dir: Path, documents: dict[str, Any]
+) -> Path:
+    """The bundle of `run_dir`, every format, accepting ripe fruit; never change it, copy it."""
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    documents["export"] = _done(ripeline("export", run_dir, "-o", folder, "--accept", "ripe", "--json"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clip_dir(tmp_path_factory: pytest.TempPathFactory, ripeline: Ripeline, documents: dict[str, Any]) -> Path:
+    """A few seconds of a simulated belt; never change it, copy it."""
+    folder = tmp_path_factory.mktemp("clip") / "clip"
+    documents["simulate clip"] = _done(ripeline("simulate", "clip", folder, "--seconds", 4, "--seed", 3, "--json"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Any:
+    """A Keras model from uint8 pixels to two logits, small enough to convert in a second, and never trained."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    image = keras.Input((SIZE_PX, SIZE_PX, 3), dtype="uint8", name="image")
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    features = keras.layers.Conv2D(8, 5, strides=4, activation="relu6")(scaled)
+    pooled = keras.layers.GlobalAveragePooling2D()(features)
+    return keras.Model(image, keras.layers.Dense(len(LABELS), name="logits")(pooled))
+
+
+@pytest.fixture(scope="session")
+def other_models(tmp_path_factory: pytest.TempPathFactory, tiny_model: Any) -> dict[str, Path]:
+    """By format name, `tiny_model` converted: fits in the place of an artefact of the bundle, and is another model."""
+    from export.formats import FORMATS
+
+    folder = tmp_path_factory.mktemp("other")
+    pixels = np.random.default_rng(0).integers(0, 256, (8, SIZE_PX, SIZE_PX, 3), np.uint8)
+    files = {}
+    for name, one in FORMATS.items():
+        files[name] = folder / f"{name}{one.suffix}"
+        one.convert(tiny_model, pixels, files[name])
+    return files
+
+
+@pytest.fixture
+def bundle(bundle_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle to break."""
+    return Path(shutil.copytree(bundle_dir, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def seal() -> Callable[[Path], None]:
+    """Make the hashes of a changed bundle right again, so that what is tested is not the hash."""
+
+    def seal(folder: Path) -> None:
+        from edge_runtime.bundle import CHECKSUMS, checksums
+
+        (folder / CHECKSUMS).write_text(checksums(folder), "utf-8")
+
+    return seal
+
+
+def _done(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.code == 0, outcome.stderr
+    return outcome.document
