@@ -32,7 +32,7 @@ def compare(
 ) -> SelfTest:
     """Hold logits `[n, labels]` against the recorded ones of the same inputs."""
     if found.shape != recorded.shape or not np.isfinite(found).all():
-        return SelfTest(False, np.inf, np.inf, f"outputs are not finite numbers of shape {recorded.shape}")
+        return _failed(f"outputs are not finite numbers of shape {recorded.shape}")
     difference = np.abs(found - recorded)
     largest, median = float(difference.max()), float(np.median(difference))
     if isinstance(tolerance, FloatTolerance):
@@ -53,9 +53,14 @@ def compare(
 def run_self_test(bundle: Bundle, artefact: str, engine: Engine) -> SelfTest:
     """Feed the golden inputs to a loaded engine and compare."""
     golden, record = bundle.golden, bundle.record(artefact, engine.name)
-    return compare(
-        engine.logits(golden.inputs), golden.logits[artefact, engine.name], golden.keras_logits, record.golden
-    )
+    recorded = golden.logits.get((artefact, engine.name))
+    if recorded is None:
+        return _failed(f"no golden outputs were recorded for {artefact} on {engine.name}")
+    try:
+        found = engine.logits(golden.inputs)
+    except Exception as error:  # every engine has its own kinds; a model that takes other inputs is none of ours
+        return _failed(f"it does not take the golden inputs: {error}")
+    return compare(found, recorded, golden.keras_logits, record.golden)
 
 
 def open_proven_engine(bundle: Bundle, artefact: str, engine: str, threads: int = 1) -> Engine:
@@ -70,3 +75,7 @@ def open_proven_engine(bundle: Bundle, artefact: str, engine: str, threads: int 
             remedy="choose another --engine or --artefact, or export on a machine like this one",
         )
     return loaded
+
+
+def _failed(reason: str) -> SelfTest:
+    return SelfTest(False, np.inf, np.inf, reason)
