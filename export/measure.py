@@ -1,15 +1,16 @@
 """Run artefacts on the engines that ship, each pair in a process of its own.
 
 TensorFlow and tflite-runtime cannot share a process once TensorFlow came first, and an engine that crashes on a file
-must not take the export with it.
+must not take the export with it. The process is this module itself, not a `multiprocessing` child: those import the
+caller's main module again, TensorFlow included.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.engines import engines_for, is_installed, open_engine
-from edge_runtime.errors import EngineError
+from edge_runtime.errors import EngineError, RipelineError
 from edge_runtime.select import median_latency_ms
 
 Images = npt.NDArray[np.uint8]
+
+_BATCH = 64
+_REFUSED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +51,35 @@ def measure(artefact: Path, inputs: Images, engines: Iterable[str] | None = None
             remedy="pip install 'ripeline[edge]', [litert] or [onnx]",
         )
     with TemporaryDirectory() as scratch:
-        file = Path(scratch) / "inputs.npy"
-        np.save(file, inputs)
+        inputs_file, outputs_file = Path(scratch) / "inputs.npy", Path(scratch) / "outputs.npz"
+        np.save(inputs_file, inputs)
         for name in names:
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                try:
-                    yield pool.submit(_measure_here, artefact, name, file).result()
-                except BrokenProcessPool as error:
-                    raise EngineError(
-                        f"{name} crashed while it ran {artefact}.", remedy="leave it out, or report it"
-                    ) from error
+            words = [str(artefact), name, str(inputs_file), str(outputs_file)]
+            command = [sys.executable, "-m", "export.measure", *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode == _REFUSED:
+                raise EngineError(**json.loads(done.stdout))
+            if done.returncode != 0:
+                raise EngineError(
+                    f"{name} crashed on {artefact} (exit code {done.returncode}): {done.stderr[-500:].strip()}",
+                    remedy="use another version of the engine, or leave the format out with --formats",
+                )
+            with np.load(outputs_file) as outputs:
+                yield Measured(name, outputs["logits"], float(outputs["p50_ms"]))
 
 
-def _measure_here(artefact: Path, engine: str, inputs_file: Path) -> Measured:
+def _main(artefact: str, engine: str, inputs_file: str, outputs_file: str) -> int:
     inputs = np.load(inputs_file, mmap_mode="r")
-    loaded = open_engine(engine, artefact)
-    batches = [loaded.logits(np.ascontiguousarray(inputs[start : start + 64])) for start in range(0, len(inputs), 64)]
-    return Measured(engine, np.concatenate(batches), median_latency_ms(loaded, np.ascontiguousarray(inputs[:1])))
+    try:
+        loaded = open_engine(engine, Path(artefact))
+        starts = range(0, len(inputs), _BATCH)
+        logits = np.concatenate([loaded.logits(np.ascontiguousarray(inputs[at : at + _BATCH])) for at in starts])
+    except RipelineError as error:
+        print(json.dumps({"what": error.what, "expected": error.expected, "remedy": error.remedy}))
+        return _REFUSED
+    np.savez(outputs_file, logits=logits, p50_ms=median_latency_ms(loaded, np.ascontiguousarray(inputs[:1])))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))
