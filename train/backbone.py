@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from edge_runtime.errors import InputError
 
@@ -101,11 +104,21 @@ def _load(backbone: keras.Model, path: Path, alpha: float) -> None:
             expected="imagenet, starter, none, or the path of a Keras weights file",
             remedy="Correct --weights.",
         )
+    before = _kernels(backbone)
     try:
-        backbone.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Keras warns of layers it skips; they are found below
+            backbone.load_weights(path)
+        skipped = sum(np.array_equal(old, new) for old, new in zip(before, _kernels(backbone), strict=True))
+        if skipped:
+            raise ValueError(f"it has no weights for {skipped} of {len(before)} convolutions")
     except (ValueError, OSError, KeyError) as error:
         raise InputError(
             f"{path} does not fit MobileNetV2 with alpha {alpha}: {str(error).splitlines()[0]}",
             expected=f"a .weights.h5 file saved by Keras from MobileNetV2(include_top=False, alpha={alpha})",
             remedy="Check --alpha and the file.",
         ) from error
+
+
+def _kernels(backbone: keras.Model) -> list[npt.NDArray[np.float32]]:
+    return [weight.numpy() for weight in backbone.weights if "kernel" in weight.name]

@@ -62,7 +62,7 @@ def fit_phase(
     guard also those it started from. With a guard a loss that is above its limit or not a number stops the phase at
     once, with the starting weights restored.
     """
-    model.compile(optimizer=keras.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    _compile_afresh(model, rate)
     start = model.get_weights()
     best_weights, best_epoch = start, 0
     best_loss = guard.start_loss if guard else math.inf
@@ -92,6 +92,17 @@ def fit_phase(
         )
     )
     return PhaseResult(best_loss, best_epoch, epoch)
+
+
+def _compile_afresh(model: keras.Model, rate: float) -> None:
+    """A new Adam; on a later attempt the old one is emptied, which saves tracing the graph again."""
+    if model.compiled:
+        for variable in model.optimizer.variables:
+            variable.assign(np.zeros(variable.shape))
+        model.optimizer.learning_rate = rate
+    else:
+        adam = keras.optimizers.Adam(rate)
+        model.compile(optimizer=adam, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
 def _epoch(

@@ -88,12 +88,12 @@ def run_recipe(
     cached = _cache_views(bottom, train, config.views, rng, on_event)
     cached_validation = Examples(_run(bottom, validation.inputs)[None], validation.truth)
 
-    pooled = Examples(np.stack([_run(top, view) for view in cached.views]), cached.truth)
-    pooled_validation = Examples(_run(top, cached_validation.views[0])[None], validation.truth)
+    pooled = np.stack([_run(top, view) for view in cached.views])
+    centre, spread = pooled.mean(axis=(0, 1)), float(pooled.std(axis=(0, 1)).mean())
     first = fit_phase(
-        _classifier(None, head, pooled.views.shape[2:], config.dropout),
-        pooled,
-        pooled_validation,
+        _classifier(None, head, pooled.shape[2:], config.dropout),
+        Examples((pooled - centre) / spread, train.truth),
+        Examples((_run(top, cached_validation.views[0])[None] - centre) / spread, validation.truth),
         phase="head",
         first_epoch=1,
         epochs=config.epochs,
@@ -102,6 +102,7 @@ def run_recipe(
         rng=rng,
         record=record,
     )
+    _fold(head, centre, spread)
     if fine_tunes:
         moving = [weight.numpy() for layer in batch_norms(backbone) for weight in layer.weights]
         _unfreeze(backbone, config.fine_tune_at)
@@ -161,6 +162,15 @@ def _fine_tune(
             + ("phase one's model is kept" if last else f"again at {RETRY_RATE_FACTOR} times the rate"),
         )
         rate *= RETRY_RATE_FACTOR
+
+
+def _fold(head: keras.layers.Dense, centre: npt.NDArray[np.float32], spread: float) -> None:
+    """Make a head that learned on `(features - centre) / spread` take the features as they come.
+
+    One rate then suits every backbone; the features of a random one are as small as 1e-11.
+    """
+    kernel, bias = head.get_weights()
+    head.set_weights([kernel / spread, bias - centre @ (kernel / spread)])
 
 
 def _freeze(backbone: keras.Model) -> None:

@@ -80,7 +80,7 @@ def curves(history: Sequence[EpochRow], run: Run) -> Figure:
             elif event.kind in {"diverged", "gave_up"}:
                 axes.axvline(event.epoch, color=VALIDATION_COLOUR, linestyle=":", linewidth=1)
     loss_axes.set_ylim(bottom=0)
-    loss_axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
+    accuracy_axes.legend(loc="lower right")
     return figure
 
 
