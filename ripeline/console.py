@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TextIO
 
 import click
 
@@ -32,6 +33,9 @@ _EXTRAS = {
     "tflite_runtime": "edge",
 }
 
+_document_stream: TextIO | None = None
+"""Where the one document goes when stdout itself has been turned to stderr."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout, nothing else.")
 force = click.option("--force", is_flag=True, help="Replace an earlier result in the output folder.")
 
@@ -53,7 +57,8 @@ def notice(text: str) -> None:
 def emit(document: dict[str, Any], *, as_json: bool) -> None:
     """Print the verb's one document, when it was asked for."""
     if as_json:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        click.echo(text, file=_document_stream)
 
 
 def split_names(text: str | None) -> tuple[str, ...] | None:
@@ -155,6 +160,8 @@ def steps(name: str) -> Iterator[Callable[[str], None]]:
 
 def run(command: Callable[[], object], *, as_json: bool) -> NoReturn:
     """Call the command line and exit with its code; a person's own mistake never shows a traceback."""
+    if as_json:
+        _keep_stdout_for_the_document()
     try:
         command()
     except GateSaidNo:
@@ -189,6 +196,14 @@ def run(command: Callable[[], object], *, as_json: bool) -> NoReturn:
             raise
         _fail(words, getattr(error, "expected", None), getattr(error, "remedy", None), as_json=as_json)
     sys.exit(DONE)
+
+
+def _keep_stdout_for_the_document() -> None:
+    """What libraries print, native ones included, goes to stderr from here on."""
+    global _document_stream  # noqa: PLW0603 - stdout is the process's, and so is this
+    sys.stdout.flush()
+    _document_stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
 
 
 def _fail(what: str, expected: str | None, remedy: str | None, *, as_json: bool) -> NoReturn:
