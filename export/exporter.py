@@ -111,12 +111,12 @@ def export_run(
         ConversionError: A converter wrote something else than was asked for.
         EngineError: No engine could run an artefact, or one crashed.
     """
-    from train import load_keras_model, logits_model
-
     record = run.record
     policy = Policy.accepting(record.labels, accept)
     progress("finding the run's pictures again")
     inputs = _load(run, data)
+    from train import load_keras_model, logits_model  # seconds of TensorFlow, after all that may be refused
+
     model = logits_model(load_keras_model(run))
     progress("running the Keras model")
     stacked = inputs.stacked()
