@@ -27,11 +27,12 @@ with suppress(ModuleNotFoundError):  # there is none for Python 3.12
 
 cv2.setNumThreads(1)
 
+ROOT = Path(__file__).parents[1]
 SIZE_PX = 96
 LABELS = ("unripe", "ripe")
 """Far apart, so that no artefact's label depends on the machine's rounding."""
 WEIGHTS = "starter"
-if not list((Path(__file__).parents[1] / "train" / "starter").glob("*.h5")):
+if not list((ROOT / "train" / "starter").glob("*.h5")):
     WEIGHTS = f"{os.environ.get('RIPELINE_TEST_DATA', '')}/weights/mobilenet_v2_0.35_224_no_top.weights.h5"
 
 
@@ -120,6 +121,37 @@ def clip_dir(tmp_path_factory: pytest.TempPathFactory, ripeline: Ripeline, docum
     folder = tmp_path_factory.mktemp("clip") / "clip"
     documents["simulate clip"] = _done(ripeline("simulate", "clip", folder, "--seconds", 4, "--seed", 3, "--json"))
     return folder
+
+
+@pytest.fixture
+def absent(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Environment of a process in which these top-level packages are not installed, neither found nor imported."""
+
+    def absent(*packages: str) -> dict[str, str]:
+        folder = tmp_path / "sitecustomize"
+        folder.mkdir(exist_ok=True)
+        (folder / "sitecustomize.py").write_text(f"ABSENT = {packages!r}\n{_HIDE_ABSENT}")
+        return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+
+    return absent
+
+
+# Each finder of modules behind one that has never heard of them; Python runs this file before anything else.
+_HIDE_ABSENT = """
+import sys
+
+class WithoutThem:
+    def __init__(self, finder):
+        self._finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in ABSENT else self._finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self._finder, name)
+
+sys.meta_path[:] = map(WithoutThem, sys.meta_path)
+"""
 
 
 @pytest.fixture(scope="session")
