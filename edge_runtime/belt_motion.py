@@ -17,6 +17,7 @@ HISTORY = 8
 SIMILAR_SIZE = 1.5
 SURE_TRAVEL = 0.1
 NEARLY_SAME_PLACE = 0.5
+OTHER_EDGE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,31 @@ def extent(detection: Detection, direction: BeltDirection, picture_px: tuple[int
     return Extent(low, high, low <= EDGE_PX, high >= total - EDGE_PX, across, width)
 
 
-def shift_px(before: Extent, after: Extent) -> float | None:
-    """How far a thing moved, from the edges that both views show; None if they share none."""
+def edge_shifts_px(before: Extent, after: Extent) -> list[float]:
+    """How far each edge moved that both views show: none, one or two values."""
     shifts = []
     if not (before.low_cut or after.low_cut):
         shifts.append(after.low - before.low)
     if not (before.high_cut or after.high_cut):
         shifts.append(after.high - before.high)
+    return shifts
+
+
+def shift_px(before: Extent, after: Extent) -> float | None:
+    """How far a thing moved, by its edges; None if the views share none."""
+    shifts = edge_shifts_px(before, after)
     return sum(shifts) / len(shifts) if shifts else None
+
+
+def distance_px(expected: Extent, seen: Extent) -> float:
+    """How far a view lies from where a thing was expected, by the edge that fits better and a part of the other.
+
+    A thing that for a moment is seen in pieces, or as one with its neighbour, keeps one edge.
+    """
+    errors = [abs(shift) for shift in edge_shifts_px(expected, seen)]
+    if not errors:
+        return abs(seen.low + seen.high - expected.low - expected.high) / 2
+    return min(errors) + OTHER_EDGE * (max(errors) - min(errors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +150,7 @@ class MotionFinder:
             votes = [
                 vote for a in after for b in _predecessors(a, before) if (vote := _vote(b, a, seconds)) is not None
             ]
-            history.append([vote for vote in votes if _agree(vote[0], expected_px_s)])
+            history.append([vote for vote in votes if agree(vote[0], expected_px_s)])
             support, spread, speed = _clearest(history)
             if support >= MIN_PAIRS and (best is None or (support, -spread) > best[:2]):
                 best = (support, -spread, Motion(direction, speed))
@@ -142,7 +160,7 @@ class MotionFinder:
         if found is None:
             return None
         same = self._candidate is not None and self._candidate.direction == found.direction
-        if not same or not _agree(found.speed_px_s, self._candidate.speed_px_s if self._candidate else None):
+        if not same or not agree(found.speed_px_s, self._candidate.speed_px_s if self._candidate else None):
             self._travel_px = (MIN_PAIRS - 1) * found.speed_px_s * seconds
         self._candidate = found
         self._travel_px += found.speed_px_s * seconds
@@ -150,7 +168,8 @@ class MotionFinder:
         return found if self._travel_px >= SURE_TRAVEL * along_px else None
 
 
-def _agree(speed_px_s: float, expected_px_s: float | None) -> bool:
+def agree(speed_px_s: float, expected_px_s: float | None) -> bool:
+    """Whether a speed is about the expected one, or none is expected."""
     return expected_px_s is None or abs(speed_px_s - expected_px_s) <= 0.3 * abs(expected_px_s)
 
 
@@ -195,7 +214,7 @@ def _clearest(history: deque[list[tuple[float, float]]]) -> tuple[int, float, fl
             for votes in history
             if any(abs(vote[0] - speed) <= tolerance for vote in votes)
         ]
-        candidate = (len(near), float(np.std(near)), float(np.median(near)))
+        candidate = (len(near), float(np.std(near)), float(np.mean(near)))
         if (candidate[0], -candidate[1]) > (best[0], -best[1]):
             best = candidate
     return best

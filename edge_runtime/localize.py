@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,11 +13,18 @@ from edge_runtime.background import Background, Plane
 from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.records import Box, Detection, Image
+from edge_runtime.separate import separate
 
 WORK_SIDE_PX = 640
 SHADOW_PERCENT = (55, 95)
 SHADOW_CHROMA = 8
 LEAST_SHADOW = 0.05
+LEAST_REST = 0.3
+THINNEST = 0.75
+LONGEST = 6
+RECENT_AREAS = 200
+ENOUGH_AREAS = 20
+SINGLE = 1.25
 STRANGE_SHARE = 0.6
 STRANGE_FRAMES = 10
 STILL_FRAMES = 90
@@ -61,6 +69,7 @@ class Localizer:
         self._shape: tuple[int, ...] = ()
         self._small = self._picture = np.empty((0, 0, 3), np.uint8)
         self._blobs: list[_Blob] = []
+        self._areas: deque[float] = deque(maxlen=RECENT_AREAS)
         self._strange_frames = 0
 
     def detect(self, image: Image) -> list[Detection]:
@@ -91,9 +100,11 @@ class Localizer:
             self._background = None
             return []
         mask = _clean(mask)
-        blobs = _blobs(mask, picture, self._background.mean, min_area, max_area)
+        single_area = SINGLE * float(np.median(self._areas)) if len(self._areas) >= ENOUGH_AREAS else 0.0
+        blobs = _blobs(mask, picture, self._background.mean, (min_area, max_area, single_area))
         self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]
         self._blobs = self._absorb_still(blobs, picture, mask)
+        self._areas.extend(blob.area for blob in self._blobs if blob.moving_frames and not _is_cut(blob, size))
         return [_detection(blob, width / size[0], height / size[1], size) for blob in self._blobs]
 
     def _shrink(self, image: Image, size: tuple[int, int]) -> Image:
@@ -162,7 +173,9 @@ def _clean(mask: Plane) -> Plane:
     return cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _square(5))  # type: ignore[return-value]
 
 
-def _blobs(mask: Plane, picture: Image, empty: Image, min_area: float, max_area: float) -> list[_Blob]:
+def _blobs(mask: Plane, picture: Image, empty: Image, areas: tuple[float, float, float]) -> list[_Blob]:
+    """Things in the mask; `areas` are the least, the largest and that up to which a thing is surely a single one."""
+    min_area, max_area, single_area = areas
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     blobs = []
     for contour in contours:
@@ -172,22 +185,25 @@ def _blobs(mask: Plane, picture: Image, empty: Image, min_area: float, max_area:
         part = np.s_[y : y + h, x : x + w]
         filled = np.zeros((h, w), np.uint8)
         cv2.drawContours(filled, [contour], 0, (255,), cv2.FILLED, offset=(-x, -y))
-        blob = _without_shadow(filled, picture[part], empty[part], (x, y))
-        if min_area <= blob.area <= max_area:
-            blobs.append(blob)
+        for thing in separate(_without_shadow(filled, picture[part], empty[part]), min_area, single_area):
+            left, top, width, height = cv2.boundingRect(thing)
+            area = float(cv2.countNonZero(thing))
+            box = (x + left, y + top, width, height)
+            is_sliver = min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
+            if min_area <= area <= max_area and not is_sliver:
+                blobs.append(_Blob(box, area, box))
     return sorted(blobs, key=lambda blob: blob.box)
 
 
-def _without_shadow(filled: Plane, picture: Image, empty: Image, corner: tuple[int, int]) -> _Blob:
+def _without_shadow(filled: Plane, picture: Image, empty: Image) -> Plane:
     """Cut off the shadow that a thing casts: darker belt whose colour faded in proportion.
 
     A thing that is nothing but darker than the belt is kept whole.
     """
-    box = (*corner, filled.shape[1], filled.shape[0])
-    whole = _Blob(box, float(cv2.countNonZero(filled)), box)
+    area = cv2.countNonZero(filled)
     darker = cv2.subtract(empty[..., 0], picture[..., 0])
-    if cv2.countNonZero(cv2.bitwise_and(darker, filled)) < LEAST_SHADOW * whole.area:
-        return whole
+    if cv2.countNonZero(cv2.bitwise_and(darker, filled)) < LEAST_SHADOW * area:
+        return filled
     # In the shade, luma and colour difference fall by the same ratio; cross-multiplied to stay in whole numbers, whose
     # products just fit 16 bits (their difference is saturated).
     light, red, blue = (plane.astype(np.int16) for plane in cv2.split(picture))
@@ -199,19 +215,11 @@ def _without_shadow(filled: Plane, picture: Image, empty: Image, corner: tuple[i
         & (100 * light > SHADOW_PERCENT[0] * full_light)
         & (100 * light < SHADOW_PERCENT[1] * full_light)
     )
-    rest = np.where(shadow, np.uint8(0), filled)
-    rest = cv2.morphologyEx(rest, cv2.MORPH_OPEN, _square(3))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)
-    if count < 2:
-        return whole
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    solid = stats[1:][areas >= 0.1 * areas.max()]
-    if solid[:, cv2.CC_STAT_AREA].sum() < 0.3 * whole.area:
-        return whole
-    left, top = solid[:, 0].min(), solid[:, 1].min()
-    right, bottom = (solid[:, 0] + solid[:, 2]).max(), (solid[:, 1] + solid[:, 3]).max()
-    box = (corner[0] + int(left), corner[1] + int(top), int(right - left), int(bottom - top))
-    return _Blob(box, float(cv2.countNonZero(filled[top:bottom, left:right])), box)
+    rest = cv2.morphologyEx(np.where(shadow, np.uint8(0), filled), cv2.MORPH_OPEN, _square(3))
+    if cv2.countNonZero(rest) < LEAST_REST * area:
+        return filled
+    outlines, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return cv2.drawContours(np.zeros_like(filled), outlines, -1, (255,), cv2.FILLED)  # type: ignore[return-value]
 
 
 def _overlap(one: Rectangle, other: Rectangle) -> float:
@@ -225,5 +233,10 @@ def _overlap(one: Rectangle, other: Rectangle) -> float:
 
 def _detection(blob: _Blob, scale_x: float, scale_y: float, size: tuple[int, int]) -> Detection:
     x, y, w, h = blob.box
-    cut = x <= 0 or y <= 0 or x + w >= size[0] or y + h >= size[1]
-    return Detection(Box(x * scale_x, y * scale_y, w * scale_x, h * scale_y), blob.area * scale_x * scale_y, cut)
+    box = Box(x * scale_x, y * scale_y, w * scale_x, h * scale_y)
+    return Detection(box, blob.area * scale_x * scale_y, _is_cut(blob, size))
+
+
+def _is_cut(blob: _Blob, size: tuple[int, int]) -> bool:
+    x, y, w, h = blob.box
+    return x <= 0 or y <= 0 or x + w >= size[0] or y + h >= size[1]

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_runtime.belt_motion import Extent, Motion, MotionFinder, extent, is_horizontal, overlap, shift_px
+from edge_runtime.belt_motion import (
+    Extent,
+    Motion,
+    MotionFinder,
+    agree,
+    distance_px,
+    edge_shifts_px,
+    extent,
+    is_horizontal,
+    overlap,
+    shift_px,
+)
 from edge_runtime.config import BeltSettings, TrackSettings
 from edge_runtime.records import BeltDirection, Detection, Frame, TrackedDetection
 
@@ -159,13 +170,15 @@ class Tracker:
             return []
         if fruit_seen and belt.speed_px_s > STANDING * found.speed_px_s:
             return []
-        if found.direction == belt.direction:
-            belt.speed_px_s = found.speed_px_s
+        if found.direction != belt.direction and self._next_id > SURE_FRUIT:
             return []
-        if self._next_id > SURE_FRUIT:
-            return []
+        turned = found.direction != belt.direction
+        if turned or not agree(belt.speed_px_s, found.speed_px_s):
+            # How far things rode so far was measured against a wrong belt.
+            for track in self._tracks:
+                track.first, track.born_belt_px = track.last, belt.way_px
         belt.direction, belt.speed_px_s = found.direction, found.speed_px_s
-        return self.finish()
+        return self.finish() if fruit_seen or turned else []
 
     def _encoder_shift_px(self, frame: Frame) -> float | None:
         """The belt's way since the last frame by the encoder; 0 in the first frame."""
@@ -232,13 +245,11 @@ class Tracker:
             here = _predicted(track, self._belt.way_px)
             gate = self._settings.gate * track.diameter + 2.0
             for number, each in enumerate(extents):
-                error = shift_px(here, each)
-                if error is None:
-                    error = (each.low + each.high - here.low - here.high) / 2
+                error = distance_px(here, each)
                 moved = shift_px(track.last, each)
                 backwards = moved is not None and moved < -0.5 * gate
-                if riding[number] and abs(error) <= gate and _aligned(track, each) and not backwards:
-                    candidates.append((track.fruit_id is None, abs(error) / gate, order, number))
+                if riding[number] and error <= gate and _aligned(track, each) and not backwards:
+                    candidates.append((track.fruit_id is None, error / gate, order, number))
         taken: dict[int, int] = {}
         used: set[int] = set()
         for _, _, order, number in sorted(candidates):
@@ -264,14 +275,15 @@ class Tracker:
             track.low = min(seen.low - way, track.high - track.width)
         if not track.high_seen:
             track.high = max(seen.high - way, track.low + track.width)
-        net = shift_px(track.first, seen)
-        if net is None:
+        travels = edge_shifts_px(track.first, seen)
+        if not travels:
             # The picture cut other ends then than now: from here on measure against now.
             track.first, track.born_belt_px = seen, way
         elif track.fruit_id is None and track.views >= self._settings.min_views:
             needed = max(TRAVEL_DIAMETERS * track.diameter, TRAVEL_PICTURES * along_px)
             belt_travel = way - track.born_belt_px
-            if belt_travel >= needed and abs(net - belt_travel) <= RIDE_ERROR * belt_travel:
+            # Each end by itself: what grows or falls to pieces beside the belt moves only one.
+            if belt_travel >= needed and all(abs(each - belt_travel) <= RIDE_ERROR * belt_travel for each in travels):
                 track.fruit_id, self._next_id = self._next_id, self._next_id + 1
 
     def _start_tracks(self, extents: Sequence[Extent]) -> None:

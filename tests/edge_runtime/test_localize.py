@@ -12,6 +12,7 @@ from edge_runtime.cameras import open_camera
 from edge_runtime.config import BeltSettings, LocalizeSettings, TrackSettings
 from edge_runtime.localize import Localizer
 from edge_runtime.records import Detection, Image
+from edge_runtime.separate import separate
 from edge_runtime.track import Tracker
 
 BELTS = {
@@ -109,6 +110,58 @@ def test_several_fruit_come_from_left_to_right() -> None:
         places = [(-40 + 8 * frame, 60, FRUITS["red"]), (-120 + 8 * frame, 170, FRUITS["pale"])]
         detections = localizer.detect(belt.draw(8 * frame, places))
     assert [round(each.box.centre_px[0] / 10) for each in detections] == [11, 19]
+
+
+@pytest.mark.parametrize("offset", [(40, 6), (4, 33), (32, 22)])
+def test_touching_fruit_are_told_apart(offset: tuple[int, int]) -> None:
+    belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(28):
+        x = -60 + 8 * frame
+        places = [(x, 100, FRUITS["red"]), (x + offset[0], 100 + offset[1], FRUITS["red"])]
+        detections = localizer.detect(belt.draw(8 * frame, places))
+        if 30 < x < 240:
+            assert len(detections) == 2
+    assert sorted(round(each.box.centre_px[0]) for each in detections) == pytest.approx([x, x + offset[0]], abs=5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"),
+    [
+        ("disc", 1),
+        ("strip", 1),
+        ("ring", 1),
+        ("heart", 1),
+        ("pair", 2),
+        ("unequal", 2),
+        ("row", 4),
+        ("apart", 2),
+        ("chip", 1),
+    ],
+)
+def test_outlines_are_cut_at_waists_only(shape: str, count: int) -> None:
+    discs = {
+        "disc": [(100, 60, 30)],
+        "strip": [],
+        "ring": [(100, 60, 40)],
+        "heart": [(90, 60, 24), (112, 60, 24), (101, 72, 24)],
+        "pair": [(70, 60, 25), (115, 60, 25)],
+        "unequal": [(70, 60, 30), (112, 60, 17)],
+        "row": [(30, 60, 20), (66, 60, 20), (102, 60, 20), (138, 60, 20)],
+        "apart": [(50, 60, 25), (130, 60, 22)],
+        "chip": [(60, 60, 30), (120, 60, 8)],
+    }
+    mask = np.zeros((120, 200), np.uint8)
+    for x, y, radius in discs[shape]:
+        cv2.circle(mask, (x, y), radius, (255,), cv2.FILLED)
+    if shape == "ring":
+        cv2.circle(mask, (100, 60), 25, (0,), cv2.FILLED)
+    if shape == "strip":
+        mask[50:62, 5:195] = 255
+        mask[53:59, 60:64] = 0
+    parts = separate(mask, 40)
+    assert len(parts) == count
+    assert not any((a & b).any() for n, a in enumerate(parts) for b in parts[:n])
+    assert len(separate(mask, 40, single_area=1e6)) == (2 if shape == "apart" else 1)
 
 
 def test_a_fruit_that_the_edge_cuts_says_so() -> None:
