@@ -20,6 +20,7 @@ IMAGE_SIZE_PX = 128
 CLIP_SECONDS = 20
 CLIP_SEED = 7
 MATCH_MM = 15.0
+_COMMANDS = "ripeline-demo.sh"
 
 
 @click.command(
@@ -43,7 +44,7 @@ def verb(output: Path, force: bool, as_json: bool) -> None:
 
     Each step is the command that you would type yourself, printed before it runs. Ends with OUTPUT/index.html.
     """
-    console.new_folder(output, marker="data", force=force)
+    console.new_folder(output, marker=_COMMANDS, force=force)
     begun = time.monotonic()
     data, run, bundle, clip, line = (output / name for name in ("data", "run", "bundle", "clip", "line"))
     steps = {
@@ -54,6 +55,8 @@ def verb(output: Path, force: bool, as_json: bool) -> None:
         "clip": ["simulate", "clip", clip, "--seconds", CLIP_SECONDS, "--seed", CLIP_SEED],
         "run": ["run", bundle, "--source", clip / "clip.mp4", "-o", line, "--annotate"],
     }
+    commands = {name: "ripeline " + shlex.join(str(word) for word in words) for name, words in steps.items()}
+    (output / _COMMANDS).write_text("".join(f"{command}\n" for command in commands.values()), "utf-8")
     documents = {name: _ripeline([str(word) for word in words]) for name, words in steps.items()}
 
     from ripeline.demo_page import write_page
@@ -61,7 +64,6 @@ def verb(output: Path, force: bool, as_json: bool) -> None:
 
     decisions, truth = _read_lines(line / "decisions.jsonl"), _read_lines(clip / "truth.jsonl")
     score = match_decisions(decisions, truth, tolerance_mm=MATCH_MM, accepted=[ACCEPT])
-    commands = {name: "ripeline " + shlex.join(str(word) for word in words) for name, words in steps.items()}
     page = write_page(output, commands, documents, score, decisions)
     seconds = time.monotonic() - begun
     console.say()

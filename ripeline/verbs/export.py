@@ -40,7 +40,7 @@ def verb(
     Each artefact is run on each engine installed here over the held-out pictures and compared with the Keras model.
     PASS and INCONCLUSIVE exit with 0, FAIL with 1; a bundle that failed is written all the same, marked rejected.
     """
-    console.check_output(output, marker="manifest.json", force=force)
+    console.check_output(output, marker="golden.npz", force=force)
     from edge_runtime.manifest import Result
     from export.exporter import export_run
     from export.formats import parse_formats

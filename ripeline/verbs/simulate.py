@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 from ripeline import console
+
+# How a folder was made, and by that a sign that it was: labels.txt and the rest may as well be somebody's own.
+_DATASET, _CLIP = "simulated-dataset.json", "simulated-clip.json"
 
 
 @click.group(
@@ -41,7 +45,8 @@ def dataset(folder: Path, per_class: int, size_px: int, seed: int, force: bool, 
     """
     from simulator.dataset import write_dataset
 
-    console.new_folder(folder, marker="labels.txt", force=force)
+    console.new_folder(folder, marker=_DATASET, force=force)
+    _note(folder / _DATASET, per_class=per_class, image_size_px=size_px, seed=seed)
     with console.progress("drawing crops") as progress:
         summary = write_dataset(folder, per_class=per_class, image_size_px=size_px, seed=seed, progress=progress)
     console.say(f"{summary.images} pictures of {', '.join(summary.labels)} in {folder}")
@@ -88,7 +93,15 @@ def clip(
     """Film a belt with fruit on it: clip.mp4, encoder.csv, truth.jsonl and line.toml in FOLDER."""
     from simulator.clip import write_clip
 
-    console.new_folder(folder, marker="truth.jsonl", force=force)
+    console.new_folder(folder, marker=_CLIP, force=force)
+    _note(
+        folder / _CLIP,
+        seconds=seconds,
+        frame_rate_hz=fps,
+        belt_speed_mm_s=belt_speed,
+        seed=seed,
+        fruit_images=None if fruit_images is None else str(fruit_images),
+    )
     with console.progress("filming the belt") as progress:
         summary = write_clip(
             folder,
@@ -113,3 +126,7 @@ def clip(
         },
         as_json=as_json,
     )
+
+
+def _note(file: Path, **settings: float | str | None) -> None:
+    file.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
