@@ -187,12 +187,13 @@ def compare(
 def probe(features: Floats, labels: npt.NDArray[np.int64], held_out: npt.NDArray[np.bool_]) -> float:
     """Balanced accuracy of ridge regression onto one-hot labels, on the held-out part."""
     known = ~held_out
-    mean, deviation = features[known].mean(axis=0), features[known].std(axis=0) + 1e-6
+    # An untrained network's features are tiny: no floor that would drown them.
+    mean, deviation = features[known].mean(axis=0), np.maximum(features[known].std(axis=0), 1e-12)
     design = np.concatenate([(features - mean) / deviation, np.ones((len(features), 1))], axis=1).astype(np.float64)
     one_hot = np.eye(labels.max() + 1)[labels]
     weight = 1 / np.bincount(labels[known])[labels[known]]
     weighted = design[known] * (weight / weight.mean())[:, None]
-    ridge = 0.03 * known.sum() * np.eye(design.shape[1])
+    ridge = 0.3 * known.sum() * np.eye(design.shape[1])
     solution = np.linalg.solve(weighted.T @ design[known] + ridge, weighted.T @ one_hot[known])
     predicted = (design[held_out] @ solution).argmax(axis=1)
     recalls = [np.mean(predicted[labels[held_out] == label] == label) for label in np.unique(labels[held_out])]
