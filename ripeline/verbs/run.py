@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -110,7 +111,7 @@ def verb(
     }
     (output / "summary.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if truth is not None:
-        (output / "truth.jsonl").write_text("".join(json.dumps(one) + "\n" for one in truth), "utf-8")
+        (output / "truth.jsonl").write_text("".join(json.dumps(one) + "\n" for one in truth()), "utf-8")
     for text in summary.notices:
         console.notice(text)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in summary.verdicts.items())
@@ -135,20 +136,24 @@ def _settings(source: str, config: Path | None) -> LineConfig:
 
 def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy:
     """The bundle's cost table, unless the line has its own."""
-    from edge_runtime.decide import Policy
+    from edge_runtime.decide import Costs, Policy
 
     given, origin = settings.policy, str(config or "line.toml")
     if given is None:
         return bundle.manifest.policy
     if given.accept is not None:
         return Policy.accepting(bundle.manifest.labels, given.accept, origin)
-    return Policy(costs=given.costs or {}, origin=origin)
+    costs = {label: Costs(**costs.model_dump()) for label, costs in (given.costs or {}).items()}
+    return Policy(costs=costs, origin=origin)
 
 
 def _open_source(
     source: str, encoder: Path | None, settings: LineConfig, duration_s: float | None
-) -> tuple[Camera, Encoder | None, LineConfig, list[dict[str, Any]] | None]:
-    """Camera, encoder, settings completed by what the source knows of itself, and its truth if it is simulated."""
+) -> tuple[Camera, Encoder | None, LineConfig, Callable[[], list[dict[str, Any]]] | None]:
+    """Camera, encoder, settings completed by what the source knows of itself, and its truth if it is simulated.
+
+    The truth of a long scenario takes a while: it is asked for when the line has ended.
+    """
     from edge_runtime.cameras import open_camera
     from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
 
@@ -157,7 +162,7 @@ def _open_source(
 
         line = open_scenario(source.removeprefix(SIMULATED), duration_s=duration_s)
         belt = settings.belt.model_copy(update={"direction": line.direction, "mm_per_px": line.mm_per_px})
-        return line.camera, line.encoder, settings.model_copy(update={"belt": belt}), line.truth()
+        return line.camera, line.encoder, settings.model_copy(update={"belt": belt}), line.truth
     file = encoder or find_encoder(source)
     positions = CsvEncoder(file) if file is not None else None
     return open_camera(source), positions, settings, None
