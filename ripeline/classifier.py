@@ -67,9 +67,11 @@ def _open_bundle(model: Path, artefact: str | None, engine: str) -> Classifier:
 def _open_run(model: Path) -> Classifier:
     from edge_runtime.decide import softmax
     from evaluation.split import Split
-    from train import load_keras_model, logits_model, read_run
+    from train.run_directory import read_run
 
     run = read_run(model)
+    from train import load_keras_model, logits_model  # seconds of TensorFlow, after what may be refused
+
     network = logits_model(load_keras_model(run))
     return Classifier(
         labels=run.record.labels,

@@ -101,7 +101,7 @@ def _say_no(reason: str, *, as_json: bool) -> NoReturn:
 def _keras_logits(run: Path, bundle: Bundle, dataset: Dataset) -> npt.NDArray[np.float32]:
     from edge_runtime.errors import InputError
     from evaluation.dataset import load_inputs
-    from train import load_keras_model, logits_model, read_run
+    from train.run_directory import read_run
 
     opened = read_run(run)
     if opened.record.labels != bundle.manifest.labels or opened.record.input != bundle.manifest.input:
@@ -109,6 +109,8 @@ def _keras_logits(run: Path, bundle: Bundle, dataset: Dataset) -> npt.NDArray[np
             f"{run} and {bundle.folder} differ in labels or input.",
             expected="the run that the bundle was exported from",
         )
+    from train import load_keras_model, logits_model  # seconds of TensorFlow, after what may be refused
+
     logits: npt.NDArray[np.float32] = logits_model(load_keras_model(opened)).predict(
         load_inputs(dataset.items, bundle.manifest.input), verbose=0
     )
