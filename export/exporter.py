@@ -287,6 +287,9 @@ def _folder_aside(output: Path) -> Iterator[Path]:
     for file in aside.iterdir():
         with file.open("rb") as stream:
             os.fsync(stream.fileno())
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if target.exists():
-        shutil.rmtree(target)
+        target.rename(old)
     aside.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
