@@ -37,6 +37,7 @@ class Progress:
 
 
 OnEvent = Callable[[Progress | EpochRow | RecipeEvent], None]
+Record = Callable[[EpochRow | RecipeEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +105,10 @@ def run_recipe(
     )
     _fold(head, centre, spread)
     if fine_tunes:
-        moving = [weight.numpy() for layer in batch_norms(backbone) for weight in layer.weights]
         _unfreeze(backbone, config.fine_tune_at)
         model = _classifier(top, head, cached.views.shape[2:], config.dropout)
-        _fine_tune(model, cached, cached_validation, first=first, config=config, rng=rng, record=record)
-        after = [weight.numpy() for layer in batch_norms(backbone) for weight in layer.weights]
-        if any(not np.array_equal(a, b) for a, b in zip(moving, after, strict=True)):
-            raise RuntimeError("batch normalisation moved during fine-tuning")
+        watched = _watching_batch_norms(backbone, record)
+        _fine_tune(model, cached, cached_validation, first=first, config=config, rng=rng, record=watched)
     return trained
 
 
@@ -122,7 +120,7 @@ def _fine_tune(
     first: PhaseResult,
     config: TrainConfig,
     rng: np.random.Generator,
-    record: Callable[[EpochRow | RecipeEvent], None],
+    record: Record,
 ) -> None:
     """Phase two, begun again at a lower rate when it diverges; leaves the better of both phases in the model."""
     start, rate = first.last_epoch + 1, config.fine_tune_rate
@@ -186,6 +184,19 @@ def _unfreeze(backbone: keras.Model, at: int) -> None:
     """
     for layer in backbone.layers[at:]:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+
+
+def _watching_batch_norms(backbone: keras.Model, record: Record) -> Record:
+    """Pass entries on, and raise RuntimeError at the first epoch that moved a batch normalisation."""
+    before = [weight.numpy() for layer in batch_norms(backbone) for weight in layer.weights]
+
+    def watched(entry: EpochRow | RecipeEvent) -> None:
+        now = [weight.numpy() for layer in batch_norms(backbone) for weight in layer.weights]
+        if not all(map(np.array_equal, before, now)):
+            raise RuntimeError("batch normalisation moved during fine-tuning")
+        record(entry)
+
+    return watched
 
 
 def _split(backbone: keras.Model, cut: int | None) -> tuple[keras.Model, keras.Model]:

@@ -78,6 +78,22 @@ def test_batch_normalisation_never_moves_and_the_rest_of_the_top_does(
     }
 
 
+def test_a_batch_normalisation_that_moves_is_noticed_even_if_the_phase_is_thrown_away(
+    backbone: keras.Model,
+    examples: tuple[LabelledInputs, LabelledInputs],
+    small: Small,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unfreeze_all(backbone: keras.Model, at: int) -> None:
+        for layer in backbone.layers[at:]:
+            layer.trainable = True
+
+    monkeypatch.setattr("train.recipe._unfreeze", unfreeze_all)
+    config = small(epochs=1, fine_tune_epochs=1, fine_tune_at=145)
+    with pytest.raises(RuntimeError, match="batch normalisation moved"):
+        run_recipe(backbone, *examples, labels=3, config=config, on_event=lambda _: None)
+
+
 def test_a_huge_rate_ends_with_the_model_of_phase_one_and_the_story(
     backbone: keras.Model, examples: tuple[LabelledInputs, LabelledInputs], small: Small
 ) -> None:
