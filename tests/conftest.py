@@ -77,6 +77,21 @@ def ripeline() -> Ripeline:
     return run
 
 
+@pytest.fixture
+def ripeline_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """The same command line in this process, which need not load TensorFlow anew for each refusal."""
+
+    def run(*words: object) -> Outcome:
+        from ripeline.main import main
+
+        monkeypatch.setattr(sys, "argv", ["ripeline", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Outcome(int(end.value.code or 0), *capfd.readouterr())
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def documents() -> dict[str, dict[str, Any]]:
     """What the commands behind the fixtures printed with `--json`, by verb."""

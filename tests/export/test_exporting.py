@@ -1,0 +1,255 @@
+"""`ripeline export` from run to bundle: what it writes, what it refuses, and what a killed one leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from edge_runtime.bundle import Bundle, open_bundle
+from edge_runtime.errors import BundleError
+from edge_runtime.manifest import Result
+from evaluation.dataset import read_dataset
+from export.check import check_parity, check_regression, check_self_test, verdict
+from export.exporter import _folder_aside
+
+if TYPE_CHECKING:
+    from tests.conftest import Outcome, Ripeline
+
+MEASURED = {"measured.json", "parity.html"}
+"""What times make different, and with it their lines in SHA256SUMS."""
+
+
+def kill_export_when(file: Path, words: list[str]) -> None:
+    """Start an export and kill it, as a power cut would, as soon as `file` is there."""
+    command = [sys.executable, "-m", "ripeline.main", "export", *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(1200):
+            if file.is_file():
+                break
+            assert process.poll() is None, "the export ended before it could be killed"
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def killed_and_repeated(
+    tmp_path_factory: pytest.TempPathFactory, ripeline: Ripeline, run_dir: Path, dataset_dir: Path
+) -> tuple[list[Path], Bundle | Exception, Path]:
+    """What a killed export left, what became of opening that, and the bundle of the same command run to its end."""
+    folder = tmp_path_factory.mktemp("again")
+    words = [str(run_dir), "-o", str(folder / "bundle"), "--accept", "ripe", "--data", str(dataset_dir)]
+    kill_export_when(folder / ".bundle.partial" / "tflite-fp32.tflite", words)
+    left = sorted(folder.iterdir())
+    try:
+        opened: Bundle | Exception = open_bundle(left[0])
+    except BundleError as error:
+        opened = error
+    outcome = ripeline("export", *words)
+    assert outcome.code == 0, outcome.stderr
+    return left, opened, folder / "bundle"
+
+
+def test_a_killed_export_leaves_nothing_that_looks_like_a_bundle(killed_and_repeated: Any) -> None:
+    left, opened, bundle = killed_and_repeated
+    assert [path.name for path in left] == [".bundle.partial"]
+    assert isinstance(opened, BundleError)
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]  # the next one clears it away
+
+
+def test_a_run_exported_twice_gives_the_same_bytes_but_for_the_times(
+    killed_and_repeated: Any, bundle_dir: Path
+) -> None:
+    again = killed_and_repeated[2]
+    names = {file.name for file in bundle_dir.iterdir()}
+    assert {file.name for file in again.iterdir()} == names
+    for name in names - MEASURED - {"SHA256SUMS"}:
+        assert (again / name).read_bytes() == (bundle_dir / name).read_bytes(), name
+    before, after = ((folder / "SHA256SUMS").read_text().splitlines() for folder in (bundle_dir, again))
+    changed = {line[66:] for line in set(before) ^ set(after)}
+    assert changed <= MEASURED
+
+
+def test_a_folder_takes_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "bundle"
+
+    def interrupted() -> None:
+        with _folder_aside(target) as aside:
+            (aside / "manifest.json").write_text("{}")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    target.mkdir()
+    (target / "old").write_text("old")
+    with _folder_aside(target) as aside:
+        (aside / "new").write_text("new")
+        assert (target / "old").read_text() == "old"
+    assert [path.name for path in tmp_path.rglob("*")] == ["bundle", "new"]
+
+
+def test_the_documents_say_what_was_measured(bundle_dir: Path) -> None:
+    parity = json.loads((bundle_dir / "parity.json").read_text("utf-8"))
+    manifest = open_bundle(bundle_dir).manifest
+    assert parity["result"] == manifest.result
+    pairs = [(artefact.name, engine) for artefact, engine, _ in manifest.pairs()]
+    assert [(one["name"], one["engine"]) for one in parity["artefacts"]] == pairs
+    for one in parity["artefacts"]:
+        assert one["parity"]["accuracy"]["lower_bound"] <= one["parity"]["accuracy"]["difference"]
+        assert set(one["parity"]["recall"]) == {"unripe", "ripe"}
+        assert sum(one["operators"].values()) > 10
+    times = json.loads((bundle_dir / "measured.json").read_text("utf-8"))["latency"]
+    assert [(one["artefact"], one["engine"]) for one in times] == pairs
+    assert all(one["p50_ms"] > 0 for one in times)
+    page = (bundle_dir / "parity.html").read_text("utf-8")
+    assert all(name in page for pair in pairs for name in pair)
+    card = (bundle_dir / "MODEL_CARD.md").read_text("utf-8")
+    assert manifest.bundle_id in card
+    assert "policy: ripe" in card
+
+
+def test_the_manifest_says_where_it_came_from(bundle_dir: Path, run_dir: Path) -> None:
+    manifest, run = open_bundle(bundle_dir).manifest, json.loads((run_dir / "run.json").read_text("utf-8"))
+    assert list(manifest.labels) == run["labels"] == ["unripe", "ripe"]
+    assert manifest.input.model_dump() == run["input"]
+    assert manifest.provenance["data_sha256"] == run["data"]["sha256"]
+    assert manifest.policy.accepted() == ("ripe",)
+    assert str(run_dir.parent) not in manifest.model_dump_json()  # no path of the machine that trained
+
+
+def test_the_bundle_knows_what_was_trained_on(bundle_dir: Path, run_dir: Path) -> None:
+    rows = [line.split(",") for line in (run_dir / "splits.csv").read_text("utf-8").splitlines()]
+    sha256, split = rows[0].index("sha256"), rows[0].index("split")
+    assert open_bundle(bundle_dir).trained_on() == {row[sha256] for row in rows[1:] if row[split] == "train"}
+
+
+def refused(outcome: Outcome) -> str:
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.stderr
+    return outcome.stderr
+
+
+def test_pictures_that_are_lost_or_changed_are_refused_with_their_count(
+    ripeline: Ripeline, run_dir: Path, dataset_dir: Path, tmp_path: Path
+) -> None:
+    moved = Path(shutil.copytree(dataset_dir, tmp_path / "moved"))
+    (moved / "ripe" / "0000.jpg").write_bytes((moved / "ripe" / "0000.jpg").read_bytes() + b"\0")
+    for number in (1, 2, 3):
+        (moved / "unripe" / f"000{number}.jpg").unlink()
+    (moved / "manifest.csv").unlink()
+    stderr = refused(ripeline("export", run_dir, "-o", tmp_path / "b", "--data", moved))
+    assert "4 of the run's 60 pictures" in stderr
+    assert "3 missing, 1 changed" in stderr
+    assert str(moved) in stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_pictures_that_moved_are_named_as_gone_unless_data_says_where(
+    ripeline: Ripeline, run_dir: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    record = json.loads((run / "run.json").read_text("utf-8"))
+    record["data"]["path"] = str(tmp_path / "was_here")
+    (run / "run.json").write_text(json.dumps(record), "utf-8")
+    stderr = refused(ripeline("export", run, "-o", tmp_path / "b"))
+    assert str(tmp_path / "was_here") in stderr
+    assert "--data" in stderr
+
+
+@pytest.fixture(scope="module")
+def rejected(
+    tmp_path_factory: pytest.TempPathFactory, ripeline: Ripeline, run_dir: Path, dataset_dir: Path
+) -> tuple[Outcome, Path]:
+    """A run that is fine in float and cannot be quantised: export's outcome and the bundle.
+
+    One channel of a layer without activation is made 256 times as large and the layer that reads it as much less
+    sensitive to it. A power of two, so Keras gives the very same outputs; but the layer's integer scale, shared by all
+    channels, now resolves that channel alone (the reverse of cross-layer equalisation, Nagel et al. 2019).
+    """
+    import keras
+
+    folder = tmp_path_factory.mktemp("rejected")
+    run = Path(shutil.copytree(run_dir, folder / "run"))
+    model = keras.models.load_model(run / "model.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, *model.input_shape[1:]), np.uint8)
+    before = model.predict(pixels, verbose=0)
+    layers = {layer.name: layer for layer in model._flatten_layers()}
+    norm, reader = layers["expanded_conv_project_BN"], layers["block_1_expand"]
+    gamma, beta, *moments = norm.get_weights()
+    (kernel,) = reader.get_weights()
+    gamma[0], beta[0], kernel[:, :, 0] = gamma[0] * 256, beta[0] * 256, kernel[:, :, 0] / 256
+    norm.set_weights([gamma, beta, *moments])
+    reader.set_weights([kernel])
+    np.testing.assert_array_equal(model.predict(pixels, verbose=0), before)
+    model.save(run / "model.keras")
+    # Its pictures are elsewhere now and have other names: they are known by their content.
+    moved = Path(shutil.copytree(dataset_dir, folder / "moved"))
+    (moved / "manifest.csv").unlink()
+    (moved / "ripe").rename(moved / "red")
+    words = ["--accept", "ripe", "--formats", "tflite-int8", "--data", moved, "--json"]
+    return ripeline("export", run, "-o", folder / "bundle", *words), folder / "bundle"
+
+
+def test_a_bundle_that_fails_parity_is_written_and_marked_rejected(rejected: tuple[Outcome, Path]) -> None:
+    outcome, folder = rejected
+    assert outcome.code == 1, outcome.stderr
+    assert outcome.document["result"] == "FAIL"
+    results = {(row["name"], row["engine"]): row["result"] for row in outcome.document["artefacts"]}
+    assert "FAIL" in {result for (name, _), result in results.items() if name == "tflite-int8"}
+    assert "FAIL" not in {result for (name, _), result in results.items() if name == "tflite-fp32"}
+    assert "marked rejected" in outcome.stderr
+    manifest = open_bundle(folder, allow_rejected=True).manifest
+    assert manifest.result is Result.FAIL
+    assert {artefact.name for artefact in manifest.artefacts} == {"tflite-fp32", "tflite-int8"}
+    assert manifest.default_artefact == "tflite-fp32"
+    assert "FAIL" in (folder / "parity.html").read_text("utf-8")
+
+
+def test_run_refuses_a_rejected_bundle_and_check_says_no(
+    ripeline: Ripeline, rejected: tuple[Outcome, Path], clip_dir: Path, tmp_path: Path
+) -> None:
+    _, folder = rejected
+    outcome = ripeline("run", folder, "--source", clip_dir / "clip.mp4", "-o", tmp_path / "out")
+    assert "rejected" in refused(outcome)
+    assert not (tmp_path / "out").exists()
+    assert ripeline("check", folder).code == 1
+
+
+def test_check_finds_the_bad_artefact_on_pictures(rejected: tuple[Outcome, Path], dataset_dir: Path) -> None:
+    opened = open_bundle(rejected[1], allow_rejected=True)
+    checks = check_parity(opened, read_dataset(dataset_dir, opened.manifest.labels, every_label=False))
+    results = {(one.artefact, one.engine): one.result for one in checks}
+    assert all(result is not Result.FAIL for (name, _), result in results.items() if name == "tflite-fp32")
+    assert any(result is Result.FAIL for (name, _), result in results.items() if name == "tflite-int8")
+    assert verdict(checks) is Result.FAIL
+
+
+def test_a_bundle_is_no_worse_than_itself_and_worse_than_what_it_was(
+    bundle_dir: Path, rejected: tuple[Outcome, Path], dataset_dir: Path
+) -> None:
+    dataset = read_dataset(dataset_dir, ("unripe", "ripe"))
+    good = open_bundle(bundle_dir)
+    assert check_regression(good, good, dataset).result is not Result.FAIL
+    assert all(one.result is Result.PASS for one in check_self_test(good))
+
+
+@pytest.mark.parametrize(("strict", "code"), [([], 0), (["--strict"], 1)])
+def test_too_few_pictures_are_a_no_only_where_one_is_strict(
+    ripeline: Ripeline, bundle_dir: Path, dataset_dir: Path, strict: list[str], code: int
+) -> None:
+    outcome = ripeline("check", bundle_dir, dataset_dir, *strict, "--json")
+    assert outcome.code == code
+    assert outcome.document["result"] == "INCONCLUSIVE"  # 60 pictures exclude no loss of a hundredth
+    assert "too few" in outcome.document["reasons"][0]
