@@ -102,7 +102,11 @@ def _compile_afresh(model: keras.Model, rate: float) -> None:
         model.optimizer.learning_rate = rate
     else:
         adam = keras.optimizers.Adam(rate)
-        model.compile(optimizer=adam, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile(
+            optimizer=adam,
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
+        )
 
 
 def _epoch(
@@ -131,9 +135,9 @@ def _epoch(
     return EpochRow(
         phase=where[0],
         epoch=where[1],
-        loss=history["loss"][0],
+        loss=history["cross_entropy"][0],
         accuracy=history["accuracy"][0],
-        val_loss=history["val_loss"][0],
+        val_loss=history["val_cross_entropy"][0],
         val_accuracy=history["val_accuracy"][0],
         learning_rate=rate,
         seconds=time.perf_counter() - began,

@@ -91,8 +91,9 @@ def run_recipe(
 
     pooled = np.stack([_run(top, view) for view in cached.views])
     centre, spread = pooled.mean(axis=(0, 1)), float(pooled.std(axis=(0, 1)).mean())
+    learner = build_head(labels, config.head_decay)
     first = fit_phase(
-        _classifier(None, head, pooled.shape[2:], config.dropout),
+        _classifier(None, learner, pooled.shape[2:], config.dropout),
         Examples((pooled - centre) / spread, train.truth),
         Examples((_run(top, cached_validation.views[0])[None] - centre) / spread, validation.truth),
         phase="head",
@@ -103,7 +104,7 @@ def run_recipe(
         rng=rng,
         record=record,
     )
-    _fold(head, centre, spread)
+    head.set_weights(_unscaled(learner, centre, spread))
     if fine_tunes:
         _unfreeze(backbone, config.fine_tune_at)
         model = _classifier(top, head, cached.views.shape[2:], config.dropout)
@@ -162,13 +163,15 @@ def _fine_tune(
         rate *= RETRY_RATE_FACTOR
 
 
-def _fold(head: keras.layers.Dense, centre: npt.NDArray[np.float32], spread: float) -> None:
-    """Make a head that learned on `(features - centre) / spread` take the features as they come.
+def _unscaled(
+    learner: keras.layers.Dense, centre: npt.NDArray[np.float32], spread: float
+) -> list[npt.NDArray[np.float32]]:
+    """The weights that do on plain features what a head does that learned on `(features - centre) / spread`.
 
-    One rate then suits every backbone; the features of a random one are as small as 1e-11.
+    One rate and one penalty then suit every backbone; the features of a random one are as small as 1e-11.
     """
-    kernel, bias = head.get_weights()
-    head.set_weights([kernel / spread, bias - centre @ (kernel / spread)])
+    kernel, bias = learner.get_weights()
+    return [kernel / spread, bias - centre @ (kernel / spread)]
 
 
 def _freeze(backbone: keras.Model) -> None:

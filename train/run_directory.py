@@ -49,7 +49,7 @@ class RecipeEvent(_Strict):
 
 
 class EpochRow(_Strict):
-    """One line of `history.csv`; epochs count on through both phases, from 1."""
+    """One line of `history.csv`; epochs count on through both phases, from 1. Losses are cross-entropy alone."""
 
     phase: Phase
     epoch: int
