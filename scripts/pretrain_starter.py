@@ -41,7 +41,7 @@ def main() -> None:
     """Generate, train, save, probe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--per-class", type=int, default=1500, help="pictures of each label")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=2024)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--photographs", type=Path, help="labelled photographs to probe on as well")
