@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from edge_runtime.bundle import MANIFEST
 from edge_runtime.errors import InputError
+from edge_runtime.preprocess import InputSpec
 from evaluation.dataset import Picture, load_inputs
 
 _CHUNK = 256
@@ -21,6 +22,7 @@ class Classifier:
     """Labels in order, what was opened, and a way from pictures to probabilities `[n, labels]`."""
 
     labels: tuple[str, ...]
+    spec: InputSpec
     origin: dict[str, str]
     trained_on: frozenset[str]
     _probabilities: Callable[[Sequence[Picture]], npt.NDArray[np.float64]]
@@ -56,6 +58,7 @@ def _open_bundle(model: Path, artefact: str | None, engine: str) -> Classifier:
     chosen = select_engine(bundle, artefact=artefact or manifest.default_artefact, engine=engine)
     return Classifier(
         labels=manifest.labels,
+        spec=manifest.input,
         origin={"model": str(model), "artefact": chosen.artefact, "engine": chosen.engine.name},
         trained_on=bundle.trained_on(),
         _probabilities=lambda pictures: softmax(
@@ -75,6 +78,7 @@ def _open_run(model: Path) -> Classifier:
     network = logits_model(load_keras_model(run))
     return Classifier(
         labels=run.record.labels,
+        spec=run.record.input,
         origin={"model": str(model), "artefact": "model.keras", "engine": "keras"},
         trained_on=frozenset(row.sha256 for row in run.splits if row.split is Split.TRAIN),
         _probabilities=lambda pictures: softmax(network.predict(load_inputs(pictures, run.record.input), verbose=0)),

@@ -21,9 +21,9 @@ INTERRUPTED = 130
 _EXTRAS = {
     "ai_edge_litert": "litert",
     "cv2": "edge",
-    "jinja2": "train",
+    "jinja2": "report",
     "keras": "train",
-    "matplotlib": "train",
+    "matplotlib": "report",
     "numpy": "edge",
     "onnx": "export",
     "onnxruntime": "onnx",

@@ -21,7 +21,7 @@ Examples:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Folder for evaluation.json, .html and predictions."
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder for evaluation.json, .html and predictions.csv."
 )
 @click.option("--artefact", help="Which artefact of a bundle. Default: the bundle's own default.")
 @click.option("--engine", default="auto", show_default=True, help="Which engine runs it.")
@@ -66,12 +66,16 @@ def verb(
         **classifier.origin,
     }
     if output is not None:
+        from evaluation.predictions import write_predictions
         from evaluation.report import write_evaluation
 
         console.new_folder(output, marker="evaluation.json", force=force)
-        write_evaluation(output, items, classifier.labels, probabilities, scores)
         (output / "evaluation.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        console.say(f"Wrote {output}")
+        write_predictions(output / "predictions.csv", classifier.labels, items, probabilities)
+        title = f"{classifier.origin['artefact']} of {model.name} on {data.name}"
+        page = output / "evaluation.html"
+        write_evaluation(page, title, classifier.labels, items, classifier.spec, probabilities, scores, dataset.notices)
+        console.say(f"Wrote {output}. Look at {page}")
     low, high = scores.accuracy_ci95
     console.say(f"Accuracy {scores.accuracy:.1%} ({low:.1%} to {high:.1%}) on {scores.n} pictures, ")
     console.say(f"balanced {scores.balanced_accuracy:.1%}.")

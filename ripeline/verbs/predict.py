@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import click
@@ -35,6 +34,7 @@ def verb(
     if output.is_dir() or (output.exists() and not force):
         raise InputError(f"{output} is there already.", remedy="choose another -o, or give --force to replace it")
     from evaluation.dataset import read_images
+    from evaluation.predictions import write_predictions
     from ripeline.classifier import open_classifier
 
     classifier = open_classifier(model, artefact=artefact, engine=engine)
@@ -42,12 +42,7 @@ def verb(
     for text in pictures.notices:
         console.notice(text)
     probabilities = classifier.probabilities(pictures.pictures)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["file", "label", *classifier.labels])
-        for picture, row in zip(pictures.pictures, probabilities, strict=True):
-            writer.writerow([picture.file, classifier.labels[row.argmax()], *(f"{share:.6f}" for share in row)])
+    write_predictions(output, classifier.labels, pictures.pictures, probabilities)
     counts = {label: int((probabilities.argmax(axis=1) == i).sum()) for i, label in enumerate(classifier.labels)}
     console.say(f"{len(probabilities)} pictures: " + ", ".join(f"{n} {label}" for label, n in counts.items()))
     console.say(f"Wrote {output}")

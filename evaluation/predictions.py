@@ -1,0 +1,29 @@
+"""Probabilities as a table that other tools can read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.dataset import Picture
+from evaluation.metrics import Probabilities
+
+
+def write_predictions(
+    path: Path, labels: Sequence[str], pictures: Sequence[Picture], probabilities: Probabilities
+) -> None:
+    """Write CSV with a line a picture: `file`, `label` (the most probable one), and a column a label.
+
+    Args:
+        path: Its folder is created if missing.
+        labels: In the order of the columns of `probabilities`.
+        pictures: The N pictures.
+        probabilities: `[N, labels]`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["file", "label", *labels])
+        for picture, row in zip(pictures, probabilities, strict=True):
+            writer.writerow([picture.file, labels[int(row.argmax())], *(f"{share:.6f}" for share in row)])
