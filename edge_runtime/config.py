@@ -71,7 +71,7 @@ class DecideSettings(_Section):
         default=None, gt=0, le=1, description="Correlation between views of one fruit; left out: the bundle's own."
     )
     decide_at: FiniteFloat = Field(
-        default=0.8,
+        default=0.6,
         gt=0,
         le=1,
         description="Share of the picture's length along the belt at which a fruit is decided at the latest.",

@@ -71,6 +71,10 @@ class Section:
         """A paragraph."""
         return self._add(kind="text", text=text)
 
+    def command(self, text: str) -> Section:
+        """What was typed in a terminal."""
+        return self._add(kind="command", text=text)
+
     def notice(self, text: str, tone: Tone = "warn") -> Section:
         """A remark that must not be missed."""
         return self._add(kind="notice", text=text, tone=tone)

@@ -136,9 +136,8 @@ def _page(
             KeyFigure("Lowest agreement", f"{lowest.parity.agreement:.1%}", f"{lowest.name} on {lowest.engine}"),
         ]
     )
-    for one in parities:
-        for reason in one.parity.reasons:
-            result.notice(f"{one.name} on {one.engine}: {reason}.", _TONES[one.parity.result])
+    for text, tone in remarks(parities):
+        result.notice(text, tone)
     rows = [one.table_row() for one in parities]
     result.table(
         list(rows[0]),
@@ -171,6 +170,28 @@ def _page(
         "Recall, and its difference from the Keras model's.",
     )
     return page
+
+
+def remarks(parities: Sequence[ArtefactParity]) -> list[tuple[str, Tone]]:
+    """Each failure by itself; what has too few pictures in one sentence, since the reason is the same."""
+    remarks = [
+        (f"{one.name} on {one.engine}: {reason}.", _TONES[Result.FAIL])
+        for one in parities
+        if one.parity.result is Result.FAIL
+        for reason in one.parity.reasons
+    ]
+    open_ones = [one for one in parities if one.parity.result is Result.INCONCLUSIVE]
+    if open_ones:
+        needs = sorted({one.parity.images_needed or 0 for one in open_ones})
+        span = f"about {needs[0]:,}" + (f" (for one of them {needs[-1]:,})" if len(needs) > 1 else "")
+        remarks.append(
+            (
+                f"{len(open_ones)} of {len(parities)} are INCONCLUSIVE: nothing is wrong so far, but {open_ones[0].parity.n} "
+                f"pictures cannot exclude a loss beyond the margin. It would take {span}.",
+                _TONES[Result.INCONCLUSIVE],
+            )
+        )
+    return remarks
 
 
 def _recall_cell(parity: Parity, label: str) -> str:

@@ -62,7 +62,7 @@ def write_page(
 
 
 def _pictures(page: Page, data: Path, command: str) -> None:
-    section = page.section("1. Pictures").text(command)
+    section = page.section("1. Pictures").command(command)
     for label in (data / "labels.txt").read_text("utf-8").split():
         files = sorted((data / label).glob("*.jpg"))
         chosen = files[:: max(1, len(files) // _CROPS_A_LABEL)][:_CROPS_A_LABEL]
@@ -76,7 +76,7 @@ def _training(page: Page, folder: Path, command: str) -> None:
     from train.run_directory import read_history, read_run
 
     run = read_run(folder)
-    section = page.section("2. Training").text(command)
+    section = page.section("2. Training").command(command)
     with mpl.rc_context(PLOT_STYLE):
         section.plot(
             curves(read_history(run), run),
@@ -94,7 +94,7 @@ def _training(page: Page, folder: Path, command: str) -> None:
 
 
 def _export(page: Page, export: dict[str, Any], command: str, check: str) -> None:
-    section = page.section("3. Export and proof").text(command).text(check)
+    section = page.section("3. Export and proof").command(command).command(check)
     section.table(
         ["artefact", "engine", "size", "accuracy", "agreement", "max |Δp|", "one image", "result"],
         [
@@ -119,9 +119,9 @@ def _export(page: Page, export: dict[str, Any], command: str, check: str) -> Non
 
 
 def _line(page: Page, folder: Path, commands: Mapping[str, str], run: dict[str, Any]) -> None:
-    section = page.section("4. On the belt").text(commands["clip"]).text(commands["run"])
+    section = page.section("4. On the belt").command(commands["clip"]).command(commands["run"])
     for index, image in _stills(folder / "line" / "annotated.mp4", run["frames"]["processed"]):
-        section.picture(image, f"Frame {index}: box colour is the verdict, grey until there is one.")
+        section.picture(image, f"Frame {index}. A box takes the colour of its verdict once there is one.")
     section.table(
         ["stage", "median", "p99", "longest"],
         [

@@ -42,6 +42,7 @@ def verb(
     """
     console.check_output(output, marker="golden.npz", force=force)
     from edge_runtime.manifest import Result
+    from export.document import remarks
     from export.exporter import export_run
     from export.formats import parse_formats
     from train.run_directory import read_run
@@ -56,9 +57,8 @@ def verb(
     with console.steps("export") as step:
         export = export_run(opened, output, formats=wanted, accept=accepted, data=data, progress=step)
     console.say(console.table([one.table_row() for one in export.parities]))
-    for one in export.parities:
-        for reason in one.parity.reasons:
-            console.say(f"  {one.name} on {one.engine}: {reason}.")
+    for text, _ in remarks(export.parities):
+        console.say(f"  {text}")
     result = export.manifest.result
     console.say(f"{result}: bundle {export.manifest.bundle_id} in {output}. Look at {output / 'parity.html'}")
     if result is Result.FAIL:
