@@ -186,8 +186,8 @@ def remarks(parities: Sequence[ArtefactParity]) -> list[tuple[str, Tone]]:
         span = f"about {needs[0]:,}" + (f" (for one of them {needs[-1]:,})" if len(needs) > 1 else "")
         remarks.append(
             (
-                f"{len(open_ones)} of {len(parities)} are INCONCLUSIVE: nothing is wrong so far, but {open_ones[0].parity.n} "
-                f"pictures cannot exclude a loss beyond the margin. It would take {span}.",
+                f"{len(open_ones)} of {len(parities)} are INCONCLUSIVE: nothing is wrong so far, but "
+                f"{open_ones[0].parity.n} pictures cannot exclude a loss beyond the margin. It would take {span}.",
                 _TONES[Result.INCONCLUSIVE],
             )
         )
