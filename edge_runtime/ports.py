@@ -50,6 +50,14 @@ class Engine(Protocol):
         ...
 
 
+class Ejector(Protocol):
+    """Throws fruit off the belt."""
+
+    def fire(self, ejector: int, fruit_id: int, now_ns: int) -> None:
+        """Act once, at once: which ejector, for the record which fruit, and the time of the order."""
+        ...
+
+
 class Reporter(Protocol):
     """Takes decisions out of the runtime."""
 

@@ -109,3 +109,28 @@ def _scratch(level: Array, rng: np.random.Generator) -> None:
         cv2.line(level, (x, y), end, (float(level[y, x] * rng.uniform(0.8, 1.25)),), 1)
     stains = flat_noise(height, width, blot_px=max(4.0, height / 6), rng=rng)
     level *= 1 - 0.12 * np.clip(2 * (stains - 1.3), 0, 1)
+
+
+def soil(texture: Image, *, dirt: float, wet: float, px_per_mm: float, rng: np.random.Generator) -> None:
+    """Stain a belt and wet it, in place.
+
+    Args:
+        texture: One period.
+        dirt: 0 clean to 1: dark smears, and scraps of leaf and stalk on it.
+        wet: 0 dry to 1: puddles that shine with the lamps' light.
+        px_per_mm: Scale.
+        rng: Draws where.
+    """
+    height, width = texture.shape[:2]
+    if dirt > 0:
+        smear = np.clip(flat_noise(height, width, blot_px=25 * px_per_mm, rng=rng) - 0.4, 0, 1.5)
+        brown = np.array([86, 66, 48], np.float32)
+        share = (0.5 * dirt * smear / 1.5)[..., None]
+        texture[:] = np.clip(texture * (1 - share) + brown * share, 0, 255).astype(np.uint8)
+        for _ in range(round(2 * dirt)):
+            drop_leaves(texture, px_per_mm=px_per_mm, rng=rng)
+    if wet > 0:
+        puddle = np.clip(flat_noise(height, width, blot_px=35 * px_per_mm, rng=rng) + 1.2 * wet - 1.2, 0, 0.5)
+        ripple = flat_noise(height, width, blot_px=6 * px_per_mm, rng=rng)
+        shine = puddle * (40 + 60 * np.clip(ripple - 1.2, 0, 1)) - 14 * (puddle > 0)
+        texture[:] = np.clip(texture + shine[..., None], 0, 255).astype(np.uint8)

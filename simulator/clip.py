@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import cv2
 from pydantic import ValidationError
@@ -45,7 +45,7 @@ def write_clip(
     scenario: str = "calm",
     progress: Callable[[int, int], None] | None = None,
 ) -> ClipSummary:
-    """Write `clip.mp4` (or `frames/*.png` where OpenCV has no MPEG-4), `encoder.csv`, `truth.jsonl` and `line.toml`.
+    """Write `clip.mp4` (or `frames/*.png` where OpenCV has no MPEG-4), `encoder.csv`, truth and `line.toml`.
 
     Args:
         folder: Created if missing.
@@ -64,6 +64,7 @@ def write_clip(
     cutouts = Cutouts(fruit_images) if fruit_images is not None else None
     line = line_of(build_world(settings, seed=seed, cutouts=cutouts), name="sim:clip")
     folder.mkdir(parents=True, exist_ok=True)
+    in_file: list[int] = []
     with (
         _open_sink(folder, settings) as sink,
         (folder / "encoder.csv").open("w", newline="", encoding="utf-8") as stream,
@@ -72,16 +73,26 @@ def write_clip(
         encoder.writerow(["frame", "time_ns", "position_mm"])
         for frame in line.camera.frames():
             sink.write(frame.image)
-            encoder.writerow([frame.index, frame.captured_ns, f"{frame.belt_mm:.6f}"])
+            # A film knows no gaps: its frames lie one period apart, whenever they were exposed.
+            time_ns = round(len(in_file) * 1e9 / settings.camera.frame_rate_hz)
+            encoder.writerow([len(in_file), time_ns, f"{frame.belt_mm:.6f}"])
+            in_file.append(frame.index)
             if progress:
-                progress(frame.index + 1, settings.frames)
-    truth = line.truth()
-    (folder / "truth.jsonl").write_text("".join(json.dumps(row) + "\n" for row in truth), encoding="utf-8")
+                progress(frame.index + 1, line.world.shutter.frames)
+    truth = [_as_filmed(row, in_file) for row in line.truth()]
+    line.write_truth(folder, truth)
     (folder / "line.toml").write_text(
-        f'[belt]\ndirection = "{line.direction}"\nmm_per_px = {line.mm_per_px}\n', encoding="utf-8"
+        f'[belt]\ndirection = "{line.direction}"\nmm_per_px = {line.mm_per_px}\nlanes = {line.lanes}\n',
+        encoding="utf-8",
     )
     labels = Counter(str(row["label"]) for row in truth)
-    return ClipSummary(folder, sink.path, settings.frames, len(truth), dict(sorted(labels.items())))
+    return ClipSummary(folder, sink.path, len(in_file), len(truth), dict(sorted(labels.items())))
+
+
+def _as_filmed(row: dict[str, Any], in_file: list[int]) -> dict[str, Any]:
+    """Truth about a fruit with the numbers that its frames have in the film, from which lost ones are missing."""
+    first, end = bisect_left(in_file, row["first_frame"]), bisect_right(in_file, row["last_frame"])
+    return row | {"first_frame": first, "last_frame": max(first, end - 1)}
 
 
 def _with(base: Scenario, seconds: float, frame_rate_hz: float, belt_speed_mm_s: float) -> Scenario:

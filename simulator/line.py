@@ -1,78 +1,109 @@
-"""A simulated line behind the runtime's own ports: a camera and an encoder in virtual time, and the truth."""
+"""A simulated line behind the runtime's own ports: camera, encoder and ejector, and the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
-from edge_runtime.records import BeltDirection, Frame
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.records import BeltDirection
+from edge_runtime.schedule import EjectorSpec
+from simulator.camera import PacedCamera, SimulatedCamera
+from simulator.cutout import Cutouts
+from simulator.ejector import SimulatedEjector
+from simulator.encoder import SimulatedEncoder
 from simulator.renderer import Renderer
 from simulator.scenario import Scenario, load_scenario
 from simulator.world import World, build_world
 
-
-class SimulatedEncoder:
-    """Belt distance from the scenario itself, exact at every time."""
-
-    def __init__(self, scenario: Scenario) -> None:
-        self._scenario = scenario
-
-    def position_mm(self, captured_ns: int) -> float | None:
-        """Distance that the belt has run at that time."""
-        return self._scenario.belt_mm(captured_ns)
-
-
-class SimulatedCamera:
-    """Every frame of a world, as fast as it is read."""
-
-    live = False
-
-    def __init__(self, world: World, *, name: str, renderer: Renderer | None = None) -> None:
-        self.name = name
-        self.dropped = 0
-        self.frame_rate_hz: float | None = world.scenario.camera.frame_rate_hz
-        self._world = world
-        self._renderer = renderer or Renderer(world)
-        self._closed = False
-
-    def frames(self) -> Iterator[Frame]:
-        """Yield the frames in order, stamped with their exposure's time and belt distance."""
-        scenario = self._world.scenario
-        for index in range(scenario.frames):
-            if self._closed:
-                return
-            captured_ns = scenario.captured_ns(index)
-            yield Frame(self._renderer.render(index), index, captured_ns, scenario.belt_mm(captured_ns))
-
-    def close(self) -> None:
-        """Stop after the current frame."""
-        self._closed = True
+_OPTIONS = ("seed", "clock", "fruit-images")
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedLine:
     """What `run --source sim:NAME` needs, and what its decisions are scored against."""
 
-    camera: SimulatedCamera
+    camera: SimulatedCamera | PacedCamera
     encoder: SimulatedEncoder
+    ejector: SimulatedEjector
     direction: BeltDirection
     mm_per_px: float
     world: World
     renderer: Renderer
 
+    @property
+    def lanes(self) -> int:
+        """Lanes of equal width across the picture."""
+        return self.world.scenario.fruit.lanes
+
+    def ejector_specs(self) -> list[EjectorSpec]:
+        """What the runtime may know of the ejectors, one a lane."""
+        settings = self.world.scenario.ejector
+        return [EjectorSpec(settings.at_mm, settings.latency_ms, settings.width_mm / 4)] * self.lanes
+
     def truth(self) -> list[dict[str, Any]]:
         """One object a fruit, as in `truth.jsonl`."""
         return truth_of(self.world, self.renderer)
 
+    def scene(self) -> dict[str, Any]:
+        """What `scene.json` holds: how to make the same line again, and where things stand along it."""
+        return {"seed": self.world.seed, "scenario": self.world.scenario.model_dump(mode="json")}
 
-def open_scenario(name: str, *, seed: int = 0, duration_s: float | None = None) -> SimulatedLine:
-    """Set up a scenario that ships.
+    def write_truth(self, folder: Path, truth: list[dict[str, Any]] | None = None) -> None:
+        """Write `truth.jsonl` and `scene.json`, and `ejections.jsonl` if there were any, for `ripeline score`."""
+        _write_lines(folder / "truth.jsonl", self.truth() if truth is None else truth)
+        if self.ejector.actions:
+            _write_lines(folder / "ejections.jsonl", [asdict(action) for action in self.ejector.actions])
+        (folder / "scene.json").write_text(json.dumps(self.scene(), indent=2) + "\n", "utf-8")
+
+
+def open_source(text: str, *, duration_s: float | None = None) -> SimulatedLine:
+    """Set up what stands after `sim:` in a source.
 
     Args:
-        name: As in `scenario_names()`.
+        text: Name of a scenario that ships or a TOML file, and perhaps options as in an address:
+            `calm?seed=3&clock=real&fruit-images=DATA`. The clock is `virtual` (every frame, as fast as it is read)
+            unless it is `real`.
+        duration_s: Instead of the scenario's own.
+
+    Raises:
+        InputError: No such scenario or option, or a duration in which no fruit crosses the picture.
+    """
+    name, _, query = text.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = [key for key in options if key not in _OPTIONS]
+    if unknown or options.get("clock", "real") not in ("real", "virtual") or not options.get("seed", "0").isdigit():
+        raise InputError(
+            f"sim:{text}: {unknown[0] if unknown else query} is not understood.",
+            expected=f"options {', '.join(_OPTIONS)}; a whole number as seed; real or virtual as clock",
+            remedy="for example sim:calm?seed=3&clock=real",
+        )
+    images = options.get("fruit-images")
+    return open_scenario(
+        name,
+        seed=int(options.get("seed", "0")),
+        duration_s=duration_s,
+        cutouts=Cutouts(Path(images)) if images else None,
+        paced=options.get("clock") == "real",
+    )
+
+
+def open_scenario(
+    name: str, *, seed: int = 0, duration_s: float | None = None, cutouts: Cutouts | None = None, paced: bool = False
+) -> SimulatedLine:
+    """Set up a scenario.
+
+    Args:
+        name: As in `scenario_names()`, or the path of a TOML file.
         seed: The same name, seed and duration give the same frames.
         duration_s: Instead of the scenario's own.
+        cutouts: Photographed fruit to use instead of drawn ones.
+        paced: By the real clock.
 
     Raises:
         InputError: No such scenario, or a duration in which no fruit crosses the picture.
@@ -80,15 +111,17 @@ def open_scenario(name: str, *, seed: int = 0, duration_s: float | None = None) 
     scenario = load_scenario(name)
     if duration_s is not None:
         scenario = scenario.model_copy(update={"seconds": duration_s})
-    return line_of(build_world(scenario, seed=seed), name=f"sim:{name}")
+    return line_of(build_world(scenario, seed=seed, cutouts=cutouts), name=f"sim:{name}", paced=paced)
 
 
-def line_of(world: World, *, name: str) -> SimulatedLine:
+def line_of(world: World, *, name: str, paced: bool = False) -> SimulatedLine:
     """Put a world behind the ports."""
-    renderer = Renderer(world)
+    renderer, encoder = Renderer(world), world.encoder()
+    frames = SimulatedCamera(world, encoder, name=name, renderer=renderer)
     return SimulatedLine(
-        camera=SimulatedCamera(world, name=name, renderer=renderer),
-        encoder=SimulatedEncoder(world.scenario),
+        camera=PacedCamera(frames, encoder, delay_ms=world.scenario.camera.delay_ms) if paced else frames,
+        encoder=encoder,
+        ejector=SimulatedEjector(world),
         direction=BeltDirection.RIGHT,
         mm_per_px=world.scenario.camera.mm_per_px,
         world=world,
@@ -96,9 +129,15 @@ def line_of(world: World, *, name: str) -> SimulatedLine:
     )
 
 
+def scene_line(scene: dict[str, Any]) -> SimulatedLine:
+    """The line that a `scene.json` describes, drawn fruit only."""
+    return line_of(build_world(Scenario.model_validate(scene["scenario"]), seed=scene["seed"]), name="sim:scene")
+
+
 def truth_of(world: World, renderer: Renderer) -> list[dict[str, Any]]:
-    """What is known of every fruit that is wholly visible in at least one frame."""
+    """What is known of every fruit that is wholly visible in at least one exposure."""
     rows = []
+    good = np.concatenate([[0], np.cumsum(world.shutter.good)])
     for fruit in world.fruits:
         width_px, height_px = renderer.size_px(fruit)
         frames = world.frames_in_full(fruit, width_px)
@@ -109,13 +148,19 @@ def truth_of(world: World, renderer: Renderer) -> list[dict[str, Any]]:
                 "fruit_id": fruit.fruit_id,
                 "label": fruit.label,
                 "ripeness": None if fruit.ripeness is None else round(fruit.ripeness, 4),
-                "position_mm": round(fruit.position_mm, 3),
+                "position_mm": round(world.wheel.at_mm(fruit.position_mm), 3),
                 "across_mm": round(fruit.across_mm, 3),
                 "lane": fruit.lane,
                 "diameter_mm": round(fruit.diameter_mm, 2),
                 "size_px": [width_px, height_px],
                 "first_frame": frames[0],
                 "last_frame": frames[1],
+                "good_frames": int(good[frames[1] + 1] - good[frames[0]]),
+                "captured_ns": int(world.shutter.exposed_ns[frames[0]]),
             }
         )
     return rows
+
+
+def _write_lines(file: Path, rows: list[dict[str, Any]]) -> None:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

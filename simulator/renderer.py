@@ -1,19 +1,29 @@
-"""From a world and a frame's number to the picture that the camera delivers."""
+"""From a world and a frame's number to the picture that a sound camera delivers."""
 
 from __future__ import annotations
+
+import bisect
+import math
 
 import cv2
 import numpy as np
 
 from edge_runtime.records import Image
-from simulator.belt import belt_texture, motion_kernel
-from simulator.light import Light, uneven_light
-from simulator.optics import Layer, SensorNoise, lay, make_layer
+from simulator.belt import belt_texture, soil
+from simulator.footage import belt_from_picture
+from simulator.fruit import Fruit, Pose
+from simulator.light import Light
+from simulator.optics import make_layer
+from simulator.sensor import Sensor
 from simulator.sprite import Sprite, draw_sprite
-from simulator.world import PlacedFruit, World
+from simulator.stamp import Stamp, make_stamp, press, travel_kernel
+from simulator.world import LARGEST_MM, PlacedFruit, World
 
 _BELT_PERIOD_MM = 1400.0
-_FULL_GAIN = 128
+_ROLL_STEPS = 18
+"""Looks of a rolling fruit in one turn: at 2.5 px/mm a step moves the skin by about five pixels."""
+
+_Key = tuple[int, int]
 
 
 class Renderer:
@@ -25,72 +35,104 @@ class Renderer:
         rng = np.random.default_rng([world.seed, 3])
         self._light = Light()
         self._px_per_mm = 1 / camera.mm_per_px
-        period_px = max(2 * camera.width_px, round(_BELT_PERIOD_MM / camera.mm_per_px))
-        texture = belt_texture(
-            belt.kind,
-            height_px=camera.height_px,
-            period_px=period_px,
-            mm_per_px=camera.mm_per_px,
-            rng=rng,
-            seam_every_mm=belt.seam_every_mm,
-        )
-        # Wrapped on both sides, so that blurring and slicing never meet an edge.
-        kernel = motion_kernel(world.scenario.blur_px)
-        reach = kernel.shape[1]
-        wide = np.concatenate([texture[:, -reach:], texture, texture[:, : camera.width_px + 1 + reach]], axis=1)
-        self._texture = cv2.filter2D(wide, -1, kernel)[:, reach:-reach]
-        self._period_px = period_px
-        gain = uneven_light(camera.height_px, camera.width_px, strength=camera.uneven_light, rng=rng)
-        self._gain = np.repeat(np.clip(gain * _FULL_GAIN, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
-        self._noise = SensorNoise(camera.height_px, camera.width_px, sigma=camera.noise_levels, seed=world.seed)
-        self._layers: dict[int, Layer] = {}
+        if belt.picture is not None:
+            texture = belt_from_picture(belt.picture, height_px=camera.height_px, min_period_px=2 * camera.width_px)
+        else:
+            texture = belt_texture(
+                belt.kind,
+                height_px=camera.height_px,
+                period_px=max(2 * camera.width_px, round(_BELT_PERIOD_MM / camera.mm_per_px)),
+                mm_per_px=camera.mm_per_px,
+                rng=rng,
+                seam_every_mm=belt.seam_every_mm,
+            )
+        self._sensor = Sensor(camera, world.scenario.drift, rng=rng, seed=world.seed)
+        soil(texture, dirt=belt.dirt, wet=belt.wet, px_per_mm=self._px_per_mm, rng=rng)
+        self._period_px = texture.shape[1]
+        # Room on both sides of a frame for what moves in during an exposure, and the texture long enough for both.
+        fastest_px_s = 2 * belt.speed_mm_s * self._px_per_mm
+        self._room_px = 2 + math.ceil((camera.exposure_ms + camera.readout_ms) / 1000 * fastest_px_s)
+        wide_px = camera.width_px + 2 * self._room_px
+        repeats = 1 + math.ceil(wide_px / self._period_px)
+        self._texture = np.tile(texture, (1, repeats, 1))[:, : self._period_px + wide_px]
+        self._positions_mm = [fruit.position_mm for fruit in world.fruits]
+        self._stamps: dict[_Key, Stamp] = {}
         self._sizes_px: dict[int, tuple[int, int]] = {}
 
     def render(self, index: int) -> Image:
         """The picture of frame `index`, `[height, width, 3]` uint8 RGB."""
-        belt_mm = self._world.scenario.belt_mm(self._world.scenario.captured_ns(index))
-        picture = self._belt(belt_mm)
-        visible = self._visible(belt_mm)
-        for fruit in visible:
-            lay(picture, self._layer(fruit), self._world.centre_px(fruit, belt_mm))
-        self._layers = {fruit.fruit_id: self._layers[fruit.fruit_id] for fruit in visible}
-        lit = cv2.multiply(picture, self._gain, scale=1 / _FULL_GAIN)
-        return self._noise.add_to(lit, index)  # type: ignore[arg-type]
+        world = self._world
+        exposed_ns, belt_mm = int(world.shutter.exposed_ns[index]), float(world.shutter.belt_mm[index])
+        belt_px = belt_mm * self._px_per_mm
+        whole_px = math.floor(belt_px)
+        canvas = self._belt(whole_px)
+        stamps: dict[_Key, Stamp] = {}
+        for fruit in self._near(belt_mm):
+            step = self._roll_step(fruit, belt_mm)
+            stamp = stamps[fruit.fruit_id, step] = self._stamp(fruit, step)
+            x_px, y_px = (math.floor(at) for at in world.centre_px(fruit, 0.0))
+            press(canvas, stamp, x_px + whole_px + self._room_px, y_px)
+        self._stamps = stamps
+        sharp = self._roll_shutter(canvas, exposed_ns)
+        kernel = travel_kernel(belt_px - whole_px, world.blur_px(index))
+        width_px = world.scenario.camera.width_px
+        light = cv2.filter2D(sharp, -1, kernel)[:, self._room_px : self._room_px + width_px]
+        return self._sensor.develop(light, index, exposed_ns / 1e9)  # type: ignore[arg-type]
 
     def size_px(self, fruit: PlacedFruit) -> tuple[int, int]:
-        """Width and height of a fruit's bounding box in the picture, without blur."""
+        """Width and height of a fruit's bounding box in the picture, without blur; of a rolling one, as it lies."""
         if fruit.fruit_id not in self._sizes_px:
-            self._sizes_px[fruit.fruit_id] = self._sprite(fruit).size_px
+            self._sizes_px[fruit.fruit_id] = self._sprite(fruit, 0).size_px
         return self._sizes_px[fruit.fruit_id]
 
-    def _belt(self, belt_mm: float) -> Image:
-        width_px = self._world.scenario.camera.width_px
-        start = -belt_mm / self._world.scenario.camera.mm_per_px % self._period_px
-        whole = int(start)
-        left, right = (self._texture[:, x : x + width_px] for x in (whole, whole + 1))
-        share = start - whole
-        return cv2.addWeighted(left, 1 - share, right, share, 0)  # type: ignore[return-value]
+    def _belt(self, whole_px: int) -> Image:
+        """The empty belt when it has run so many pixels, with room on both sides, to draw on."""
+        start = (-whole_px - self._room_px) % self._period_px
+        return self._texture[:, start : start + self._world.scenario.camera.width_px + 2 * self._room_px].copy()
 
-    def _visible(self, belt_mm: float) -> list[PlacedFruit]:
+    def _near(self, belt_mm: float) -> list[PlacedFruit]:
+        """Fruit of which something, be it a shadow, may show."""
         camera = self._world.scenario.camera
-        reach_mm = 60.0
-        ahead_mm = camera.width_px * camera.mm_per_px + reach_mm
-        return [f for f in self._world.fruits if belt_mm - reach_mm < f.position_mm < belt_mm + ahead_mm]
+        room_mm = LARGEST_MM + self._room_px * camera.mm_per_px
+        first = bisect.bisect_left(self._positions_mm, belt_mm - room_mm)
+        end = bisect.bisect_right(self._positions_mm, belt_mm + camera.width_px * camera.mm_per_px + room_mm)
+        return list(self._world.fruits[first:end])
 
-    def _layer(self, fruit: PlacedFruit) -> Layer:
-        if fruit.fruit_id not in self._layers:
-            sprite = self._sprite(fruit)
+    def _roll_step(self, fruit: PlacedFruit, belt_mm: float) -> int:
+        if not fruit.rolls:
+            return 0
+        turns = (belt_mm - fruit.position_mm) / 1000 * self._world.scenario.fruit.turns_per_m
+        return round(turns * _ROLL_STEPS) % _ROLL_STEPS
+
+    def _stamp(self, fruit: PlacedFruit, step: int) -> Stamp:
+        kept = self._stamps.get((fruit.fruit_id, step))
+        if kept is not None:
+            return kept
+        sprite = self._sprite(fruit, step)
+        if step == 0:
             self._sizes_px[fruit.fruit_id] = sprite.size_px
-            self._layers[fruit.fruit_id] = make_layer(
-                sprite,
-                px_per_mm=self._px_per_mm,
-                light=self._light,
-                blur_px=self._world.scenario.blur_px,
-                focus_px=self._world.scenario.camera.focus_px,
-            )
-        return self._layers[fruit.fruit_id]
+        layer = make_layer(
+            sprite, px_per_mm=self._px_per_mm, light=self._light, focus_px=self._world.scenario.camera.focus_px
+        )
+        x_px, y_px = self._world.centre_px(fruit, 0.0)
+        return make_stamp(layer, (x_px % 1, y_px % 1))
 
-    def _sprite(self, fruit: PlacedFruit) -> Sprite:
+    def _sprite(self, fruit: PlacedFruit, step: int) -> Sprite:
         if isinstance(fruit.look, Sprite):
             return fruit.look
-        return draw_sprite(fruit.look, px_per_mm=self._px_per_mm, light=self._light)
+        look: Fruit = fruit.look
+        if step:
+            pose = look.pose
+            look = look.posed(Pose(pose.yaw_rad, pose.tilt_rad, pose.roll_rad + 2 * math.pi * step / _ROLL_STEPS))
+        return draw_sprite(look, px_per_mm=self._px_per_mm, light=self._light)
+
+    def _roll_shutter(self, canvas: Image, exposed_ns: int) -> Image:
+        """Rows are exposed one after the other; the middle one at the frame's time."""
+        camera = self._world.scenario.camera
+        if camera.readout_ms == 0:
+            return canvas
+        way_px = self._world.motion.speed_mm_s(exposed_ns) * camera.readout_ms / 1000 * self._px_per_mm
+        slope = way_px / camera.height_px
+        shear = np.array([[1, slope, -way_px / 2], [0, 1, 0]], np.float32)
+        size = (canvas.shape[1], canvas.shape[0])
+        return cv2.warpAffine(canvas, shear, size, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]

@@ -1,30 +1,41 @@
 """Where every fruit lies on the belt, and the geometry that ties belt, time and picture together.
 
-The belt runs to the right. A fruit's `position_mm` is the encoder's reading at which its centre leaves the picture:
-belt distance plus the centre's distance from the downstream edge, a constant while it rides. Its centre is the middle
-of the bounding box of what shows of it, calyx included.
+The belt runs to the right. A fruit's `position_mm` is the way of the belt at which its centre leaves the picture: belt
+way plus the centre's distance from the downstream edge, a constant while it rides. Its centre is the middle of the
+bounding box of what shows of it, calyx included.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
 from simulator.cutout import Cutouts
-from simulator.fruit import DIAMETER_MM, Fruit, sample_fruit
+from simulator.encoder import SimulatedEncoder
+from simulator.fruit import DIAMETER_MM, Fruit, Pose, sample_fruit
+from simulator.layout import Group, Mask, lay_groups, touching_mm
+from simulator.motion import BeltMotion, Wheel, belt_motion
 from simulator.scenario import Scenario
-from simulator.sprite import Sprite
+from simulator.shutter import Shutter
+from simulator.sprite import Sprite, draw_sprite
 
 LARGEST_MM = 62.0
 """No fruit with its calyx and stem is longer than this in the picture."""
 
+_TAIL_S = 120.0
+"""The belt runs on after the last frame, so that what was decided can be thrown out."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlacedFruit:
-    """One fruit on the belt. `look` is drawn when it is a `Fruit`, and already a picture when it is a `Sprite`."""
+    """One fruit on the belt. `look` is drawn when it is a `Fruit`, and already a picture when it is a `Sprite`.
+
+    `rolls` says that it turns about its own axis, which lies across the belt, without leaving its place on it.
+    """
 
     fruit_id: int
     label: str
@@ -34,15 +45,19 @@ class PlacedFruit:
     across_mm: float
     lane: int
     look: Fruit | Sprite
+    rolls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A scenario with its fruit, in order of `position_mm`."""
+    """A scenario with its fruit, in order of `position_mm`, and all that moves."""
 
     scenario: Scenario
     seed: int
     fruits: tuple[PlacedFruit, ...]
+    motion: BeltMotion
+    wheel: Wheel
+    shutter: Shutter
 
     def centre_px(self, fruit: PlacedFruit, belt_mm: float) -> tuple[float, float]:
         """Where a fruit's centre is in the picture when the belt has run `belt_mm`; x grows with the belt."""
@@ -50,21 +65,32 @@ class World:
         x_px = camera.width_px - (fruit.position_mm - belt_mm) / camera.mm_per_px
         return x_px, fruit.across_mm / camera.mm_per_px
 
+    def blur_px(self, index: int) -> float:
+        """How far the belt moves in the picture during the exposure of a frame."""
+        camera = self.scenario.camera
+        middle_ns, half_ns = int(self.shutter.exposed_ns[index]), round(camera.exposure_ms * 5e5)
+        begun_mm, ended_mm = self.motion.positions_mm(np.array([middle_ns - half_ns, middle_ns + half_ns]))
+        return float(ended_mm - begun_mm) / camera.mm_per_px
+
     def frames_in_full(self, fruit: PlacedFruit, width_px: float) -> tuple[int, int] | None:
-        """First and last frame in which a fruit `width_px` wide is wholly in the picture; None if there is none."""
-        camera, belt = self.scenario.camera, self.scenario.belt
+        """First and last exposure with a fruit `width_px` wide wholly in the picture; None if there is none."""
+        camera, belt_mm = self.scenario.camera, self.shutter.belt_mm
         leave_mm = fruit.position_mm - width_px / 2 * camera.mm_per_px
         enter_mm = leave_mm - (camera.width_px - width_px) * camera.mm_per_px
-        per_frame_mm = belt.speed_mm_s / camera.frame_rate_hz
-        first = max(0, math.ceil(enter_mm / per_frame_mm - 1e-9))
-        last = min(self.scenario.frames - 1, math.floor(leave_mm / per_frame_mm + 1e-9))
+        first = int(np.searchsorted(belt_mm, enter_mm - 1e-6, side="left"))
+        last = int(np.searchsorted(belt_mm, leave_mm + 1e-6, side="right")) - 1
         return (first, last) if first <= last else None
+
+    def encoder(self, *, start_ns: int = 0) -> SimulatedEncoder:
+        """The wheel on this belt; `start_ns` is the clock's time when the belt starts."""
+        return SimulatedEncoder(self.scenario.encoder, self.motion, self.wheel, seed=self.seed, start_ns=start_ns)
 
 
 def build_world(scenario: Scenario, *, seed: int, cutouts: Cutouts | None = None) -> World:
-    """Lay fruit on the belt so that each crosses the whole picture during the run and none touches another.
+    """Lay fruit on the belt so that each crosses the whole picture during the run.
 
-    The count is rate times time; where the belt is too slow for that, as many as fit at the least spacing.
+    Fruit touch where the scenario says so and nowhere else. Their count is rate times time; where the belt is too slow
+    for that, as many as fit at the least spacing.
 
     Args:
         scenario: The line.
@@ -74,57 +100,89 @@ def build_world(scenario: Scenario, *, seed: int, cutouts: Cutouts | None = None
     Raises:
         InputError: The run is too short for any fruit to cross the picture.
     """
+    empty = empty_world(scenario, seed=seed)
     rng = np.random.default_rng([seed, 1])
-    camera, fruit = scenario.camera, scenario.fruit
+    camera, belt = scenario.camera, scenario.belt
     first_mm = camera.width_px * camera.mm_per_px + LARGEST_MM / 2
-    last_mm = scenario.belt_mm(scenario.captured_ns(scenario.frames - 1)) - LARGEST_MM / 2
+    last_mm = float(empty.shutter.belt_mm[-1]) - LARGEST_MM / 2
     if last_mm < first_mm:
-        needed_s = (first_mm + LARGEST_MM / 2) / scenario.belt.speed_mm_s + 1 / camera.frame_rate_hz
+        needed_s = (first_mm + LARGEST_MM / 2) / belt.speed_mm_s + 1 / camera.frame_rate_hz
         raise InputError(
-            f"In {scenario.seconds:g} s at {scenario.belt.speed_mm_s:g} mm/s no fruit crosses the picture.",
+            f"In {scenario.seconds:g} s at {belt.speed_mm_s:g} mm/s no fruit crosses the picture.",
             expected=f"at least {math.ceil(10 * needed_s) / 10:g} s at that speed",
             remedy="Make the run longer or the belt faster.",
         )
-    room_mm = last_mm - first_mm
-    count = max(1, min(round(fruit.per_second * scenario.seconds), 1 + int(room_mm / fruit.min_spacing_mm)))
-    positions = _spaced(first_mm, last_mm, count, fruit.min_spacing_mm, rng)
-    fruits = (
-        _place(scenario, number, float(position_mm), seed=seed, rng=rng, cutouts=cutouts)
-        for number, position_mm in enumerate(positions)
-    )
-    return World(scenario, seed, tuple(fruits))
+    way_mm = empty.motion.position_mm(round(scenario.seconds * 1e9))
+    count = max(1, round(scenario.fruit.per_second * way_mm / belt.speed_mm_s))
+    groups = lay_groups(scenario.fruit, first_mm=first_mm, last_mm=last_mm, count=count, reach_mm=LARGEST_MM, rng=rng)
+    fruits: list[PlacedFruit] = []
+    for group in groups:
+        fruits += _place(scenario, group, len(fruits), seed=seed, rng=rng, cutouts=cutouts)
+    in_order = sorted(fruits, key=lambda fruit: fruit.position_mm)
+    numbered = tuple(replace(fruit, fruit_id=number) for number, fruit in enumerate(in_order))
+    return replace(empty, fruits=numbered)
 
 
-def _spaced(first_mm: float, last_mm: float, count: int, spacing_mm: float, rng: np.random.Generator) -> list[float]:
-    """Random places at least `spacing_mm` apart: uniform order statistics in the room that the spacings leave."""
-    slack_mm = (last_mm - first_mm) - (count - 1) * spacing_mm
-    loose = np.sort(rng.uniform(0, max(slack_mm, 0.0), count))
-    return [first_mm + float(offset) + number * spacing_mm for number, offset in enumerate(loose)]
+def empty_world(scenario: Scenario, *, seed: int) -> World:
+    """The belt of a scenario with nothing on it."""
+    motion = belt_motion(scenario.belt, seconds=scenario.seconds + _TAIL_S, rng=np.random.default_rng([seed, 0xBE17]))
+    wheel = Wheel(scenario.encoder.slip)
+    return World(scenario, seed, (), motion, wheel, Shutter(scenario, motion, wheel, seed=seed))
 
 
 def _place(
     scenario: Scenario,
+    group: Group,
     number: int,
-    position_mm: float,
     *,
     seed: int,
     rng: np.random.Generator,
     cutouts: Cutouts | None,
-) -> PlacedFruit:
+) -> list[PlacedFruit]:
+    """The fruit of one group, the first where the group is, each further one upstream, touching the one before."""
     camera, section = scenario.camera, scenario.fruit
-    width_mm = camera.height_px * camera.mm_per_px
-    lane_mm = width_mm / section.lanes
-    lane = int(rng.integers(section.lanes))
+    lane_mm = camera.height_px * camera.mm_per_px / section.lanes
     play_mm = max(0.0, lane_mm - LARGEST_MM - 4)
-    across_mm = (lane + 0.5) * lane_mm + float(rng.uniform(-play_mm / 2, play_mm / 2))
+    placed: list[PlacedFruit] = []
+    position_mm, outline = group.position_mm, None
+    for further in range(group.size):
+        across_mm = (group.lane + 0.5) * lane_mm + float(rng.uniform(-play_mm / 2, play_mm / 2))
+        if placed:
+            # Not beside it: then both would pass the picture's edge at once and the chain would not go on upstream.
+            beside_mm = 0.6 * min(placed[-1].diameter_mm, DIAMETER_MM[0])
+            previous_mm = placed[-1].across_mm
+            across_mm = min(max(across_mm, previous_mm - beside_mm), previous_mm + beside_mm)
+        fruit = _fruit(scenario, number + further, seed=seed, cutouts=cutouts)
+        if group.size > 1:
+            own_outline = _outline(fruit.look, camera.mm_per_px)
+            if outline is not None:
+                position_mm += touching_mm(outline, own_outline, across_mm - placed[-1].across_mm)
+            outline = own_outline
+        elif isinstance(fruit.look, Fruit) and section.rolling_share > 0 and rng.random() < section.rolling_share:
+            across = Pose(yaw_rad=math.pi / 2, tilt_rad=0.0, roll_rad=fruit.look.pose.roll_rad)
+            fruit = replace(fruit, look=fruit.look.posed(across), rolls=True)
+        placed.append(replace(fruit, position_mm=position_mm, across_mm=across_mm, lane=group.lane))
+    return placed
+
+
+def _fruit(scenario: Scenario, number: int, *, seed: int, cutouts: Cutouts | None) -> PlacedFruit:
+    """A fruit that lies nowhere yet."""
     own = np.random.default_rng([seed, 2, number])
     if cutouts is not None:
         diameter_mm = float(own.uniform(*DIAMETER_MM))
-        label, sprite = cutouts.draw(own, diameter_px=diameter_mm / camera.mm_per_px)
-        return PlacedFruit(number, label, None, diameter_mm, position_mm, across_mm, lane, sprite)
-    labels = sorted(section.mix)
-    shares = np.array([section.mix[label] for label in labels])
+        label, sprite = cutouts.draw(own, diameter_px=diameter_mm / scenario.camera.mm_per_px)
+        return PlacedFruit(number, label, None, diameter_mm, 0.0, 0.0, 0, sprite)
+    mix = scenario.fruit.mix
+    labels = sorted(mix)
+    shares = np.array([mix[label] for label in labels])
     fruit = sample_fruit(own, labels[int(own.choice(len(labels), p=shares / shares.sum()))])
-    return PlacedFruit(
-        number, fruit.label, fruit.ripeness, fruit.shape.diameter_mm, position_mm, across_mm, lane, fruit
-    )
+    return PlacedFruit(number, fruit.label, fruit.ripeness, fruit.shape.diameter_mm, 0.0, 0.0, 0, fruit)
+
+
+def _outline(look: Fruit | Sprite, mm_per_px: float) -> Mask:
+    """What a fruit covers of the belt, one pixel a millimetre."""
+    if isinstance(look, Fruit):
+        return np.asarray(draw_sprite(look, px_per_mm=1.0).image[..., 3] > 127, np.bool_)
+    alpha = look.image[..., 3]
+    size = (max(1, round(alpha.shape[1] * mm_per_px)), max(1, round(alpha.shape[0] * mm_per_px)))
+    return np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) > 127, np.bool_)

@@ -142,7 +142,7 @@ def test_only_fruit_in_view_are_kept_drawn() -> None:
     kept = []
     for index in (0, 200, 400, 590):
         renderer.render(index)
-        kept.append(len(renderer._layers))
+        kept.append(len(renderer._stamps))
     assert max(kept) <= 10
 
 

@@ -1,0 +1,126 @@
+"""The simulated camera behind the runtime's port: every frame in virtual time, or the newest in real time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from edge_runtime.records import Frame, Image
+from simulator.encoder import SimulatedEncoder
+from simulator.renderer import Renderer
+from simulator.scenario import FaultKind
+from simulator.world import World
+
+_LOST: tuple[FaultKind, ...] = ("dropped", "disconnect")
+_OVEREXPOSURE = 6
+
+
+class SimulatedCamera:
+    """Every frame of a world as fast as it is read, faults included.
+
+    Indices count exposures; those of lost frames are missing and counted in `dropped`.
+    """
+
+    live = False
+
+    def __init__(self, world: World, encoder: SimulatedEncoder, *, name: str, renderer: Renderer) -> None:
+        self.name = name
+        self.dropped = 0
+        self.frame_rate_hz: float | None = world.scenario.camera.frame_rate_hz
+        self._world, self._encoder, self._renderer = world, encoder, renderer
+        self._closed = False
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames in order, stamped with time and encoder position."""
+        shutter = self._world.shutter
+        before: Image | None = None
+        for index in range(shutter.frames):
+            if self._closed:
+                return
+            fault = shutter.fault(index)
+            if fault in _LOST:
+                self.dropped += 1
+                continue
+            image = _faulty(fault, self._renderer, index, before)
+            before = image
+            stamped_ns = int(shutter.stamped_ns[index]) + self._encoder.start_ns
+            yield Frame(image, index, stamped_ns, self._encoder.position_mm(stamped_ns))
+
+    def close(self) -> None:
+        """Stop after the current frame."""
+        self._closed = True
+
+
+class PacedCamera:
+    """The same frames at the pace of the monotonic clock: the newest is kept.
+
+    `dropped` counts frames that the camera lost and frames that nobody fetched in time.
+
+    Args:
+        camera: Whose frames are drawn, in a thread of their own, ahead of time where the machine is fast enough.
+        encoder: Set to the clock's time of the first exposure.
+        delay_ms: From exposure to the frame being read.
+    """
+
+    live = True
+
+    def __init__(self, camera: SimulatedCamera, encoder: SimulatedEncoder, *, delay_ms: float) -> None:
+        self.name, self.frame_rate_hz = camera.name, camera.frame_rate_hz
+        self._camera, self._encoder, self._delay_ns = camera, encoder, round(1e6 * delay_ms)
+        self.dropped = 0
+        self._overrun = 0
+        self._newest: Frame | None = None
+        self._done = False
+        self._changed = threading.Condition()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the newest frame each time, on the monotonic clock, until the run is over."""
+        self._encoder.start_ns = time.monotonic_ns()
+        threading.Thread(target=self._pace, name="simulated camera", daemon=True).start()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._newest or self._done)
+                frame, self._newest = self._newest, None
+            if frame is None:
+                return
+            yield frame
+
+    def close(self) -> None:
+        """End the iteration."""
+        self._camera.close()
+        with self._changed:
+            self._done = True
+            self._changed.notify_all()
+
+    def _pace(self) -> None:
+        for frame in self._camera.frames():
+            due_ns = frame.captured_ns + self._delay_ns
+            time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
+            with self._changed:
+                if self._done:
+                    return
+                self._overrun += self._newest is not None
+                self.dropped = self._camera.dropped + self._overrun
+                self._newest = frame
+                self._changed.notify_all()
+        with self._changed:
+            self._done = True
+            self._changed.notify_all()
+
+
+def _faulty(fault: FaultKind | None, renderer: Renderer, index: int, before: Image | None) -> Image:
+    """What arrives instead of a good frame."""
+    if fault == "frozen" and before is not None:
+        return before
+    image = renderer.render(index)
+    if fault == "black":
+        return np.asarray(image // 64, np.uint8)
+    if fault == "overexposed":
+        return np.asarray(np.minimum(image.astype(np.uint16) * _OVEREXPOSURE + 90, 255), np.uint8)
+    if fault == "half" and before is not None:
+        middle = image.shape[0] // 2
+        return np.concatenate([image[:middle], before[middle:]])
+    return image

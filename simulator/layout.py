@@ -1,0 +1,99 @@
+"""Where fruit lie on an empty belt: lane by lane, alone or touching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from simulator.scenario import FruitSection
+
+Mask = npt.NDArray[np.bool_]
+
+_TRIPLES = 0.3
+_PRESSED_MM = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Fruit that lie together: the place of the first, downstream one, its lane, and how many there are."""
+
+    position_mm: float
+    lane: int
+    size: int
+
+
+def lay_groups(
+    section: FruitSection, *, first_mm: float, last_mm: float, count: int, reach_mm: float, rng: np.random.Generator
+) -> list[Group]:
+    """Groups of about `count` fruit in all, lane after lane, between two places along the belt.
+
+    Args:
+        section: Lanes, spacing and the share that touches.
+        first_mm: Place of the first fruit.
+        last_mm: Beyond it lies none.
+        count: Of fruit; fewer where they would lie closer than the least spacing.
+        reach_mm: The longest that a fruit can be, kept free for each further fruit of a group.
+        rng: Draws sizes and places.
+    """
+    groups: list[Group] = []
+    room_mm = last_mm - first_mm
+    for lane in range(section.lanes):
+        wanted = max(1 if lane == 0 else 0, (count + section.lanes - 1 - lane) // section.lanes)
+        sizes = _sizes(wanted, section.touching_share, rng)
+        while sizes and _least_mm(sizes, section.min_spacing_mm, reach_mm) > room_mm:
+            sizes.pop()
+        slack_mm = room_mm - _least_mm(sizes, section.min_spacing_mm, reach_mm)
+        if section.spacing == "regular":
+            loose = np.linspace(0, slack_mm, len(sizes)) if len(sizes) > 1 else np.array([slack_mm / 2] * len(sizes))
+        else:
+            # Uniform order statistics: a Poisson process, given its count, in the room that the spacings leave.
+            loose = np.sort(rng.uniform(0, slack_mm, len(sizes)))
+        taken_mm = 0.0
+        for offset_mm, size in zip(loose, sizes, strict=True):
+            groups.append(Group(first_mm + float(offset_mm) + taken_mm, lane, size))
+            taken_mm += section.min_spacing_mm + (size - 1) * reach_mm
+    return groups
+
+
+def touching_mm(below: Mask, above: Mask, across_mm: float) -> float:
+    """How far upstream a fruit lies that touches another.
+
+    Args:
+        below: `[h, w]` outline of the fruit downstream (to the right in the picture), one pixel a millimetre.
+        above: The other one's.
+        across_mm: The other one's place across the belt less the first one's.
+
+    Returns:
+        Distance along the belt at which the outlines, each around the middle of its own box, meet.
+    """
+    room = sum(below.shape) + sum(above.shape)
+    canvas = np.zeros((2 * room, 2 * room), np.bool_)
+    top, left = room - below.shape[0] // 2, room - below.shape[1] // 2
+    canvas[top : top + below.shape[0], left : left + below.shape[1]] = below
+    top = room + round(across_mm) - above.shape[0] // 2
+    for away in range((below.shape[1] + above.shape[1]) // 2 + 2, 0, -1):
+        left = room - away - above.shape[1] // 2
+        if (canvas[top : top + above.shape[0], left : left + above.shape[1]] & above).any():
+            return away + 1 - _PRESSED_MM
+    return 1.0
+
+
+def _sizes(count: int, touching_share: float, rng: np.random.Generator) -> list[int]:
+    """Sizes of groups in random order, so that about that share of the fruit is not alone."""
+    touching = round(count * touching_share)
+    sizes = []
+    while touching >= 2:
+        size = 3 if touching == 3 or (touching > 4 and rng.random() < _TRIPLES) else 2
+        sizes.append(size)
+        touching -= size
+    if not sizes:
+        return [1] * count
+    sizes += [1] * (count - sum(sizes))
+    return [sizes[int(place)] for place in rng.permutation(len(sizes))]
+
+
+def _least_mm(sizes: list[int], spacing_mm: float, reach_mm: float) -> float:
+    """The shortest stretch that groups take, from the first fruit to the last group's end."""
+    return max(len(sizes) - 1, 0) * spacing_mm + sum(size - 1 for size in sizes) * reach_mm
