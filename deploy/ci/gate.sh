@@ -14,7 +14,7 @@ set -euo pipefail
 : "${ACCEPT=ripe}" # those of good fruit
 : "${WEIGHTS=starter}"
 : "${IMAGE_SIZE=128}"
-: "${EPOCHS=15}"
+: "${EPOCHS=60}" # a ceiling. A net that is cut off early flips labels at the slightest rounding, and fails.
 : "${FINE_TUNE_EPOCHS=5}"
 : "${PER_CLASS=150}" # simulated pictures of each label
 : "${SEED=1}"

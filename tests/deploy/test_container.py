@@ -30,10 +30,9 @@ def steps(containerfile: Path) -> list[tuple[str, str]]:
 def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the command in the container file's head builds."""
     folder = tmp_path_factory.mktemp("dist")
-    words = ["uv", "build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder]
-    subprocess.run(
-        [Path(sys.executable).with_name("uv"), *words[1:]], cwd=repository, check=True, capture_output=True, timeout=120
-    )
+    words = ["build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder]
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, *words], cwd=repository, check=True, capture_output=True, timeout=120)
     (built,) = folder.glob("*.whl")
     return built
 
