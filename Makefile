@@ -14,7 +14,8 @@ venv: $(VENV)/installed ## A virtual environment with every extra, in .venv
 
 # pip itself comes with the environment; everything else is exactly what requirements/dev.txt pins and hashes.
 $(VENV)/installed: requirements/dev.txt pyproject.toml
-	$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 13); sys.exit(None if ok else "Ripeline needs Python 3.11 or 3.12, found " + sys.version.split()[0] + "; say which with: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 13); sys.exit(None if ok else "Ripeline needs Python 3.11 or 3.12, found " + sys.version.split()[0] + "; say which with: make PYTHON=/path/to/python3.11")'
+	@echo "Setting up $(VENV): a few minutes and 2.5 GB, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
