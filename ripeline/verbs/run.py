@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +18,11 @@ if TYPE_CHECKING:
     from edge_runtime.bundle import Bundle
     from edge_runtime.config import LineConfig
     from edge_runtime.decide import Policy
+    from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
+    from edge_runtime.pipeline import Step
     from edge_runtime.ports import Camera, Encoder
+    from edge_runtime.records import Frame
+    from simulator.line import SimulatedLine
 
 SIMULATED = "sim:"
 
@@ -45,6 +48,7 @@ Examples:
 )
 @click.option("--artefact", help="Which converted model. Default: the fastest that proves itself.")
 @click.option("--annotate", is_flag=True, help="Also write annotated.mp4 with boxes and verdicts.")
+@click.option("--trace", is_flag=True, help="Also write tracks.csv and, on a line with ejectors, firings.jsonl.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds after which a source is left.")
 @console.force
 @console.as_json
@@ -57,6 +61,7 @@ def verb(
     engine: str,
     artefact: str | None,
     annotate: bool,
+    trace: bool,
     duration: float | None,
     force: bool,
     as_json: bool,
@@ -72,6 +77,7 @@ def verb(
     from edge_runtime.manifest import Result
     from edge_runtime.pipeline import Pipeline
     from edge_runtime.reporters.jsonl import JsonlReporter
+    from edge_runtime.reporters.tracks import TracksFile
     from edge_runtime.reporters.video import AnnotatedVideo
     from edge_runtime.select import select_engine
 
@@ -82,7 +88,7 @@ def verb(
     policy = _policy(opened, settings, config)
     selection = select_engine(opened, artefact=artefact, engine=engine)
     console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}")
-    camera, positions, settings, truth = _open_source(source, encoder, settings, duration)
+    camera, positions, settings, simulated = _open_source(source, encoder, settings, duration)
     pipeline = Pipeline(opened.manifest, selection.engine, selection.temperature, policy, settings)
     stop = threading.Event()
     with ExitStack() as stack:
@@ -92,26 +98,38 @@ def verb(
         video = (
             stack.enter_context(AnnotatedVideo(output / "annotated.mp4", camera.frame_rate_hz)) if annotate else None
         )
+        tracks = stack.enter_context(TracksFile(output / "tracks.csv")) if trace else None
+        ejection = _ejection(stack, output, simulated) if trace else None
         stack.enter_context(_ending_on_signals(stop, camera, duration if camera.live else None))
+
+        def on_frame(frame: Frame, step: Step) -> None:
+            if video:
+                video.add(frame, step)
+            if tracks:
+                tracks.add(frame, step.tracked)
+            if ejection:
+                ejection.advance(frame.captured_ns)
+
         summary = run_line(
             camera,
             positions,
             pipeline,
-            [reporter],
+            [reporter, ejection] if ejection else [reporter],
             labels=opened.manifest.labels,
             duration_s=duration,
             stop=stop,
-            on_frame=video.add if video else lambda _frame, _step: None,
+            on_frame=on_frame,
         )
     document = summary.as_dict() | {
         "bundle_id": opened.manifest.bundle_id,
         "artefact": selection.artefact,
         "engine": selection.engine.name,
         "policy": policy.origin,
+        "costs": {label: costs.model_dump() for label, costs in policy.costs.items()},
     }
     (output / "summary.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if truth is not None:
-        (output / "truth.jsonl").write_text("".join(json.dumps(one) + "\n" for one in truth()), "utf-8")
+    if simulated is not None:
+        simulated.write_truth(output)
     for text in summary.notices:
         console.notice(text)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in summary.verdicts.items())
@@ -149,23 +167,38 @@ def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy
 
 def _open_source(
     source: str, encoder: Path | None, settings: LineConfig, duration_s: float | None
-) -> tuple[Camera, Encoder | None, LineConfig, Callable[[], list[dict[str, Any]]] | None]:
-    """Camera, encoder, settings completed by what the source knows of itself, and its truth if it is simulated.
-
-    The truth of a long scenario takes a while: it is asked for when the line has ended.
-    """
+) -> tuple[Camera, Encoder | None, LineConfig, SimulatedLine | None]:
+    """Camera, encoder, settings completed by what the source knows of itself, and the whole line if it is simulated."""
     from edge_runtime.cameras import open_camera
     from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
 
     if source.startswith(SIMULATED):
-        from simulator.line import open_scenario
+        from simulator.line import open_source
 
-        line = open_scenario(source.removeprefix(SIMULATED), duration_s=duration_s)
-        belt = settings.belt.model_copy(update={"direction": line.direction, "mm_per_px": line.mm_per_px})
-        return line.camera, line.encoder, settings.model_copy(update={"belt": belt}), line.truth
+        line = open_source(source.removeprefix(SIMULATED), duration_s=duration_s)
+        known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
+        belt = settings.belt.model_copy(update=known)
+        return line.camera, line.encoder, settings.model_copy(update={"belt": belt}), line
     file = encoder or find_encoder(source)
     positions = CsvEncoder(file) if file is not None else None
     return open_camera(source), positions, settings, None
+
+
+def _ejection(stack: ExitStack, output: Path, simulated: SimulatedLine | None) -> EjectionInVirtualTime | None:
+    """The ejectors of a simulated line in virtual time; whatever waits at the end is still fired."""
+    if simulated is None or simulated.camera.live:
+        return None
+    from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
+
+    return stack.enter_context(
+        EjectionInVirtualTime(
+            output / "firings.jsonl",
+            simulated.encoder,
+            simulated.ejector,
+            simulated.ejector_specs(),
+            delay_ms=simulated.world.scenario.camera.delay_ms,
+        )
+    )
 
 
 class _ending_on_signals:  # noqa: N801 - reads as a verb where it is used
