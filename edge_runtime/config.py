@@ -7,10 +7,11 @@ import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from edge_runtime.decide import Costs
 from edge_runtime.errors import ConfigError
 from edge_runtime.records import BeltDirection
 
@@ -78,17 +79,6 @@ class DecideSettings(_Section):
     )
 
 
-Cost = Annotated[FiniteFloat, Field(ge=0)]
-
-
-class VerdictCosts(_Section):
-    """What each verdict costs for a fruit of one label."""
-
-    ACCEPT: Cost
-    DIVERT: Cost
-    UNDECIDED: Cost
-
-
 class PolicySettings(_Section):
     """`[policy]`: which label leads to which verdict; without it the bundle's own policy holds.
 
@@ -96,7 +86,7 @@ class PolicySettings(_Section):
     """
 
     accept: tuple[str, ...] | None = Field(default=None, min_length=1, description="Labels to accept.")
-    costs: dict[str, VerdictCosts] | None = Field(default=None, min_length=1, description="Cost table by label.")
+    costs: dict[str, Costs] | None = Field(default=None, min_length=1, description="Cost table by label.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -162,7 +152,7 @@ def _known_keys(section: list[str]) -> Iterable[str]:
     if not section:
         return LineConfig.model_fields
     if section[:2] == ["policy", "costs"]:
-        return VerdictCosts.model_fields
+        return Costs.model_fields
     sections: dict[str, type[BaseModel]] = {
         "belt": BeltSettings,
         "localize": LocalizeSettings,

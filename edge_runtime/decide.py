@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from edge_runtime.errors import InputError
 from edge_runtime.records import Verdict
@@ -28,9 +28,9 @@ class Costs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ACCEPT: float = Field(ge=0)
-    DIVERT: float = Field(ge=0)
-    UNDECIDED: float = Field(ge=0)
+    ACCEPT: FiniteFloat = Field(ge=0)
+    DIVERT: FiniteFloat = Field(ge=0)
+    UNDECIDED: FiniteFloat = Field(ge=0)
 
 
 class Policy(BaseModel):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +20,7 @@ from edge_runtime.bundle import CHECKSUMS, GOLDEN, MANIFEST, TRAINED_ON, Golden,
 from edge_runtime.decide import Policy
 from edge_runtime.manifest import Artefact, EngineRecord, Manifest, Result
 from edge_runtime.preprocess import fingerprint
+from evaluation.aside import filled_aside
 from evaluation.dataset import load_inputs
 from evaluation.split import Split
 from evaluation.temperature import fit_temperature
@@ -121,7 +120,7 @@ def export_run(
     progress("running the Keras model")
     stacked = inputs.stacked()
     keras_outputs: npt.NDArray[np.float32] = model.predict(stacked, batch_size=64, verbose=0)
-    with _folder_aside(output) as folder:
+    with filled_aside(output) as folder:
         artefacts: list[Artefact] = []
         parities: list[ArtefactParity] = []
         golden_logits: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
@@ -270,26 +269,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-@contextmanager
-def _folder_aside(output: Path) -> Iterator[Path]:
-    """A folder to fill beside `output`; synced and renamed to it at the end, removed when the block raises."""
-    target = output.resolve()
-    aside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    for file in aside.iterdir():
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    aside.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

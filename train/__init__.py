@@ -9,16 +9,13 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 # TensorFlow reads these once, when it is imported: errors only, and Keras on TensorFlow.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+from edge_runtime.quiet import native_stderr_silenced
 from train.config import TrainConfig
 from train.run_directory import Run, match_data, read_run
 
@@ -53,20 +50,6 @@ _NEEDS_TENSORFLOW = {
 def __getattr__(name: str) -> object:
     if name not in _NEEDS_TENSORFLOW:
         raise AttributeError(f"module 'train' has no attribute '{name}'")
-    with _native_stderr_silenced():
+    with native_stderr_silenced():
         importlib.import_module("tensorflow")
     return getattr(importlib.import_module(_NEEDS_TENSORFLOW[name]), name)
-
-
-@contextmanager
-def _native_stderr_silenced() -> Iterator[None]:
-    """TensorFlow's libraries chat on stderr while they load, whatever the log level; Python errors still show."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

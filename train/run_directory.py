@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec
 from edge_runtime.records import Box
+from evaluation.aside import filled_aside
 from evaluation.dataset import Item, hash_pictures
 from evaluation.metrics import Scores
 from evaluation.split import Split
@@ -238,21 +238,8 @@ def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
         raise InputError(f"{output} is a file.", expected="a folder to write the run to")
     if output.is_dir() and any(output.iterdir()) and not force:
         raise InputError(f"{output} is not empty.", remedy="Name another folder, or replace it with --force.")
-    target = output.resolve()
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with filled_aside(output) as partial:
         yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    partial.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:

@@ -154,15 +154,14 @@ def _settings(source: str, config: Path | None) -> LineConfig:
 
 def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy:
     """The bundle's cost table, unless the line has its own."""
-    from edge_runtime.decide import Costs, Policy
+    from edge_runtime.decide import Policy
 
     given, origin = settings.policy, str(config or "line.toml")
     if given is None:
         return bundle.manifest.policy
     if given.accept is not None:
         return Policy.accepting(bundle.manifest.labels, given.accept, origin)
-    costs = {label: Costs(**costs.model_dump()) for label, costs in (given.costs or {}).items()}
-    return Policy(costs=costs, origin=origin)
+    return Policy(costs=given.costs or {}, origin=origin)
 
 
 def _open_source(

@@ -17,9 +17,9 @@ import pytest
 from edge_runtime.bundle import Bundle, open_bundle
 from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Result
+from evaluation.aside import filled_aside
 from evaluation.dataset import read_dataset
 from export.check import check_parity, check_regression, check_self_test, verdict
-from export.exporter import _folder_aside
 
 if TYPE_CHECKING:
     from tests.conftest import Outcome, Ripeline
@@ -85,7 +85,7 @@ def test_a_folder_takes_its_name_only_when_it_is_complete(tmp_path: Path) -> Non
     target = tmp_path / "bundle"
 
     def interrupted() -> None:
-        with _folder_aside(target) as aside:
+        with filled_aside(target) as aside:
             (aside / "manifest.json").write_text("{}")
             raise KeyboardInterrupt
 
@@ -94,7 +94,7 @@ def test_a_folder_takes_its_name_only_when_it_is_complete(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
     target.mkdir()
     (target / "old").write_text("old")
-    with _folder_aside(target) as aside:
+    with filled_aside(target) as aside:
         (aside / "new").write_text("new")
         assert (target / "old").read_text() == "old"
     assert [path.name for path in tmp_path.rglob("*")] == ["bundle", "new"]
