@@ -168,13 +168,16 @@ sys.meta_path[:] = map(WithoutThem, sys.meta_path)
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Any:
-    """A Keras model from uint8 pixels to two logits, small enough to convert in a second, and never trained."""
+    """A Keras model built like a run's, but small enough to convert in a second, and never trained."""
     import keras
 
     keras.utils.set_random_seed(1)
+    scaled = keras.Input((SIZE_PX, SIZE_PX, 3))
+    convolved = keras.layers.Conv2D(8, 5, strides=4, use_bias=False)(scaled)
+    filtered = keras.layers.DepthwiseConv2D(3, use_bias=False)(keras.layers.BatchNormalization()(convolved))
+    backbone = keras.Model(scaled, keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(filtered)))
     image = keras.Input((SIZE_PX, SIZE_PX, 3), dtype="uint8", name="image")
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    features = keras.layers.Conv2D(8, 5, strides=4, activation="relu6")(scaled)
+    features = backbone(keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image))
     pooled = keras.layers.GlobalAveragePooling2D()(features)
     return keras.Model(image, keras.layers.Dense(len(LABELS), name="logits")(pooled))
 

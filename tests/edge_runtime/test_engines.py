@@ -79,11 +79,10 @@ def test_the_self_test_passes_with_the_golden_inputs(bundle_dir: Path, artefact:
     [
         lambda pixels: pixels[..., ::-1],
         lambda pixels: np.rint(127.5 + pixels / 2),  # x / 255 instead of x / 127.5 - 1
-        lambda pixels: pixels // 2,
-        lambda pixels: pixels.transpose(0, 2, 1, 3)[:, ::-1] * 0,
+        lambda pixels: pixels * 0,
         lambda pixels: np.roll(pixels, 1, axis=0),
     ],
-    ids=["swapped colours", "wrong scaling", "half the light", "black", "another picture"],
+    ids=["swapped colours", "wrong scaling", "black", "another picture"],
 )
 def test_the_self_test_fails_with_wrong_inputs(
     bundle_dir: Path, artefact: str, engine: str, mistake: Callable[[np.ndarray], np.ndarray]
