@@ -18,6 +18,7 @@ VERBS = {
     "export": "Convert a run to a bundle and prove that its decisions stayed the same.",
     "check": "Verify a bundle on this machine; with data, measure it; a gate for CI.",
     "run": "Decide about every fruit that a camera or recording shows.",
+    "score": "Score a run against the truth: counted, graded, thrown out, in time; a gate for CI.",
     "demo": "The whole way on simulated fruit, with a page of pictures.",
 }
 

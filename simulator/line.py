@@ -19,6 +19,7 @@ from simulator.ejector import SimulatedEjector
 from simulator.encoder import SimulatedEncoder
 from simulator.renderer import Renderer
 from simulator.scenario import Scenario, load_scenario
+from simulator.sprite import Sprite
 from simulator.world import World, build_world
 
 _OPTIONS = ("seed", "clock", "fruit-images")
@@ -51,8 +52,9 @@ class SimulatedLine:
         return truth_of(self.world, self.renderer)
 
     def scene(self) -> dict[str, Any]:
-        """What `scene.json` holds: how to make the same line again, and where things stand along it."""
-        return {"seed": self.world.seed, "scenario": self.world.scenario.model_dump(mode="json")}
+        """What `scene.json` holds: how to make the same line again, if its fruit are drawn, and where things stand."""
+        drawn = not any(isinstance(fruit.look, Sprite) for fruit in self.world.fruits)
+        return {"seed": self.world.seed, "drawn": drawn, "scenario": self.world.scenario.model_dump(mode="json")}
 
     def write_truth(self, folder: Path, truth: list[dict[str, Any]] | None = None) -> None:
         """Write `truth.jsonl` and `scene.json`, and `ejections.jsonl` if there were any, for `ripeline score`."""

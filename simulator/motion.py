@@ -112,4 +112,4 @@ def _running(times_s: Floats, every_s: float, for_s: float, ramp_s: float) -> Fl
     since_s = np.where(times_s < every_s, every_s, (times_s + 1e-12) % every_s)
     braking = 1 - since_s / ramp_s
     starting = (since_s - ramp_s - for_s) / ramp_s
-    return np.clip(np.maximum(braking, starting), 0.0, 1.0)
+    return np.round(np.clip(np.maximum(braking, starting), 0.0, 1.0), 9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -73,18 +74,9 @@ def match_decisions(
         tolerance_mm: Farther apart, a decision is not about that fruit.
         accepted: Labels that the plant accepts.
     """
-    pairs = sorted(
-        (distance_mm, row, column)
-        for row, decision in enumerate(decisions)
-        for column, fruit in enumerate(truth)
-        if (distance_mm := _distance_mm(decision, fruit)) <= tolerance_mm
-    )
-    decision_of: dict[int, tuple[int, float]] = {}
-    taken: set[int] = set()
-    for distance_mm, row, column in pairs:
-        if row not in taken and column not in decision_of:
-            decision_of[column] = (row, distance_mm)
-            taken.add(row)
+    pairs = near_pairs(decisions, truth, [tolerance_mm] * len(truth))
+    decision_of = assign(pairs)
+    taken = {row for row, _ in decision_of.values()}
     near_some_fruit = {row for _, row, _ in pairs}
     found = [(truth[column], decisions[row]) for column, (row, _) in sorted(decision_of.items())]
     table: dict[str, Counter[str]] = {str(fruit["label"]): Counter() for fruit in truth}
@@ -110,9 +102,48 @@ def match_decisions(
     )
 
 
+def near_pairs(
+    decisions: Sequence[Mapping[str, Any]], truth: Sequence[Mapping[str, Any]], reach_mm: Sequence[float]
+) -> list[tuple[float, int, int]]:
+    """Which decisions may be about which fruit: (distance in mm, row of decision, row of truth), nearest first.
+
+    Args:
+        decisions: As for `match_decisions`.
+        truth: As for `match_decisions`.
+        reach_mm: How far from each fruit a decision about it may lie.
+    """
+    order = sorted(range(len(truth)), key=lambda column: truth[column]["position_mm"])
+    places = [truth[column]["position_mm"] for column in order]
+    widest = max(reach_mm, default=0.0)
+    pairs = []
+    for row, decision in enumerate(decisions):
+        if decision["position_mm"] is None:
+            continue
+        first = bisect.bisect_left(places, decision["position_mm"] - widest)
+        end = bisect.bisect_right(places, decision["position_mm"] + widest)
+        for column in order[first:end]:
+            distance_mm = _distance_mm(decision, truth[column])
+            if distance_mm <= reach_mm[column]:
+                pairs.append((distance_mm, row, column))
+    return sorted(pairs)
+
+
+def assign(pairs: Sequence[tuple[float, int, int]]) -> dict[int, tuple[int, float]]:
+    """At most one decision for a fruit and one fruit for a decision, nearest first.
+
+    Returns:
+        Row of truth -> (row of decision, distance in mm).
+    """
+    decision_of: dict[int, tuple[int, float]] = {}
+    taken: set[int] = set()
+    for distance_mm, row, column in pairs:
+        if row not in taken and column not in decision_of:
+            decision_of[column] = (row, distance_mm)
+            taken.add(row)
+    return decision_of
+
+
 def _distance_mm(decision: Mapping[str, Any], fruit: Mapping[str, Any]) -> float:
-    if decision["position_mm"] is None:
-        return math.inf
     along_mm = decision["position_mm"] - fruit["position_mm"]
     across_mm = 0.0 if decision.get("across_mm") is None else decision["across_mm"] - fruit["across_mm"]
     return math.hypot(along_mm, across_mm)

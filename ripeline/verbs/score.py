@@ -1,0 +1,79 @@
+"""`ripeline score`: what a run of the line was worth, against the truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ripeline import console
+
+
+@click.command(
+    "score",
+    epilog="""\b
+Examples:
+  ripeline run bundle --source sim:ramps -o out --trace && ripeline score out out
+  ripeline score out clip --accept ripe --gate gate.toml      # exit 1 below the gate's figures""",
+)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("truth", type=click.Path(path_type=Path))
+@click.option("--accept", help="Labels of good fruit, a,b. Default: those that the run's policy accepts.")
+@click.option("--gate", type=click.Path(path_type=Path), help="gate.toml with figures to reach.")
+@console.as_json
+def verb(folder: Path, truth: Path, accept: str | None, gate: Path | None, as_json: bool) -> None:
+    """Score the decisions in DIR, as `run` wrote them, against TRUTH: truth.jsonl or the folder that holds it.
+
+    Writes score.json and score.html into DIR.
+    """
+    from simulator.evidence import read_evidence
+    from simulator.gate import failures, read_gate
+    from simulator.line_score import match, score
+    from simulator.score_page import write_score_page
+
+    asked = read_gate(gate) if gate is not None else None
+    evidence = read_evidence(folder, truth)
+    matched = match(evidence)
+    accepted = console.split_names(accept) or _accepted(evidence.summary.get("costs"))
+    figures = score(evidence, matched, accepted=accepted)
+    said = failures(asked, figures) if asked is not None else []
+    figures["gate"] = {"file": str(gate), "failures": said} if gate is not None else None
+    (folder / "score.json").write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_score_page(folder / "score.html", evidence, matched, figures, said)
+    _tell(figures)
+    console.say(f"Look at {folder / 'score.html'}")
+    console.emit(figures, as_json=as_json)
+    for text in said:
+        console.say(f"The gate says no: {text}.")
+    if said:
+        raise console.GateSaidNo
+
+
+def _accepted(costs: dict[str, dict[str, float]] | None) -> tuple[str, ...]:
+    """Labels whose acceptance is the cheapest verdict."""
+    from edge_runtime.errors import InputError
+
+    if not costs:
+        raise InputError(
+            "The run's summary.json does not say which labels it accepts.", remedy="name them with --accept"
+        )
+    return tuple(label for label, cost in costs.items() if min(cost, key=lambda verdict: cost[verdict]) == "ACCEPT")
+
+
+def _tell(figures: dict[str, Any]) -> None:
+    counting, grading, acting = figures["counting"], figures["grading"], figures["acting"]
+    lost = ", ".join(f"{counting[name]['k']} {name}" for name in ("missed", "merged", "split", "doubled", "spurious"))
+    found = counting["found"]
+    console.say(f"{found['k']} of {found['n']} fruit found; {lost}; {counting['unseen']} unseen.")
+    if grading["accuracy"]["share"] is not None:
+        console.say(
+            f"Label right for {grading['accuracy']['share']:.1%}; {grading['escapes']['k']} escapes, "
+            f"{grading['false_rejects']['k']} false rejects, {grading['undecided']['k']} undecided."
+        )
+    if acting:
+        console.say(
+            f"{acting['fired']} strokes: {acting['hit_own']['k']} hit their fruit, {acting['hit_neighbour']['k']} a "
+            f"neighbour, {acting['hit_nothing']['k']} nothing; {acting['late']['k']} were too late."
+        )

@@ -1,0 +1,221 @@
+"""A perfect pipeline scores perfectly in every scenario, a broken one exactly as badly as it deserves."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
+from edge_runtime.errors import InputError
+from edge_runtime.records import Decision, Verdict
+from simulator.ejector import SimulatedEjector
+from simulator.evidence import Evidence, read_evidence
+from simulator.fruit import LABELS
+from simulator.gate import Gate, failures, read_gate
+from simulator.line import SimulatedLine, open_scenario
+from simulator.line_score import match, score
+from simulator.scenario import scenario_names
+
+ACCEPTED = ("ripe",)
+ORDER = list(LABELS)
+Row = dict[str, Any]
+
+
+@cache
+def _line(name: str) -> SimulatedLine:
+    return open_scenario(name, seed=4, duration_s=4.0)
+
+
+def _decisions(truth: list[Row], line: SimulatedLine) -> list[Row]:
+    """What a pipeline that knows the truth would decide, as soon as a fruit has been seen in full."""
+    rows = []
+    for fruit in truth:
+        width_px, height_px = fruit["size_px"]
+        last_ns = int(line.world.shutter.stamped_ns[fruit["last_frame"]])
+        rows.append(
+            {
+                "fruit_id": 1 + fruit["fruit_id"],
+                "verdict": "ACCEPT" if fruit["label"] in ACCEPTED else "DIVERT",
+                "label": fruit["label"],
+                "probabilities": {label: float(label == fruit["label"]) for label in ORDER},
+                "views": 3,
+                "first_frame": fruit["first_frame"],
+                "last_frame": fruit["last_frame"],
+                "first_captured_ns": int(line.world.shutter.stamped_ns[fruit["first_frame"]]),
+                "decided_ns": last_ns,
+                "position_mm": fruit["position_mm"],
+                "across_mm": fruit["across_mm"],
+                "lane": fruit["lane"],
+                "box_px": [0, 0, width_px, height_px],
+                "bundle_id": "truth",
+                "policy": "truth",
+            }
+        )
+    return sorted(rows, key=lambda row: row["decided_ns"])
+
+
+def _run(line: SimulatedLine, decisions: list[Row], folder: Path, *, late_mm: float = 0.0) -> Evidence:
+    """Fire what the decisions ask for, with valves that have done nothing yet, and collect everything."""
+    again = replace(line, ejector=SimulatedEjector(line.world))
+    specs = [replace(spec, at_mm=spec.at_mm + late_mm) for spec in again.ejector_specs()]
+    with EjectionInVirtualTime(folder / "firings.jsonl", again.encoder, again.ejector, specs) as ejection:
+        for row in decisions:
+            ejection.report(Decision(**{**row, "verdict": Verdict(row["verdict"])}))
+    (folder / "decisions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in decisions))
+    costs = {
+        label: {"ACCEPT": label not in ACCEPTED, "DIVERT": label in ACCEPTED, "UNDECIDED": 0.25} for label in ORDER
+    }
+    (folder / "summary.json").write_text(json.dumps({"costs": costs}))
+    again.write_truth(folder)
+    return read_evidence(folder, folder)
+
+
+def _score(evidence: Evidence) -> Row:
+    return score(evidence, match(evidence), accepted=ACCEPTED)
+
+
+def _share(one: Row) -> tuple[int, int]:
+    return one["k"], one["n"]
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_a_perfect_pipeline_scores_perfectly(name: str, tmp_path: Path) -> None:
+    line = _line(name)
+    truth = line.truth()
+    figures = _score(_run(line, _decisions(truth, line), tmp_path))
+    n = len(truth)
+    counting, grading, acting = figures["counting"], figures["grading"], figures["acting"]
+    assert n >= 4
+    assert (counting["true"], counting["count_error"]) == (n, 0.0)
+    assert _share(counting["found"]) == (n - counting["unseen"], n - counting["unseen"]) == (n, n)
+    assert {counting[kind]["k"] for kind in ("missed", "merged", "split", "doubled", "spurious")} == {0}
+    assert _share(grading["accuracy"]) == (n, n)
+    assert {grading[kind]["k"] for kind in ("escapes", "false_rejects", "undecided", "two_step_errors")} == {0}
+    assert grading["mean_cost"] == 0
+    bad = sum(fruit["label"] not in ACCEPTED for fruit in truth)
+    assert (acting["fired"], acting["late"]["k"]) == (bad, 0)
+    assert _share(acting["hit_own"]) == (bad, bad)
+    assert acting["hit_nothing"]["k"] == 0
+    assert acting["position_error_mm"]["max"] < 8
+    assert all(one["counting"]["found"]["share"] == 1 for one in figures["by_lane"].values())
+
+
+def test_dropping_every_tenth_fruit_is_missing_every_tenth(tmp_path: Path) -> None:
+    line = _line("crowded")
+    truth = line.truth()
+    kept = [row for row in _decisions(truth, line) if row["fruit_id"] % 10]
+    evidence = _run(line, kept, tmp_path)
+    figures = _score(replace(evidence, decisions=[row | {"box_px": [0, 0, 4, 4]} for row in evidence.decisions]))
+    gone = len(truth) - len(kept)
+    assert gone >= 2
+    assert _share(figures["counting"]["missed"]) == (gone, len(truth))
+    assert figures["counting"]["count_error"] == pytest.approx(-gone / len(truth), abs=1e-6)
+    assert _share(figures["grading"]["accuracy"]) == (len(kept), len(kept))
+
+
+def test_swapped_labels_are_wrong_labels_escapes_and_false_rejects(tmp_path: Path) -> None:
+    line = _line("calm")
+    truth = line.truth()
+    decisions = _decisions(truth, line)
+    swap = {"ripe": ("unripe", "DIVERT"), "unripe": ("ripe", "ACCEPT")}
+    for row in decisions:
+        if row["label"] in swap:
+            row["label"], row["verdict"] = swap[row["label"]]
+    figures = _score(_run(line, decisions, tmp_path))
+    ripe, unripe = (sum(fruit["label"] == label for fruit in truth) for label in ("ripe", "unripe"))
+    grading = figures["grading"]
+    assert ripe >= 1
+    assert _share(grading["accuracy"]) == (len(truth) - ripe - unripe, len(truth))
+    assert _share(grading["false_rejects"]) == (ripe, ripe)
+    assert grading["escapes"]["k"] == unripe
+    assert grading["two_step_errors"]["k"] == ripe + unripe
+    assert grading["mean_cost"] == pytest.approx((ripe + unripe) / len(truth), abs=1e-5)
+
+
+def test_firing_15_mm_late_shows_as_15_mm(tmp_path: Path) -> None:
+    line = _line("calm")
+    decisions = _decisions(line.truth(), line)
+    figures = _score(_run(line, decisions, tmp_path, late_mm=15.0))["acting"]
+    assert figures["mean_error_mm"] == pytest.approx(15.0, abs=0.5)
+    assert figures["hit_own"]["share"] == 1  # the valve acts over 20 mm to each side
+    (tmp_path / "more").mkdir()
+    figures = _score(_run(line, decisions, tmp_path / "more", late_mm=25.0))["acting"]
+    assert (figures["hit_own"]["k"], figures["hit_nothing"]["share"]) == (0, 1)
+
+
+def test_a_fruit_decided_twice_is_doubled_and_one_seen_as_two_is_split(tmp_path: Path) -> None:
+    line = _line("calm")
+    decisions = _decisions(line.truth(), line)
+    later = decisions[1] | {"fruit_id": 901, "first_frame": decisions[1]["last_frame"] + 1, "verdict": "ACCEPT"}
+    later["last_frame"] = later["first_frame"] + 3
+    beside = decisions[2] | {"fruit_id": 902, "position_mm": decisions[2]["position_mm"] + 12, "verdict": "ACCEPT"}
+    counting = _score(_run(line, [*decisions, later, beside], tmp_path))["counting"]
+    assert [counting[kind]["k"] for kind in ("doubled", "split", "spurious", "missed")] == [1, 1, 0, 0]
+
+
+def test_two_touching_fruit_with_one_decision_are_merged(tmp_path: Path) -> None:
+    line = _line("crowded")
+    truth = line.truth()
+    by_id = {fruit["fruit_id"]: fruit for fruit in truth}
+    pairs = [
+        (a, b)
+        for a in truth
+        for b in truth
+        if a["lane"] == b["lane"] and 0 < b["position_mm"] - a["position_mm"] < 45 and a["fruit_id"] in by_id
+    ]
+    assert pairs, "the scenario has touching fruit"
+    first, second = pairs[0]
+    decisions = [row for row in _decisions(truth, line) if row["fruit_id"] - 1 != second["fruit_id"]]
+    for row in decisions:
+        if row["fruit_id"] - 1 == first["fruit_id"]:
+            row["position_mm"] = (first["position_mm"] + second["position_mm"]) / 2 - 1
+            row["across_mm"] = (first["across_mm"] + second["across_mm"]) / 2
+            row["box_px"] = [0, 0, 220, 140]
+    counting = _score(_run(line, decisions, tmp_path))["counting"]
+    assert (counting["merged"]["k"], counting["missed"]["k"]) == (1, 0)
+
+
+def test_fruit_that_pass_while_the_camera_is_blind_are_unseen_and_nobodys_fault() -> None:
+    truth = [
+        {"fruit_id": 0, "label": "ripe", "position_mm": 100.0, "across_mm": 5.0, "lane": 0, "good_frames": 1},
+        {"fruit_id": 1, "label": "ripe", "position_mm": 300.0, "across_mm": 5.0, "lane": 0, "good_frames": 2},
+    ]
+    counting = _score(Evidence([], truth))["counting"]
+    assert (counting["unseen"], _share(counting["missed"])) == (1, (1, 1))
+
+
+def test_a_gate_says_what_is_wrong_and_refuses_what_does_not_exist(tmp_path: Path) -> None:
+    figures: Row = {"grading": {"accuracy": {"k": 9, "n": 10, "share": 0.9, "ci95": [0.6, 1]}}, "acting": None}
+    assert failures(Gate(at_least={"grading.accuracy": 0.9}), figures) == []
+    assert failures(Gate(at_least={"grading.accuracy": 0.95}), figures) == ["grading.accuracy is 0.9, below 0.95"]
+    assert failures(Gate(at_most={"acting.late": 0}), figures) == ["acting.late was not measured"]
+    with pytest.raises(InputError, match=r"grading\.acuracy"):
+        failures(Gate(at_most={"grading.acuracy": 0}), figures)
+    (tmp_path / "gate.toml").write_text("[at_lest]\nx = 1\n")
+    with pytest.raises(InputError, match="at_lest"):
+        read_gate(tmp_path / "gate.toml")
+
+
+def test_the_verb_writes_figures_and_page_and_obeys_the_gate(tmp_path: Path) -> None:
+    from ripeline.console import GateSaidNo
+    from ripeline.verbs.score import verb
+
+    line = _line("calm")
+    decisions = copy.deepcopy(_decisions(line.truth(), line))
+    decisions[0]["label"] = "turning" if decisions[0]["label"] != "turning" else "ripe"
+    _run(line, decisions, tmp_path)
+    gate = tmp_path / "gate.toml"
+    gate.write_text('[at_least]\n"grading.accuracy" = 1.0\n')
+    assert CliRunner().invoke(verb, [str(tmp_path), str(tmp_path), "--json"]).exit_code == 0
+    refused = CliRunner().invoke(verb, [str(tmp_path), str(tmp_path), "--gate", str(gate)])
+    assert isinstance(refused.exception, GateSaidNo)
+    figures = json.loads((tmp_path / "score.json").read_text())
+    assert figures["gate"]["failures"] == [f"grading.accuracy is {figures['grading']['accuracy']['share']:g}, below 1"]
+    assert "Worst errors" in (tmp_path / "score.html").read_text()

@@ -1,0 +1,188 @@
+"""Speeds, encoder, exposures and layout against closed forms."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_runtime.errors import InputError
+from simulator.belt import motion_kernel
+from simulator.layout import touching_mm
+from simulator.line import open_source
+from simulator.motion import BeltMotion, Wheel
+from simulator.scenario import Scenario, load_scenario, parse_scenario
+from simulator.stamp import travel_kernel
+from simulator.world import World, build_world, empty_world
+
+S = 1_000_000_000
+
+
+def _world(**sections: Any) -> World:
+    document = Scenario().model_dump()
+    for name, section in sections.items():
+        document[name] = document[name] | section if isinstance(section, dict) else section
+    return empty_world(Scenario.model_validate(document), seed=3)
+
+
+def test_a_ramp_is_half_its_slope_times_time_squared() -> None:
+    motion = BeltMotion(np.array([0.0, 2.0, 5.0]), np.array([100.0, 300.0, 300.0]))
+    assert motion.position_mm(S) == pytest.approx(100 + 50)
+    assert motion.position_mm(4 * S) == pytest.approx(400 + 600)
+    assert motion.position_mm(9 * S) == pytest.approx(400 + 2100)
+    assert motion.speed_mm_s(S) == pytest.approx(200)
+
+
+def test_ramps_swing_by_their_share_and_come_out_even() -> None:
+    motion = _world(belt={"speed_mm_s": 300.0, "ramps": {"share": 0.2, "period_s": 8.0}}).motion
+    assert [motion.speed_mm_s(second * S) for second in (2, 6, 8)] == pytest.approx([360, 240, 300])
+    assert motion.position_mm(8 * S) == pytest.approx(2400)
+    assert motion.position_mm(4 * S) == pytest.approx(1200 + 4 * 60 / 2)
+
+
+def test_a_stop_costs_its_time_and_one_ramp() -> None:
+    stops = {"every_s": 5.0, "for_s": 2.0, "ramp_s": 0.5}
+    motion = _world(belt={"speed_mm_s": 200.0, "stops": stops}).motion
+    assert motion.speed_mm_s(6 * S) == 0
+    assert motion.position_mm(7 * S) == pytest.approx(motion.position_mm(round(5.5 * S)))
+    assert motion.position_mm(10 * S) == pytest.approx(200 * (10 - 2 - 0.5))
+    assert np.diff(motion.positions_mm(np.arange(0, 20 * S, S // 100))).min() >= 0
+
+
+def test_jitter_shakes_the_speed_by_its_share() -> None:
+    motion = _world(belt={"speed_mm_s": 200.0, "jitter": 0.05}).motion
+    speeds = [motion.speed_mm_s(at) for at in range(0, 20 * S, S // 20)]
+    assert np.std(speeds) / 200 == pytest.approx(0.05, rel=0.15)
+
+
+def test_when_the_belt_has_come_so_far_is_the_inverse_of_how_far_it_has_come() -> None:
+    stops = {"every_s": 5.0, "for_s": 2.0, "ramp_s": 0.5}
+    motion = _world(belt={"ramps": {}, "stops": stops, "jitter": 0.02}).motion
+    ways = np.linspace(5, motion.position_mm(19 * S), 300)
+    assert motion.positions_mm(motion.times_ns(ways)) == pytest.approx(ways, abs=1e-3)
+
+
+@pytest.mark.parametrize("ticks_per_mm", [2.0, 20.0])
+def test_the_count_is_distance_times_resolution(ticks_per_mm: float) -> None:
+    encoder = _world(belt={"speed_mm_s": 300.0}, encoder={"ticks_per_mm": ticks_per_mm}).encoder()
+    for milliseconds in (1, 10, 777, 12_345):
+        exact = 0.3 * milliseconds * ticks_per_mm
+        assert encoder.count(milliseconds * 1_000_000) == int(exact + 1e-6)
+        assert abs((encoder.position_mm(milliseconds * 1_000_000) or 0) - 0.3 * milliseconds) <= 1 / ticks_per_mm
+
+
+def test_one_channel_changes_at_a_time_and_a_leads() -> None:
+    encoder = _world(belt={"speed_mm_s": 1.0}, encoder={"ticks_per_mm": 1.0}).encoder()
+    levels = [encoder.channels(second * S) for second in range(5)]
+    assert levels == [(False, False), (True, False), (True, True), (False, True), (False, False)]
+
+
+def test_noise_is_as_large_as_stated_and_depends_on_the_time_alone() -> None:
+    quiet, noisy = (_world(encoder={"ticks_per_mm": 100.0, "noise_ticks": n}).encoder() for n in (0.0, 6.0))
+    times = range(S, 3 * S, 2_000_003)
+    off = [noisy.count(at) - quiet.count(at) for at in times]
+    assert np.std(off) == pytest.approx(6, rel=0.15)
+    assert off == [noisy.count(at) - quiet.count(at) for at in times]
+
+
+def test_the_wheel_misses_the_share_that_slips_and_never_turns_back() -> None:
+    wheel = Wheel(0.01)
+    ways = np.linspace(0, 50_000, 5001)
+    assert wheel.at_mm(50_000) == pytest.approx(49_500)
+    assert np.diff(wheel.way_mm(ways)).min() > 0
+
+
+def test_blur_is_the_true_way_of_the_belt_even_on_a_ramp() -> None:
+    world = _world(belt={"speed_mm_s": 300.0, "ramps": {"share": 0.2, "period_s": 8.0}}, camera={"exposure_ms": 4.0})
+    assert world.blur_px(60) == pytest.approx(360 * 0.004 / 0.4, rel=1e-3)  # 2 s: the crest
+    assert world.blur_px(180) == pytest.approx(240 * 0.004 / 0.4, rel=1e-3)
+
+
+def test_a_camera_on_the_encoder_exposes_at_equal_ways() -> None:
+    world = _world(belt={"ramps": {}}, camera={"trigger_every_mm": 12.0}, encoder={"slip": 0.01})
+    assert np.diff(world.wheel.way_mm(world.shutter.belt_mm)) == pytest.approx(12.0, abs=0.05)
+    assert np.std(np.diff(world.shutter.exposed_ns)) > 1e6
+
+
+def test_stamps_jitter_and_say_when_a_frame_was_read() -> None:
+    shutter = _world(camera={"stamp_jitter_ms": 2.0, "delay_ms": 30.0, "stamps": "read"}).shutter
+    late_ms = (shutter.stamped_ns - shutter.exposed_ns) / 1e6
+    assert late_ms.mean() == pytest.approx(30, abs=0.5)
+    assert late_ms.std() == pytest.approx(2, rel=0.15)
+    assert np.diff(shutter.stamped_ns).min() > 0
+
+
+def test_faults_strike_when_the_script_says() -> None:
+    script = (
+        {"kind": "black", "at_s": 2.0, "for_s": 1.0, "every_s": 6.0},
+        {"kind": "dropped", "at_s": 0, "for_s": 99, "share": 0.1},
+    )
+    shutter = _world(fault=script).shutter
+    struck = [shutter.fault(index) for index in range(shutter.frames)]
+    assert {index for index, kind in enumerate(struck) if kind == "black"} <= {
+        *range(60, 90),
+        *range(240, 270),
+        *range(420, 450),
+    }
+    assert struck.count("dropped") == pytest.approx(60, abs=20)
+    assert [kind is None for kind in struck] == list(shutter.good)
+
+
+@pytest.mark.parametrize(("fraction_px", "blur_px"), [(0.0, 0.0), (0.3, 0.0), (0.75, 2.5), (0.5, 7.0)])
+def test_the_travel_kernel_moves_by_the_fraction_and_blurs_by_the_way(fraction_px: float, blur_px: float) -> None:
+    kernel = travel_kernel(fraction_px, blur_px)[0][::-1]
+    places = np.arange(len(kernel)) - len(kernel) // 2
+    assert kernel.sum() == pytest.approx(1)
+    assert kernel @ places == pytest.approx(fraction_px, abs=1e-5)
+    blur = motion_kernel(blur_px)[0]
+    spread = blur @ (np.arange(len(blur)) - len(blur) // 2) ** 2 + fraction_px * (1 - fraction_px)
+    assert kernel @ (places - fraction_px) ** 2 == pytest.approx(spread, abs=1e-4)
+
+
+def test_discs_touch_at_the_sum_of_their_radii() -> None:
+    y, x = np.mgrid[-20:21, -20:21]
+    large, small = x**2 + y**2 <= 400, (x**2 + y**2 <= 144)[8:-8, 8:-8]
+    assert touching_mm(large, small, 0.0) == pytest.approx(32, abs=1)
+    assert touching_mm(large, small, 16.0) == pytest.approx((32**2 - 16**2) ** 0.5, abs=1.5)
+
+
+def test_the_stated_share_of_fruit_touches_and_no_other() -> None:
+    scenario = load_scenario("crowded").model_copy(update={"seconds": 12.0})
+    fruits = build_world(scenario, seed=5).fruits
+    touching: set[int] = set()
+    for lane in range(4):
+        own = [fruit for fruit in fruits if fruit.lane == lane]
+        for a, b in pairwise(own):
+            if b.position_mm - a.position_mm < 62:
+                touching |= {a.fruit_id, b.fruit_id}
+            else:
+                assert b.position_mm - a.position_mm >= 75 - 1e-6
+    assert len(touching) / len(fruits) == pytest.approx(0.2, abs=0.06)
+    assert [fruit.fruit_id for fruit in fruits] == list(range(len(fruits)))
+
+
+def test_a_source_takes_options_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("seconds = 3.0\n")
+    line = open_source(f"{tmp_path}/own.toml?seed=9&clock=real")
+    assert (line.world.seed, line.camera.live, line.world.scenario.seconds) == (9, True, 3.0)
+    with pytest.raises(InputError, match="sed"):
+        open_source("calm?sed=9")
+    with pytest.raises(InputError, match="no"):
+        open_source(f"{tmp_path}/none.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[belt.stops]\nevery_s = 2.0\nfor_s = 2.0", "every_s must be longer"),
+        ("[camera]\ntrigger_every_mm = 1.0", "more than frame_rate_hz"),
+        ('[[fault]]\nkind = "melted"\nat_s = 1.0\nfor_s = 1.0', "fault.0.kind"),
+        ("[drift]\ncolour_per_minute = [0.0, -1.0, 0.0]", "colour_per_minute"),
+    ],
+)
+def test_contradictions_in_a_scenario_are_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_scenario(text, "mine")
