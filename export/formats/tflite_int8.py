@@ -12,21 +12,24 @@ from pydantic import JsonValue
 
 from export.graph import OFFSET, SCALE, without_rescaling
 from export.quiet import quietly
+from export.rounding import round_weights
 
 
 def convert(logits_model: Any, samples: npt.NDArray[np.uint8], file: Path) -> dict[str, JsonValue]:
-    """Quantise with activation ranges seen on `samples` (uint8 `[n, size, size, 3]`)."""
+    """Quantise with weights rounded to suit, and activation ranges seen on, `samples` (uint8 `[n, size, size, 3]`)."""
     import tensorflow as tf
+
+    scaled = samples.astype(np.float32) * SCALE + OFFSET
 
     def representative_dataset() -> Iterator[list[npt.NDArray[np.float32]]]:
         # One sample at each end of the scale pins the input's parameters to those of x / 127.5 - 1.
         yield [np.full((1, *samples.shape[1:]), -1, np.float32)]
         yield [np.full((1, *samples.shape[1:]), 1, np.float32)]
-        for start in range(len(samples)):
-            yield [samples[start : start + 1].astype(np.float32) * SCALE + OFFSET]
+        for start in range(len(scaled)):
+            yield [scaled[start : start + 1]]
 
     with quietly():
-        converter = tf.lite.TFLiteConverter.from_keras_model(without_rescaling(logits_model))
+        converter = tf.lite.TFLiteConverter.from_keras_model(round_weights(without_rescaling(logits_model), scaled))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative_dataset
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -38,5 +41,6 @@ def convert(logits_model: Any, samples: npt.NDArray[np.uint8], file: Path) -> di
         "call": "from_keras_model",
         "optimizations": "DEFAULT",
         "supported_ops": "TFLITE_BUILTINS_INT8",
+        "rounding": "gptq",
         "quantization_samples": len(samples),
     }
