@@ -96,10 +96,11 @@ def test_the_document_of_check(ripeline: Ripeline, bundle_dir: Path) -> None:
     assert outcome.document["reasons"] == []
 
 
-def test_the_document_of_evaluate(ripeline: Ripeline, bundle_dir: Path, dataset_dir: Path) -> None:
-    outcome = ripeline("evaluate", bundle_dir, dataset_dir, "--json")
-    assert outcome.code == 0
+def test_the_document_of_evaluate(ripeline: Ripeline, bundle_dir: Path, dataset_dir: Path, tmp_path: Path) -> None:
+    outcome = ripeline("evaluate", bundle_dir, dataset_dir, "-o", tmp_path / "evaluation", "--json")
+    assert outcome.code == 0, outcome.stderr
     document = outcome.document
+    assert json.loads((tmp_path / "evaluation" / "evaluation.json").read_text("utf-8")) == document
     assert {"n", "accuracy", "accuracy_ci95", "balanced_accuracy", "recall", "confusion"} <= set(document)
     assert (document["n"], document["ignored"]) == (60, 60)  # spoiled and turning are none of the model's labels
     assert document["artefact"] == "tflite-int8"
