@@ -134,7 +134,7 @@ def _diagram(axes: Axes, evidence: Evidence, matched: Matched, belt: tuple[Any, 
     times_s, belt_mm, length_mm = belt
     ejector = evidence.ejector
     far_mm = 40.0 + (ejector["at_mm"] if ejector else 100.0)
-    shown = np.linspace(start_s, start_s + _WINDOW_S, 240)
+    shown = np.linspace(start_s, min(start_s + _WINDOW_S, float(times_s[-1])), 240)
     way_mm = np.interp(shown, times_s, belt_mm)
     for one in matched.outcomes:
         place_mm = way_mm - one.truth["position_mm"]
