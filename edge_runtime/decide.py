@@ -57,19 +57,17 @@ class Policy(BaseModel):
         unknown = [label for label in accept if label not in labels]
         if unknown or not accept:
             raise InputError(
-                f"Cannot accept {', '.join(unknown) or 'no label at all'}: the model does not know it."
+                f"The policy of {origin} accepts {', '.join(unknown)}, which the model does not know."
                 if unknown
-                else "The policy accepts no label.",
+                else f"The policy of {origin} accepts no label.",
                 expected=f"one or more of {', '.join(labels)}",
-                remedy="name the labels of good fruit, for example --accept " + labels[-1],
+                remedy=f"name the labels of good fruit, for example --accept {labels[-1]}"
+                if origin == "bundle"
+                else f"correct accept under [policy] in {origin}",
             )
         good = Costs(ACCEPT=0, DIVERT=FALSE_REJECT_COST, UNDECIDED=UNDECIDED_COST)
         bad = Costs(ACCEPT=ESCAPE_COST, DIVERT=0, UNDECIDED=UNDECIDED_COST)
         return cls(costs={label: good if label in accept else bad for label in labels}, origin=origin)
-
-    def accepted(self) -> tuple[str, ...]:
-        """Labels whose certain fruit is accepted."""
-        return tuple(label for label in self.costs if self.verdict({label: 1.0}) is Verdict.ACCEPT)
 
     def table(self, labels: Sequence[str]) -> npt.NDArray[np.float64]:
         """`[labels, 3]` costs in the order of `Verdict`; raises InputError when a label has no costs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 import re
 from collections import Counter
@@ -212,7 +213,7 @@ def _choose_labels(
     if labels is not None:
         chosen, origin = tuple(labels), "the labels given"
     elif listing.is_file():
-        chosen = tuple(line.strip() for line in listing.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+        chosen = tuple(line.strip() for line in _read_text(listing).splitlines() if line.strip())
         origin = str(listing)
     else:
         chosen, origin = tuple(present), f"the folders in {folder}"
@@ -274,13 +275,24 @@ def _hash_readable(paths: Sequence[Path]) -> list[str | None]:
         return list(pool.map(check, paths))
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not text in UTF-8 (byte {error.start}).",
+            expected="a text file in UTF-8",
+            remedy="Save it again as UTF-8; spreadsheets call it 'CSV UTF-8'.",
+        ) from error
+
+
 def _read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
     """Rows by file, None without a manifest. Every row must name a file that is there, under its own label."""
     path = folder / "manifest.csv"
     if not path.is_file():
         return None
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""))
+    try:
         if "file" not in (reader.fieldnames or ()):
             raise InputError(
                 f"{path} has no column 'file'.",
@@ -288,6 +300,10 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
                 remedy="Add the header line.",
             )
         rows = {row["file"]: row for row in reader}
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num}: {error}.", expected="comma-separated values", remedy="Correct that line."
+        ) from error
     missing = [file for file in rows if not (folder / file).is_file()]
     if missing:
         raise InputError(

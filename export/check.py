@@ -35,6 +35,11 @@ class Check:
     reason: str = ""
     parity: Parity | None = None
 
+    @property
+    def name(self) -> str:
+        """Artefact and engine, as people read them."""
+        return f"{self.artefact} on {self.engine}" if self.engine else self.artefact
+
     def row(self) -> dict[str, Any]:
         """For JSON."""
         figures = None if self.parity is None else self.parity.model_dump(mode="json")

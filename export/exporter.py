@@ -228,6 +228,7 @@ def _manifest(
                 record.labels,
                 record.input.model_dump(mode="json"),
                 policy.model_dump(mode="json"),
+                [default, VIEW_CORRELATION],
                 [one.model_dump(mode="json") for one in artefacts],
                 [hashlib.sha256((folder / one.file).read_bytes()).hexdigest() for one in artefacts],
             ],
@@ -247,7 +248,9 @@ def _manifest(
         provenance={
             "run": run.folder.name,
             "data_sha256": record.data.sha256,
-            "training": record.config.model_dump(mode="json", exclude={"data"}),
+            # Names, not paths: the same run must give the same bundle from wherever its weights were read.
+            "training": record.config.model_dump(mode="json", exclude={"data"})
+            | {"weights": Path(record.config.weights).name},
             "versions": {name: found for name in _PACKAGES if (found := _version(name))},
             "conversions": conversions,
             "quantization_samples": {"count": QUANTIZATION_SAMPLES, "from": "train", "seed": record.config.seed},

@@ -90,6 +90,15 @@ def ripeline_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[
 
 
 @pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with `data/` and `weights/`: real photographs, footage and weights, which never enter the project."""
+    folder = os.environ.get("RIPELINE_TEST_DATA")
+    if not folder or not (Path(folder) / "data").is_dir():
+        pytest.skip("RIPELINE_TEST_DATA names no folder of real data")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
 def documents() -> dict[str, dict[str, Any]]:
     """What the commands behind the fixtures printed with `--json`, by verb."""
     return {}

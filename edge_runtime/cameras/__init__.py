@@ -10,6 +10,7 @@ from edge_runtime.cameras.image_folder import ImageFolder
 from edge_runtime.cameras.stream import open_stream
 from edge_runtime.cameras.video_file import VideoFile
 from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
+from edge_runtime.errors import CameraError
 from edge_runtime.ports import Camera
 
 __all__ = ["CAMERAS", "open_camera", "source_kind"]
@@ -45,4 +46,6 @@ def open_camera(source: str) -> Camera:
         CameraError: The source does not exist or gives no pictures.
         EncoderError: The `encoder.csv` in a folder of pictures is malformed.
     """
+    if not source.strip():
+        raise CameraError("The source is empty.", expected="a video, a folder of pictures, an index or a URL")
     return CAMERAS[source_kind(source)](source)

@@ -30,7 +30,9 @@ Examples:
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @click.option("--run", "run", type=click.Path(path_type=Path), help="Compare with this run's Keras model.")
 @click.option(
-    "--baseline", type=click.Path(path_type=Path), help="An earlier bundle that this one must not be worse than."
+    "--baseline",
+    type=click.Path(path_type=Path),
+    help="An earlier bundle that this one must not be worse than; implies --strict.",
 )
 @click.option("--strict", is_flag=True, help="Too few pictures to say counts as a no (exit 1).")
 @console.as_json
@@ -39,7 +41,7 @@ def verb(bundle: Path, data: Path | None, run: Path | None, baseline: Path | Non
 
     With DATA (labelled pictures) also its parity. Exit 0: good. Exit 1: it failed, with the reason.
     """
-    from edge_runtime.bundle import open_bundle
+    from edge_runtime.bundle import MANIFEST, open_bundle
     from edge_runtime.errors import BundleError, InputError
     from edge_runtime.manifest import Result
     from evaluation.dataset import read_dataset
@@ -52,7 +54,7 @@ def verb(bundle: Path, data: Path | None, run: Path | None, baseline: Path | Non
     try:
         opened = open_bundle(bundle, allow_rejected=True)
     except BundleError as error:
-        if not bundle.is_dir():
+        if not (bundle / MANIFEST).is_file():
             raise
         _say_no(error.what, as_json=as_json)
     checks = check_self_test(opened)
@@ -65,7 +67,7 @@ def verb(bundle: Path, data: Path | None, run: Path | None, baseline: Path | Non
         if baseline is not None:
             checks.append(check_regression(opened, open_bundle(baseline), dataset))
     result = verdict(checks)
-    reasons = [f"{one.subject}: {one.artefact} on {one.engine}: {one.reason}" for one in checks if one.reason]
+    reasons = [f"{one.subject}: {one.name}: {one.reason}" for one in checks if one.reason]
     if opened.manifest.result is Result.FAIL:
         result = Result.FAIL
         reasons.insert(0, "it failed parity when it was exported and is marked rejected")
@@ -80,6 +82,11 @@ def verb(bundle: Path, data: Path | None, run: Path | None, baseline: Path | Non
     )
     for reason in reasons:
         console.say(f"  {reason}")
+    strict = strict or baseline is not None
+    if data is None and opened.manifest.result is Result.INCONCLUSIVE:
+        console.notice("its parity was INCONCLUSIVE when it was exported: it was judged on too few pictures.")
+    if result is Result.INCONCLUSIVE and strict:
+        console.say("  too few pictures to say counts as a no here (--strict, --baseline)")
     console.say(f"{result}: {bundle}")
     document = {
         "result": result,
@@ -88,7 +95,7 @@ def verb(bundle: Path, data: Path | None, run: Path | None, baseline: Path | Non
         "checks": [one.row() for one in checks],
     }
     console.emit(document, as_json=as_json)
-    if result is Result.FAIL or (result is Result.INCONCLUSIVE and (strict or baseline is not None)):
+    if result is Result.FAIL or (result is Result.INCONCLUSIVE and strict):
         raise console.GateSaidNo
 
 

@@ -37,6 +37,8 @@ def verb(
     """
     if output is not None:
         console.check_output(output, marker="evaluation.json", force=force)
+        import jinja2  # noqa: F401 - a page that cannot be made is known before the work, not after
+        import matplotlib as mpl  # noqa: F401
     from evaluation.dataset import read_dataset
     from evaluation.metrics import score
     from ripeline.classifier import open_classifier
@@ -71,13 +73,14 @@ def verb(
 
         console.new_folder(output, marker="evaluation.json", force=force)
         (output / "evaluation.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        write_predictions(output / "predictions.csv", classifier.labels, items, probabilities)
+        truth = [item.label for item in items]
+        write_predictions(output / "predictions.csv", classifier.labels, items, probabilities, truth)
         title = f"{classifier.origin['artefact']} of {model.name} on {data.name}"
         page = output / "evaluation.html"
         write_evaluation(page, title, classifier.labels, items, classifier.spec, probabilities, scores, dataset.notices)
         console.say(f"Wrote {output}. Look at {page}")
     low, high = scores.accuracy_ci95
-    console.say(f"Accuracy {scores.accuracy:.1%} ({low:.1%} to {high:.1%}) on {scores.n} pictures, ")
+    console.say(f"Accuracy {scores.accuracy:.1%} ({low:.1%} to {high:.1%}) on {scores.n} pictures,")
     console.say(f"balanced {scores.balanced_accuracy:.1%}.")
     console.say(
         console.table(

@@ -172,8 +172,14 @@ def _open_source(
     from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
 
     if source.startswith(SIMULATED):
+        from edge_runtime.errors import InputError
         from simulator.line import open_source
 
+        if encoder is not None:
+            raise InputError(
+                f"{source} brings an encoder of its own; --encoder {encoder} would contradict it.",
+                remedy="leave out --encoder",
+            )
         line = open_source(source.removeprefix(SIMULATED), duration_s=duration_s)
         known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
         belt = settings.belt.model_copy(update=known)

@@ -43,12 +43,13 @@ def dataset(folder: Path, per_class: int, size_px: int, seed: int, force: bool, 
 
     Writes labels.txt (from least to most acceptable) and manifest.csv (which pictures show the same fruit) beside them.
     """
+    from evaluation.aside import filled_aside
     from simulator.dataset import write_dataset
 
-    console.new_folder(folder, marker=_DATASET, force=force)
-    _note(folder / _DATASET, per_class=per_class, image_size_px=size_px, seed=seed)
-    with console.progress("drawing crops") as progress:
-        summary = write_dataset(folder, per_class=per_class, image_size_px=size_px, seed=seed, progress=progress)
+    console.check_output(folder, marker=_DATASET, force=force)
+    with filled_aside(folder) as aside, console.progress("drawing crops") as progress:
+        summary = write_dataset(aside, per_class=per_class, image_size_px=size_px, seed=seed, progress=progress)
+        _note(aside / _DATASET, per_class=per_class, image_size_px=size_px, seed=seed)
     console.say(f"{summary.images} pictures of {', '.join(summary.labels)} in {folder}")
     console.say(f"Next: ripeline train {folder} -o RUN --weights starter")
     console.emit(
@@ -91,20 +92,14 @@ def clip(
     as_json: bool,
 ) -> None:
     """Film a belt with fruit on it: clip.mp4, encoder.csv, truth.jsonl and line.toml in FOLDER."""
+    from evaluation.aside import filled_aside
     from simulator.clip import write_clip
 
-    console.new_folder(folder, marker=_CLIP, force=force)
-    _note(
-        folder / _CLIP,
-        seconds=seconds,
-        frame_rate_hz=fps,
-        belt_speed_mm_s=belt_speed,
-        seed=seed,
-        fruit_images=None if fruit_images is None else str(fruit_images),
-    )
-    with console.progress("filming the belt") as progress:
+    console.check_output(folder, marker=_CLIP, force=force)
+    # Aside, so that a setting or photograph that cannot be used costs nobody an earlier clip.
+    with filled_aside(folder) as aside, console.progress("filming the belt") as progress:
         summary = write_clip(
-            folder,
+            aside,
             seconds=seconds,
             frame_rate_hz=fps,
             belt_speed_mm_s=belt_speed,
@@ -112,13 +107,22 @@ def clip(
             fruit_images=fruit_images,
             progress=progress,
         )
+        _note(
+            aside / _CLIP,
+            seconds=seconds,
+            frame_rate_hz=fps,
+            belt_speed_mm_s=belt_speed,
+            seed=seed,
+            fruit_images=None if fruit_images is None else str(fruit_images),
+        )
+    source = folder / summary.source.name
     labels = ", ".join(f"{count} {label}" for label, count in summary.labels.items())
     console.say(f"{summary.frames} frames with {summary.fruits} fruit ({labels}) in {folder}")
-    console.say(f"Next: ripeline run BUNDLE --source {summary.source} -o OUT --annotate")
+    console.say(f"Next: ripeline run BUNDLE --source {source} -o OUT --annotate")
     console.emit(
         {
             "folder": str(folder),
-            "source": str(summary.source),
+            "source": str(source),
             "frames": summary.frames,
             "fruits": summary.fruits,
             "labels": summary.labels,

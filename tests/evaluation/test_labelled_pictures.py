@@ -59,6 +59,14 @@ def test_manifest_gives_group_fruit_source_and_box(folder: Path) -> None:
     assert any("4 pictures not in" in notice for notice in read_dataset(folder, ["green", "red"]).notices)
 
 
+@pytest.mark.parametrize("name", ["manifest.csv", "labels.txt"])
+def test_a_text_file_in_another_encoding_is_refused_by_name(folder: Path, name: str) -> None:
+    (folder / name).write_bytes("file,label,group\ngreen/0.jpg,green,Überlingen\n".encode("cp1252"))
+    with pytest.raises(InputError, match=f"{name} is not text in UTF-8") as error:
+        read_dataset(folder)
+    assert "UTF-8" in str(error.value.remedy)
+
+
 def test_a_copied_file_stays_in_the_group_of_its_original(folder: Path) -> None:
     (folder / "green/copy.jpg").write_bytes((folder / "green/0.jpg").read_bytes())
     by_file = {item.file: item.group for item in read_dataset(folder).items}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,11 +53,3 @@ def small(drawn: Path) -> Callable[..., TrainConfig]:
 def run(small: Callable[..., TrainConfig], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One finished run on the drawn pictures; do not change its folder."""
     return train_run(small(), tmp_path_factory.mktemp("run") / "RUN")
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder with `data/` and `weights/`."""
-    if "RIPELINE_TEST_DATA" not in os.environ:
-        pytest.skip("RIPELINE_TEST_DATA names no folder of real data")
-    return Path(os.environ["RIPELINE_TEST_DATA"])
