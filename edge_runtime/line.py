@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime.errors import CameraError
 from edge_runtime.pipeline import STAGES, Pipeline, Step
 from edge_runtime.ports import Camera, Encoder, Reporter
 from edge_runtime.records import Decision, Frame, Verdict
@@ -22,7 +23,10 @@ OnFrame = Callable[[Frame, Step], None]
 
 @dataclass(frozen=True)
 class LineSummary:
-    """What a run of the line comes to; `as_dict` is `summary.json`."""
+    """What a run of the line comes to; `as_dict` is `summary.json`.
+
+    `failure` is what ended it early, a source that broke; its words are among `notices`.
+    """
 
     source: str
     frames: dict[str, int]
@@ -32,6 +36,7 @@ class LineSummary:
     latency_ms: dict[str, dict[str, float]]
     seconds: float
     notices: tuple[str, ...]
+    failure: CameraError | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -101,12 +106,13 @@ def run_line(
         stop: Set from outside, for example by a signal handler, which closes the camera too.
         on_frame: Called after each frame with what it led to; for pictures and progress.
 
-    Raises:
-        CameraError: The source broke; decisions made until then have been reported.
+    Returns:
+        The summary, also of a source that broke: then `failure` says how, and all decisions until then are reported.
     """
     tally = _Tally(labels)
     reporters = tuple(reporters)
     begun, first_ns, now_ns = time.perf_counter(), None, 0
+    failure: CameraError | None = None
 
     def report(decisions: Sequence[Decision]) -> list[Decision]:
         if camera.live:
@@ -130,10 +136,12 @@ def run_line(
             on_frame(frame, step)
             if stop is not None and stop.is_set():
                 break
+    except CameraError as error:
+        failure = error
     finally:
         camera.close()
         report(pipeline.finish(now_ns))
-    truncated = getattr(camera, "truncated", None)
+    truncated: str | None = getattr(camera, "truncated", None)
     return LineSummary(
         source=camera.name,
         frames={"read": tally.frames + camera.dropped, "processed": tally.frames, "dropped": camera.dropped},
@@ -142,5 +150,6 @@ def run_line(
         labels=dict(tally.labels),
         latency_ms=tally.latency_ms(),
         seconds=time.perf_counter() - begun,
-        notices=(truncated,) if truncated else (),
+        notices=tuple(text for text in (truncated, failure.what if failure else None) if text),
+        failure=failure,
     )

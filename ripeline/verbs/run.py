@@ -130,6 +130,8 @@ def verb(
     (output / "summary.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if simulated is not None:
         simulated.write_truth(output)
+    if summary.failure is not None:
+        raise summary.failure
     for text in summary.notices:
         console.notice(text)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in summary.verdicts.items())

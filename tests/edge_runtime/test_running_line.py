@@ -307,7 +307,7 @@ def test_a_stop_from_outside_ends_in_order() -> None:
     assert camera.closed > 0
 
 
-def test_a_source_that_breaks_has_its_decisions_reported_and_is_closed() -> None:
+def test_a_source_that_breaks_has_its_decisions_reported_its_summary_made_and_is_closed() -> None:
     class Breaking(DrawnCamera):
         def frames(self) -> Iterator[Frame]:
             yield from itertools.islice(super().frames(), 25)
@@ -315,8 +315,10 @@ def test_a_source_that_breaks_has_its_decisions_reported_and_is_closed() -> None
 
     camera, kept = Breaking(LOAD, 110), Kept()
     pipeline = Pipeline(MANIFEST, ColourEngine(), 1.0, MANIFEST.policy, CONFIG)
-    with pytest.raises(CameraError):
-        run_line(camera, None, pipeline, [kept], labels=LABELS)
+    summary = run_line(camera, None, pipeline, [kept], labels=LABELS)
+    assert isinstance(summary.failure, CameraError)
+    assert summary.as_dict()["notices"] == ["camera drawn stopped giving pictures"]
+    assert summary.frames["processed"] == 25
     assert [decision.label for decision in kept] == ["ripe", "unripe"]
     assert camera.closed > 0
 
