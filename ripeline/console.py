@@ -126,6 +126,8 @@ class Narrator:
                 f"  epoch {event.epoch:3d}  loss {event.loss:.3f}  accuracy {event.accuracy:.1%}"
                 f"  validation loss {event.val_loss:.3f}  accuracy {event.val_accuracy:.1%}"
             )
+        elif kind == "Notice":
+            notice(event.text)
         elif kind == "RecipeEvent":
             click.secho(f"  {event.phase}, epoch {event.epoch}: {event.kind}, {event.reason}", fg="cyan", err=True)
         elif event.done in (0, event.total):

@@ -36,7 +36,14 @@ class Progress:
     total: int
 
 
-OnEvent = Callable[[Progress | EpochRow | RecipeEvent], None]
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence about the data that a person should read before the training is paid for."""
+
+    text: str
+
+
+OnEvent = Callable[[Progress | Notice | EpochRow | RecipeEvent], None]
 Record = Callable[[EpochRow | RecipeEvent], None]
 
 

@@ -26,7 +26,7 @@ from train import run_directory as files
 from train.backbone import build_backbone
 from train.config import TrainConfig
 from train.predict import predict_keras
-from train.recipe import LabelledInputs, OnEvent, Progress, run_recipe
+from train.recipe import LabelledInputs, Notice, OnEvent, Progress, run_recipe
 from train.report import write_report
 from train.run_directory import DataRecord, Run, RunRecord, SplitRow
 
@@ -54,6 +54,9 @@ def train_run(config: TrainConfig, output: Path, *, force: bool = False, on_even
         dataset = read_dataset(config.data, config.labels)
         assignment = assign_splits(dataset.items, config.seed)
         _refuse_without_split(dataset, assignment)
+        notices = (*dataset.notices, *assignment.warnings)
+        for text in notices:
+            on_event(Notice(text))
         spec = InputSpec(size_px=config.size_px)
         inputs, truth = load_inputs(dataset.items, spec), dataset.label_indices()
         on_event(Progress("data", 1, 1))
@@ -99,7 +102,7 @@ def train_run(config: TrainConfig, output: Path, *, force: bool = False, on_even
                 pictures={split: len(at) for split, at in rows.items()},
                 ignored=dataset.ignored,
                 unreadable=dataset.unreadable,
-                notices=(*dataset.notices, *assignment.warnings),
+                notices=notices,
             ),
             versions={"python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in DISTRIBUTIONS},

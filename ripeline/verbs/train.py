@@ -60,8 +60,6 @@ def verb(data: Path, output: Path, labels: str | None, as_json: bool, force: boo
 
     run = train_run(config, output, force=force, on_event=console.Narrator())
     record = run.record
-    for text in record.data.notices:
-        console.notice(text)
     test = record.test
     low, high = test.accuracy_ci95
     console.say(
