@@ -69,6 +69,10 @@ class Policy(BaseModel):
         bad = Costs(ACCEPT=ESCAPE_COST, DIVERT=0, UNDECIDED=UNDECIDED_COST)
         return cls(costs={label: good if label in accept else bad for label in labels}, origin=origin)
 
+    def accepted(self) -> tuple[str, ...]:
+        """Labels whose certain fruit is accepted."""
+        return tuple(label for label in self.costs if self.verdict({label: 1.0}) is Verdict.ACCEPT)
+
     def table(self, labels: Sequence[str]) -> npt.NDArray[np.float64]:
         """`[labels, 3]` costs in the order of `Verdict`; raises InputError when a label has no costs."""
         missing = [label for label in labels if label not in self.costs]

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from edge_runtime.manifest import Manifest, Result
-from edge_runtime.records import Verdict
 from evaluation.page import PLOT_STYLE, KeyFigure, Page, Tile, Tone
 from export.parity import Parity
 from train.run_directory import Run
@@ -217,7 +216,7 @@ def _forest(parities: Sequence[ArtefactParity]) -> Figure:
 
 def _model_card(run: Run, manifest: Manifest, parities: Sequence[ArtefactParity]) -> str:
     record, test = run.record, run.record.test
-    accepted = ", ".join(label for label in manifest.labels if manifest.policy.verdict({label: 1.0}) is Verdict.ACCEPT)
+    accepted = ", ".join(manifest.policy.accepted())
     recall = "\n".join(
         f"| {label} | {'–' if share is None else f'{share:.1%}'} | {test.recall_ci95[label][0]:.1%} to "
         f"{test.recall_ci95[label][1]:.1%} |"
