@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import cv2
 
@@ -15,11 +16,17 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 def open_capture(source: str | int, backend: int) -> cv2.VideoCapture:
     """Open a source; ask `isOpened` whether it worked."""
-    cv2.setLogLevel(0)
+    _silence()
     parameters: list[int] = []
     if backend == cv2.CAP_FFMPEG:
         parameters = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
     return cv2.VideoCapture(source, backend, parameters)
+
+
+def _silence() -> None:
+    # OpenCV 5 moved the function; 0 is silent in both.
+    home: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+    home.setLogLevel(0)
 
 
 def frame_rate_hz(capture: cv2.VideoCapture) -> float | None:
