@@ -25,7 +25,8 @@ def open_capture(source: str | int, backend: int) -> cv2.VideoCapture:
 
 def _silence() -> None:
     # OpenCV 5 moved the function; 0 is silent in both.
-    home: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
+    opencv: Any = cv2
+    home = opencv if hasattr(opencv, "setLogLevel") else opencv.utils.logging
     home.setLogLevel(0)
 
 
