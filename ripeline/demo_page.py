@@ -24,6 +24,7 @@ def write_page(
     documents: Mapping[str, dict[str, Any]],
     score: Score,
     decisions: Sequence[Mapping[str, Any]],
+    truth: Sequence[Mapping[str, Any]],
 ) -> Path:
     """Write `index.html` into the demo's folder.
 
@@ -33,6 +34,7 @@ def write_page(
         documents: What each step printed with `--json`.
         score: Decisions against truth.
         decisions: Of `decisions.jsonl`.
+        truth: Of `truth.jsonl`.
     """
     train, export, run = documents["train"], documents["export"], documents["run"]
     page = Page("From photographs to a sorting line", "Ripeline's demo, on simulated fruit")
@@ -55,7 +57,7 @@ def write_page(
     _training(page, folder / "run", commands["train"])
     _export(page, export, commands["export"], commands["check"])
     _line(page, folder, commands, run)
-    _verdicts(page, folder, score, decisions)
+    _verdicts(page, folder / "clip" / "clip.mp4", score, decisions, truth)
     file = folder / "index.html"
     page.write(file)
     return file
@@ -132,7 +134,13 @@ def _line(page: Page, folder: Path, commands: Mapping[str, str], run: dict[str, 
     )
 
 
-def _verdicts(page: Page, folder: Path, score: Score, decisions: Sequence[Mapping[str, Any]]) -> None:
+def _verdicts(
+    page: Page,
+    video: Path,
+    score: Score,
+    decisions: Sequence[Mapping[str, Any]],
+    truth: Sequence[Mapping[str, Any]],
+) -> None:
     section = page.section("5. Verdicts against the truth")
     section.table(
         ["true label", *Verdict],
@@ -140,38 +148,27 @@ def _verdicts(page: Page, folder: Path, score: Score, decisions: Sequence[Mappin
         f"Label right for {score.label_accuracy or 0:.1%} of the fruit that were found; "
         f"{score.escapes} bad fruit accepted, {score.false_rejects} good ones diverted.",
     )
-    truth_of = {match.decision_id: match.fruit_id for match in score.matches}
-    truth = {one["fruit_id"]: one for one in _truth(folder)}
-    wrong = [
-        (one, truth[truth_of[one["fruit_id"]]]["label"])
-        for one in decisions
-        if one["fruit_id"] in truth_of and truth[truth_of[one["fruit_id"]]]["label"] != one["label"]
-    ]
-    crops = _crops(folder / "clip" / "clip.mp4", [one for one, _ in wrong[:_SHOWN_ERRORS]])
-    if wrong:
-        section.gallery(
-            [
-                Tile(
-                    crop,
-                    f"{label}, taken for {one['label']}",
-                    f"{one['verdict']}, {one['probabilities'][one['label']]:.0%}",
-                )
-                for crop, (one, label) in zip(crops, wrong, strict=False)
-            ],
-            "Fruit that got another label than the true one, as last seen.",
-        )
-    else:
+    label_of = {one["fruit_id"]: one["label"] for one in truth}
+    true_label = {match.decision_id: label_of[match.fruit_id] for match in score.matches}
+    wrong = [one for one in decisions if true_label.get(one["fruit_id"], one["label"]) != one["label"]]
+    if not wrong:
         section.text("Every fruit got its true label.")
+        return
+    section.gallery(
+        [
+            Tile(
+                crop,
+                f"{true_label[one['fruit_id']]}, taken for {one['label']}",
+                f"{one['verdict']}, {one['probabilities'][one['label']]:.0%}",
+            )
+            for one, crop in _crops(video, wrong[:_SHOWN_ERRORS])
+        ],
+        "Fruit that got another label than the true one, as last seen.",
+    )
 
 
 def _tone(result: str) -> Any:
     return {"PASS": "good", "INCONCLUSIVE": "warn"}.get(result, "bad")
-
-
-def _truth(folder: Path) -> list[dict[str, Any]]:
-    import json
-
-    return [json.loads(line) for line in (folder / "clip" / "truth.jsonl").read_text("utf-8").splitlines()]
 
 
 def _stills(video: Path, frames: int) -> Iterator[tuple[int, Image]]:
@@ -181,13 +178,10 @@ def _stills(video: Path, frames: int) -> Iterator[tuple[int, Image]]:
             yield frame.index, frame.image
 
 
-def _crops(video: Path, decisions: Sequence[Mapping[str, Any]]) -> list[Image]:
-    """The last view of each decision, cut out as the model sees it, larger."""
+def _crops(video: Path, decisions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Image]]:
+    """Each decision with its last view, cut out as the model sees it, larger; in the order of the recording."""
     spec = InputSpec(size_px=192)
-    by_frame = {one["last_frame"]: one for one in decisions}
-    found: dict[int, Image] = {}
     for frame in open_camera(str(video)).frames():
-        if frame.index in by_frame:
-            one = by_frame[frame.index]
-            found[one["fruit_id"]] = to_model_input(frame.image, Box(*one["box_px"]), spec)
-    return [found[one["fruit_id"]] for one in decisions if one["fruit_id"] in found]
+        for one in decisions:
+            if one["last_frame"] == frame.index:
+                yield one, to_model_input(frame.image, Box(*one["box_px"]), spec)

@@ -64,7 +64,7 @@ def verb(output: Path, force: bool, as_json: bool) -> None:
 
     decisions, truth = _read_lines(line / "decisions.jsonl"), _read_lines(clip / "truth.jsonl")
     score = match_decisions(decisions, truth, tolerance_mm=MATCH_MM, accepted=[ACCEPT])
-    page = write_page(output, commands, documents, score, decisions)
+    page = write_page(output, commands, documents, score, decisions, truth)
     seconds = time.monotonic() - begun
     console.say()
     console.say(
