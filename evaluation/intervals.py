@@ -10,7 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+Groups = Sequence[object] | npt.NDArray[np.str_]
+
 BOOTSTRAP_DRAWS = 2000
+_BOOTSTRAP_CELLS = 500_000
 
 
 class Interval(NamedTuple):
@@ -71,7 +74,7 @@ def pairs_needed(discordant_rate: float, margin: float, level: float = 0.95, pow
 
 
 def cluster_bootstrap(
-    values: npt.ArrayLike, groups: Sequence[object], level: float = 0.95, draws: int = BOOTSTRAP_DRAWS, seed: int = 0
+    values: npt.ArrayLike, groups: Groups, level: float = 0.95, draws: int = BOOTSTRAP_DRAWS, seed: int = 0
 ) -> Interval:
     """Percentile interval of a mean when whole groups are drawn anew.
 
@@ -83,43 +86,139 @@ def cluster_bootstrap(
         seed: Of the draws, so that a report can be made twice.
     """
     sums, sizes = _group_totals(values, groups)
-    picks = np.random.default_rng(seed).integers(len(sums), size=(draws, len(sums)))
-    means = sums[picks].sum(axis=1) / sizes[picks].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    means = bootstrap(np.column_stack([sums, sizes]), lambda drawn: drawn[:, 0] / drawn[:, 1], draws, seed)
+    return _percentile(means, level)
 
 
-def effective_sample_size(values: npt.ArrayLike, groups: Sequence[object]) -> float:
+def bootstrap(
+    totals: npt.NDArray[np.float64],
+    statistic: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    draws: int = BOOTSTRAP_DRAWS,
+    seed: int = 0,
+) -> npt.NDArray[np.float64]:
+    """A statistic of sums over groups, when whole groups are drawn anew with replacement (Efron 1979).
+
+    Args:
+        totals: `[groups, k]`, what each group adds to k sums.
+        statistic: From the sums of d draws, `[d, k]`, to `[d]`.
+        draws: Bootstrap samples.
+        seed: Of the draws.
+
+    Returns:
+        `[draws]`. Memory stays at a few megabytes however many groups there are.
+    """
+    rng, groups = np.random.default_rng(seed), len(totals)
+    at_once = max(1, _BOOTSTRAP_CELLS // groups)
+    drawn = [
+        totals[rng.integers(groups, size=(min(at_once, draws - at), groups))].sum(axis=1)
+        for at in range(0, draws, at_once)
+    ]
+    return statistic(np.concatenate(drawn))
+
+
+def effective_sample_size(values: npt.ArrayLike, groups: Groups) -> float:
     """How many independent pictures the grouped ones are worth: `n / (1 + (m - 1) * rho)`.
 
     `m` is the mean group size as a picture sees it and `rho` the correlation inside groups by analysis of variance
     (Donner 1986), kept within 0..1. Where all values are equal nothing can be said about `rho`, and each group counts
     once (`rho` = 1).
     """
-    sums, sizes = _group_totals(values, groups)
-    n, k = float(sizes.sum()), len(sizes)
+    _, sizes = _group_totals(values, groups)
+    n = float(sizes.sum())
     seen_size = float((sizes**2).sum() / n)
-    return n / (1 + (seen_size - 1) * _inner_correlation(np.asarray(values, np.float64), sums, sizes, n, k))
+    rho = float(intraclass_correlation(correlation_sums(values, groups).sum(axis=0)[None])[0])
+    return n / (1 + (seen_size - 1) * (1.0 if math.isnan(rho) else min(max(rho, 0.0), 1.0)))
 
 
-def accuracy_interval(correct: npt.ArrayLike, groups: Sequence[object], level: float = 0.95) -> Interval:
-    """Interval of a share of right answers over pictures in groups.
+def correlation_sums(values: npt.ArrayLike, groups: Groups) -> npt.NDArray[np.float64]:
+    """`[groups, 6]`: what each group adds to the sums that `intraclass_correlation` needs, fit for `bootstrap`."""
+    sums, sizes = _group_totals(values, groups)
+    squares, _ = _group_totals(np.asarray(values, np.float64) ** 2, groups)
+    return np.column_stack([np.ones_like(sizes), sizes, sizes**2, sums, squares, sums**2 / sizes])
 
-    The wider, at each end, of the bootstrap over groups and Wilson's interval at the effective sample size: the
-    bootstrap alone says that 20 right answers of 20 are 100 % plus or minus nothing.
+
+def intraclass_correlation(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Correlation of two values of one group: one-way analysis of variance for groups of unequal size (Donner 1986).
 
     Args:
-        correct: `[N]` true or false; N of 0 gives (0, 1).
+        sums: `[d, 6]`, each the sum of rows of `correlation_sums`.
+
+    Returns:
+        `[d]`, at most 1 and below 0 where values of one group differ more than those of different groups; nan where
+        there are fewer than two groups or all values are equal, 0 where no group has two values.
+    """
+    groups, n, squared_sizes, total, squares, by_group = sums.T
+    between, within = by_group - total**2 / n, squares - by_group
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean_between = between / (groups - 1)
+        mean_within = within / (n - groups)
+        typical = (n - squared_sizes / n) / (groups - 1)
+        rho = (mean_between - mean_within) / (mean_between + (typical - 1) * mean_within)
+        rho = np.where(n - groups < 1, 0.0, rho)
+    return np.where((between + within <= 1e-12) | (groups < 2), np.nan, rho)
+
+
+def accuracy_interval(correct: npt.ArrayLike, groups: Groups, level: float = 0.95) -> Interval:
+    """Interval of a share of right answers, or a mean of other values within 0..1, over pictures in groups.
+
+    The wider, at each end, of the bootstrap over groups and Wilson's interval at the effective sample size: the
+    bootstrap alone says that 20 right answers of 20 are 100 % plus or minus nothing. Values between 0 and 1 vary less
+    than right and wrong of the same mean, so that Wilson's interval holds for them as well.
+
+    Args:
+        correct: `[N]` true or false, or shares; N of 0 gives (0, 1).
         groups: `[N]` group names.
         level: Two-sided coverage.
     """
     right = np.asarray(correct, np.float64)
     if right.size == 0:
         return Interval(0.0, 1.0)
-    bootstrap = cluster_bootstrap(right, groups, level)
+    resampled = cluster_bootstrap(right, groups, level)
     n = effective_sample_size(right, groups)
     score = wilson(float(right.mean()) * n, n, level)
-    return Interval(min(bootstrap.low, score.low), max(bootstrap.high, score.high))
+    return Interval(min(resampled.low, score.low), max(resampled.high, score.high))
+
+
+def balanced_accuracy_interval(
+    correct: npt.ArrayLike, truth: npt.ArrayLike, groups: Groups, level: float = 0.95
+) -> Interval:
+    """Interval of the mean of the labels' recalls.
+
+    The wider, at each end, of the bootstrap over groups and the labels' own intervals (`accuracy_interval`), put
+    together by recovering variances (MOVER: Zou and Donner, Statistics in Medicine 27, 2008). The latter leave room
+    where every answer was right.
+
+    Args:
+        correct: `[N]` true or false, N of 1 or more.
+        truth: `[N]` label indices; labels without pictures do not count.
+        groups: `[N]` group names.
+        level: Two-sided coverage.
+    """
+    right, label_of = np.asarray(correct, np.float64), np.asarray(truth)
+    names = np.asarray([str(group) for group in groups])
+    present = np.unique(label_of)
+    known = [label_of == label for label in present]
+    recalls = np.array([right[one].mean() for one in known])
+    ends = np.array([accuracy_interval(right[one], names[one], level) for one in known])
+    below, above = (float(np.sqrt(((recalls - ends[:, end]) ** 2).sum())) / len(present) for end in (0, 1))
+
+    totals = np.column_stack([_group_totals(np.where(one, right, 0.0), groups)[0] for one in known]
+                             + [_group_totals(one.astype(np.float64), groups)[0] for one in known])  # fmt: skip
+    resampled = _percentile(bootstrap(totals, _mean_recall), level)
+    mean = float(recalls.mean())
+    return Interval(min(resampled.low, mean - below), max(resampled.high, mean + above))
+
+
+def _mean_recall(drawn: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of `[d, 2 labels]` sums, right answers first and pictures after; a label that was not drawn does not count."""
+    right, pictures = np.split(drawn, 2, axis=1)
+    recall = np.divide(right, pictures, out=np.zeros_like(right), where=pictures > 0)
+    return np.asarray(recall.sum(axis=1) / (pictures > 0).sum(axis=1))
+
+
+def _percentile(values: npt.NDArray[np.float64], level: float) -> Interval:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
 
 
 def _two_sided_z(level: float) -> float:
@@ -159,32 +258,10 @@ def _crossing(falling: Callable[[float], float], low: float, high: float) -> flo
     return (low + high) / 2
 
 
-def _group_totals(
-    values: npt.ArrayLike, groups: Sequence[object]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _group_totals(values: npt.ArrayLike, groups: Groups) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Sum and number of values of each group, `[groups]` each."""
     _, index = np.unique([str(group) for group in groups], return_inverse=True)
     array = np.asarray(values, np.float64)
     if array.shape != index.shape or array.size == 0:
         raise ValueError("as many values as groups, at least one")
     return np.bincount(index, weights=array).astype(np.float64), np.bincount(index).astype(np.float64)
-
-
-def _inner_correlation(
-    values: npt.NDArray[np.float64],
-    sums: npt.NDArray[np.float64],
-    sizes: npt.NDArray[np.float64],
-    n: float,
-    k: int,
-) -> float:
-    means = sums / sizes
-    between = float((sizes * (means - values.mean()) ** 2).sum())
-    within = float((values**2).sum() - (sizes * means**2).sum())
-    if between + within <= 1e-12 or k < 2:
-        return 1.0
-    if n - k < 1:
-        return 0.0  # every group is one picture
-    mean_between, mean_within = between / (k - 1), within / (n - k)
-    typical = (n - float((sizes**2).sum()) / n) / (k - 1)
-    rho = (mean_between - mean_within) / (mean_between + (typical - 1) * mean_within)
-    return min(max(rho, 0.0), 1.0)

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from evaluation.calibration import Probabilities
 from evaluation.dataset import Picture
-from evaluation.metrics import Probabilities
 
 
 def write_predictions(
@@ -18,7 +18,6 @@ def write_predictions(
     truth: Sequence[str] | None = None,
 ) -> None:
     """Write CSV with a line a picture: `file`, `label` (the most probable one), and a column a label.
-
 
     Args:
         path: Its folder is created if missing.

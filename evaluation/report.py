@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.preprocess import InputSpec
+from evaluation.calibration import Probabilities
 from evaluation.dataset import Item, load_inputs
-from evaluation.metrics import Probabilities, Scores
+from evaluation.metrics import Scores
 from evaluation.page import PLOT_STYLE, KeyFigure, Page, Section, Tile
 
 if TYPE_CHECKING:

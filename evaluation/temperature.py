@@ -7,9 +7,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.decide import softmax
+
 LOWEST, HIGHEST = 0.25, 8.0
 """Temperatures outside come from too few or perfectly separated pictures, and are not believed."""
 
+_LEAST = 1e-30
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -36,6 +39,13 @@ def fit_temperature(logits: npt.NDArray[np.float32] | npt.NDArray[np.float64], t
             right = low + _GOLDEN * (high - low)
             loss_right = _loss(exact, truth, right)
     return math.exp((low + high) / 2)
+
+
+def tempered(
+    probabilities: npt.NDArray[np.float32] | npt.NDArray[np.float64], temperature: float
+) -> npt.NDArray[np.float64]:
+    """`softmax(logits / temperature)`, `[N, labels]`, from the probabilities `softmax(logits)`."""
+    return softmax(np.log(np.maximum(probabilities.astype(np.float64), _LEAST)), temperature)
 
 
 def _loss(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64], log_temperature: float) -> float:

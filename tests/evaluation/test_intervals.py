@@ -7,6 +7,8 @@ import pytest
 
 from evaluation.intervals import (
     accuracy_interval,
+    balanced_accuracy_interval,
+    bootstrap,
     cluster_bootstrap,
     effective_sample_size,
     pairs_needed,
@@ -137,3 +139,39 @@ def test_accuracy_interval_covers_the_truth(groups: int, size: int, rho: float, 
         low, high = accuracy_interval(*grouped(rng, groups, size, rho, share))
         hits += low <= share <= high
     assert hits >= 180
+
+
+def test_the_bootstrap_draws_the_same_however_many_fit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    totals = np.random.default_rng(0).normal(size=(50, 2))
+    at_once = bootstrap(totals, lambda drawn: drawn[:, 0] - drawn[:, 1], draws=40)
+    monkeypatch.setattr("evaluation.intervals._BOOTSTRAP_CELLS", 170)
+    in_pieces = bootstrap(totals, lambda drawn: drawn[:, 0] - drawn[:, 1], draws=40)
+    np.testing.assert_array_equal(at_once, in_pieces)
+    assert len(np.unique(at_once)) == 40
+
+
+def test_balanced_accuracy_of_all_right_is_not_plus_or_minus_nothing() -> None:
+    low, high = balanced_accuracy_interval([1] * 30, [0] * 20 + [1] * 10, range(30))
+    assert high == 1.0
+    assert 0.8 < low < 0.9
+
+
+def test_a_small_label_widens_the_interval_of_balanced_accuracy() -> None:
+    correct = [1, 0] * 60
+    even = balanced_accuracy_interval(correct, [0, 0, 1, 1] * 30, range(120))
+    lopsided = balanced_accuracy_interval(correct, [1] * 4 + [0] * 116, range(120))
+    assert lopsided.high - lopsided.low > 1.5 * (even.high - even.low)
+
+
+@pytest.mark.parametrize("group_size", [1, 4])
+def test_balanced_accuracy_covers_what_it_promises(group_size: int) -> None:
+    rng = np.random.default_rng(5)
+    recalls, covered = np.array([0.95, 0.8, 0.9]), 0
+    for _ in range(200):
+        label = rng.choice(3, 60, p=[0.6, 0.15, 0.25])
+        shared = rng.random(60) < recalls[label]
+        truth, correct = np.repeat(label, group_size), np.repeat(shared, group_size)
+        low, high = balanced_accuracy_interval(correct, truth, np.repeat(np.arange(60), group_size))
+        present = np.unique(truth)
+        covered += low <= recalls[present].mean() <= high
+    assert covered >= 0.93 * 200

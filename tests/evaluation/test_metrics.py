@@ -3,17 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_runtime.decide import softmax
+from edge_runtime.decide import Policy, softmax
+from evaluation.calibration import expected_calibration_error, reliability
 from evaluation.metrics import (
+    NO_SOURCE,
+    Scores,
     accuracy,
     balanced_accuracy,
     confusion,
-    expected_calibration_error,
     negative_log_likelihood,
     recalls,
     score,
 )
-from evaluation.temperature import HIGHEST, LOWEST, fit_temperature
+from evaluation.temperature import HIGHEST, LOWEST, fit_temperature, tempered
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 1, 1, 2, 2])
@@ -74,3 +76,63 @@ def test_temperature_stays_sane_on_perfect_and_on_hopeless_answers() -> None:
     logits = np.array([[4.0, 0.0], [0.0, 4.0]], np.float32)
     assert fit_temperature(logits, np.array([0, 1])) == pytest.approx(LOWEST, rel=1e-3)
     assert fit_temperature(logits, np.array([1, 0])) == pytest.approx(HIGHEST, rel=1e-3)
+
+
+def test_a_temperature_on_probabilities_is_one_on_logits() -> None:
+    logits = np.random.default_rng(0).normal(0, 4, (50, 3)).astype(np.float32)
+    np.testing.assert_allclose(tempered(softmax(logits), 2.5), softmax(logits, 2.5), atol=1e-12)
+
+
+def test_reliability_bins_hold_what_falls_into_them() -> None:
+    probabilities = np.array([[0.95, 0.05]] * 4 + [[0.55, 0.45]] * 2)
+    low, high = reliability(probabilities, np.array([0, 0, 0, 1, 0, 1]), bins=10)
+    assert (low.n, high.n) == (2, 4)
+    assert (low.low, low.high) == (0.5, 0.6)
+    assert (high.confidence, high.accuracy) == (pytest.approx(0.95), 0.75)
+
+
+def test_a_temperature_mends_overconfidence_in_the_calibrated_figures_alone() -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, (4000, 3))
+    truth = (softmax(honest).cumsum(axis=1) < rng.random((4000, 1))).sum(axis=1)
+    found = score(list("abc"), truth, softmax(3 * honest), range(4000), temperature=3.0)
+    assert found.calibrated is not None
+    assert found.calibrated.temperature == 3.0
+    assert found.expected_calibration_error > 0.1
+    assert found.calibrated.expected_calibration_error < 0.025
+    assert found.calibrated.negative_log_likelihood < found.negative_log_likelihood - 0.1
+
+
+def test_two_step_errors_are_counted_by_direction_with_intervals() -> None:
+    truth = np.array([0, 0, 0, 1, 2, 2, 2, 1])
+    answers = np.array([2, 2, 1, 2, 0, 2, 1, 1])
+    found = score(["unripe", "turning", "ripe"], truth, np.eye(3)[answers], range(8)).two_step_errors
+    assert found is not None
+    assert (found.too_ripe.count, found.too_unripe.count, found.both.count) == (2, 1, 3)
+    assert (found.both.n, found.both.share) == (8, 3 / 8)
+    assert found.both.ci95[0] < 3 / 8 < found.both.ci95[1]
+    none = score(["unripe", "turning", "ripe"], truth, np.eye(3)[truth], range(8)).two_step_errors
+    assert none is not None
+    assert none.both.count == 0
+    assert none.both.ci95[1] > 0.2  # none of eight is not none at all
+    assert score(["unripe", "ripe"], np.array([0, 1]), np.eye(2), "ab").two_step_errors is None
+
+
+def test_sources_are_scored_apart_largest_first() -> None:
+    sources = ["farm", "farm", None, "lab", "farm", None]
+    found = score(["a", "b", "c"], TRUTH, np.eye(3)[PREDICTED], "uvwxyz", sources=sources).by_source
+    assert list(found) == ["farm", NO_SOURCE, "lab"]
+    assert found["farm"].n == 3
+    assert found["farm"].accuracy == pytest.approx(2 / 3)
+    assert found["farm"].recall == {"a": 1.0, "b": 0.0, "c": None}
+    assert found["lab"].accuracy == 1.0
+    assert found["lab"].accuracy_ci95[0] < 0.5
+    assert score(["a", "b", "c"], TRUTH, np.eye(3)[PREDICTED], "uvwxyz", sources=[None] * 6).by_source == {}
+
+
+def test_scores_of_an_earlier_version_can_still_be_read() -> None:
+    policy = Policy.accepting(list("abc"), ["c"])
+    whole = score(list("abc"), TRUTH, np.eye(3)[PREDICTED], "uvwxyz", policy=policy, sources=list("ffffgg"))
+    added = {"balanced_accuracy_ci95", "calibrated", "two_step_errors", "selective", "cost", "by_source"}
+    assert all(getattr(whole, name) for name in added)
+    assert Scores.model_validate_json(whole.model_dump_json(exclude=added)).accuracy == whole.accuracy
