@@ -1,17 +1,17 @@
-"""`line.toml`: what a person states about one line, read strictly. Every key has a default."""
+"""`line.toml`, what a person states about one line, where every key has a default, and `costs.toml`: read strictly."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, RootModel, ValidationError, model_validator
 
-from edge_runtime.decide import Costs
+from edge_runtime.decide import Costs, Policy
 from edge_runtime.errors import ConfigError
 from edge_runtime.records import BeltDirection
 
@@ -94,6 +94,14 @@ class PolicySettings(_Section):
             raise ValueError("give either accept or costs, one of the two")
         return self
 
+    def policy(self, labels: Sequence[str], origin: str) -> Policy:
+        """The policy for a model of these labels; raises InputError when it names others."""
+        if self.accept is not None:
+            return Policy.accepting(labels, self.accept, origin)
+        policy = Policy(costs=self.costs or {}, origin=origin)
+        policy.table(labels)
+        return policy
+
 
 class LineConfig(_Section):
     """Everything in `line.toml`."""
@@ -112,10 +120,33 @@ def load_line_config(path: Path) -> LineConfig:
         ConfigError: Missing or unreadable file, broken TOML, unknown key, wrong type or value out of range; names the
             file and the key.
     """
+    return _validated(path, "--config", LineConfig)
+
+
+def load_costs(path: Path) -> dict[str, Costs]:
+    """Read `costs.toml`: a table a label, `[ripe]`, each with the cost of ACCEPT, DIVERT and UNDECIDED.
+
+    Raises:
+        ConfigError: As `load_line_config`, or there is no label in it.
+    """
+    costs = _validated(path, "--costs", _CostsFile).root
+    if not costs:
+        raise ConfigError(f"{path}: no label", expected="a table for each label, such as [ripe]")
+    return costs
+
+
+class _CostsFile(RootModel[dict[str, Costs]]):
+    pass
+
+
+_File = TypeVar("_File", bound=BaseModel)
+
+
+def _validated(path: Path, option: str, model: type[_File]) -> _File:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file", remedy="Check the path given as --config.") from None
+        raise ConfigError(f"{path}: no such file", remedy=f"Check the path given as {option}.") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})", remedy="Give a readable TOML file.") from error
     except UnicodeDecodeError as error:
@@ -124,17 +155,17 @@ def load_line_config(path: Path) -> LineConfig:
         raise ConfigError(f"{path}: {error}", expected="valid TOML", remedy="Correct that place.") from error
     try:
         # By way of JSON, in which strictness (no "3" for 3) still takes a string for an enum and an array for a tuple.
-        return LineConfig.model_validate_json(json.dumps(document, default=str), strict=True)
+        return model.model_validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(path, problem) for problem in error.errors())) from error
+        raise ConfigError("\n".join(_explain(path, problem, model) for problem in error.errors())) from error
 
 
-def _explain(path: Path, problem: Any) -> str:
+def _explain(path: Path, problem: Any, model: type[BaseModel]) -> str:
     """One line for one pydantic error: file, key, what is wrong, what was expected."""
     place = [str(part) for part in problem["loc"]]
     key = ".".join(place) or "the file"
     if problem["type"] == "extra_forbidden":
-        return f"{path}: unknown key {key}{_hint(place)}"
+        return f"{path}: unknown key {key}{_hint(place, model)}"
     if problem["type"] == "missing":
         return f"{path}: {key} is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")
@@ -142,17 +173,17 @@ def _explain(path: Path, problem: Any) -> str:
     return f"{path}: {key}: {message[:1].lower()}{message[1:]}{shown}"
 
 
-def _hint(place: list[str]) -> str:
-    known = list(_known_keys(place[:-1]))
+def _hint(place: list[str], model: type[BaseModel]) -> str:
+    known = list(_known_keys(place[:-1], model))
     nearest = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]}?" if nearest else f"; known here: {', '.join(known)}"
 
 
-def _known_keys(section: list[str]) -> Iterable[str]:
-    if not section:
-        return LineConfig.model_fields
-    if section[:2] == ["policy", "costs"]:
+def _known_keys(section: list[str], model: type[BaseModel]) -> Iterable[str]:
+    if model is _CostsFile or section[:2] == ["policy", "costs"]:
         return Costs.model_fields
+    if not section:
+        return model.model_fields
     sections: dict[str, type[BaseModel]] = {
         "belt": BeltSettings,
         "localize": LocalizeSettings,

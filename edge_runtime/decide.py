@@ -89,7 +89,7 @@ class Policy(BaseModel):
                     if part
                 ),
                 expected=f"costs for exactly {', '.join(labels)}",
-                remedy="correct [policy] in line.toml, or leave it out to use the bundle's own",
+                remedy=f"correct the costs in {self.origin}, or leave them out",
             )
         return np.array([[getattr(self.costs[label], verdict) for verdict in Verdict] for label in labels])
 

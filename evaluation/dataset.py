@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +16,11 @@ import numpy.typing as npt
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec, to_model_input
 from edge_runtime.records import Box
-from evaluation.picture import PICTURE_SUFFIXES, read_image
+from evaluation.manifest import FILE as MANIFEST
+from evaluation.manifest import count, parse_box, read_manifest, read_text, some
+from evaluation.picture import PICTURE_SUFFIXES, is_readable, read_image
 
-SHOWN_FILES = 5
+SOURCE = "source"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +41,8 @@ class Picture:
 class Item(Picture):
     """A labelled picture.
 
-    `group` keeps related pictures on one side of a split; without one in the manifest it is the file's hash, so that
-    copies of one file stay together. `fruit` names one physical fruit.
+    `group` keeps related pictures on one side of a split; without one in the manifest it is the fruit, or else the
+    file's hash, so that copies of one file stay together. `fruit` names one physical fruit.
     """
 
     label: str
@@ -83,23 +82,26 @@ class PictureFolder:
     unreadable: tuple[str, ...]
 
 
-def read_dataset(folder: Path, labels: Sequence[str] | None = None, *, every_label: bool = True) -> Dataset:
+def read_dataset(
+    folder: Path, labels: Sequence[str] | None = None, *, every_label: bool = True, domain: str = SOURCE
+) -> Dataset:
     """Read a folder with one sub-folder a label.
 
     The order of labels is the ripeness order: `labels`, else `labels.txt` (one a line), else alphabetical with a
-    notice. `manifest.csv`, if there, needs a column `file`; `label` must agree with the folder; `group`, `fruit`,
-    `source` and `box_px` ("x y w h" or "[x, y, w, h]") are optional. Files that cannot be decoded whole are left out
-    with a notice.
+    notice. `manifest.csv`, if there, needs a column `file`; `label` must agree with the folder; `group` (else `fruit`,
+    else the file's hash), `fruit`, `source` and `box_px` ("x y w h" or "[x, y, w, h]") are optional. Files that cannot
+    be decoded whole are left out with a notice.
 
     Args:
         folder: The data.
         labels: Labels to use, in ripeness order; other folders are ignored with a notice.
         every_label: Whether each label must have pictures and there must be two of them, as training needs. Measuring
             a finished model does not.
+        domain: Column of the manifest that says where a picture comes from; any but `source` must be there.
 
     Raises:
         InputError: No such folder, fewer than two labels, a label without readable pictures, a label that is not
-            there, or a manifest that names missing files or contradicts the folders.
+            there, or a manifest that names missing files, contradicts the folders or lacks the column `domain`.
     """
     folder = _require_folder(folder)
     present = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -110,9 +112,15 @@ def read_dataset(folder: Path, labels: Sequence[str] | None = None, *, every_lab
     ignored = sum(len(_picture_files(folder / name)) for name in present if name not in chosen)
     if ignored:
         others = ", ".join(name for name in present if name not in chosen)
-        notices.append(f"{_count(ignored, 'picture')} in folders that are no label here ignored: {others}.")
+        notices.append(f"{count(ignored, 'picture')} in folders that are no label here ignored: {others}.")
 
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
+    if domain != SOURCE and not any(domain in row for row in (manifest or {}).values()):
+        raise InputError(
+            f"{folder / MANIFEST} has no column '{domain}'.",
+            expected="the column that says where each picture comes from",
+            remedy="Correct --domain, or leave it out to use the column 'source'.",
+        )
     items: list[Item] = []
     unreadable: list[str] = []
     unlisted = 0
@@ -126,7 +134,7 @@ def read_dataset(folder: Path, labels: Sequence[str] | None = None, *, every_lab
             readable += 1
             row = manifest.get(file) if manifest is not None else None
             unlisted += manifest is not None and row is None
-            items.append(_item(path, file, sha256, label, row or {}))
+            items.append(_item(path, file, sha256, label, row or {}, domain))
         if every_label and readable == 0:
             raise InputError(
                 f"None of the {len(paths)} pictures of label '{label}' in {folder / label} can be read.",
@@ -135,9 +143,7 @@ def read_dataset(folder: Path, labels: Sequence[str] | None = None, *, every_lab
             )
     notices += _unreadable_notice(unreadable)
     if unlisted:
-        notices.append(
-            f"{_count(unlisted, 'picture')} not in {folder / 'manifest.csv'}: each is taken as a group of its own."
-        )
+        notices.append(f"{count(unlisted, 'picture')} not in {folder / MANIFEST}: each is taken as a group of its own.")
     return Dataset(folder, chosen, tuple(items), tuple(notices), ignored, tuple(unreadable))
 
 
@@ -152,7 +158,7 @@ def read_images(folder: Path) -> PictureFolder:
     else:
         root = _require_folder(folder)
         paths = _picture_files(root)
-    manifest = (_read_manifest(root) if folder.is_dir() else None) or {}
+    manifest = (read_manifest(root) if folder.is_dir() else None) or {}
     pictures: list[Picture] = []
     unreadable: list[str] = []
     for path, sha256 in zip(paths, _hash_readable(paths), strict=True):
@@ -160,11 +166,11 @@ def read_images(folder: Path) -> PictureFolder:
         if sha256 is None:
             unreadable.append(file)
         else:
-            box = _parse_box(manifest.get(file, {}).get("box_px"), file)
+            box = parse_box(manifest.get(file, {}).get("box_px"), file)
             pictures.append(Picture(path=path, file=file, sha256=sha256, box=box))
     if not pictures:
         raise InputError(
-            f"No readable picture in {folder} ({_count(len(unreadable), 'unreadable file')}).",
+            f"No readable picture in {folder} ({count(len(unreadable), 'unreadable file')}).",
             expected="at least one of " + ", ".join(sorted(PICTURE_SUFFIXES)),
             remedy="Check the path.",
         )
@@ -213,7 +219,7 @@ def _choose_labels(
     if labels is not None:
         chosen, origin = tuple(labels), "the labels given"
     elif listing.is_file():
-        chosen = tuple(line.strip() for line in _read_text(listing).splitlines() if line.strip())
+        chosen = tuple(line.strip() for line in read_text(listing).splitlines() if line.strip())
         origin = str(listing)
     else:
         chosen, origin = tuple(present), f"the folders in {folder}"
@@ -266,102 +272,29 @@ def _hash_readable(paths: Sequence[Path]) -> list[str | None]:
 
     def check(path: Path) -> str | None:
         try:
-            read_image(path)
-        except InputError:
+            data = path.read_bytes()
+        except OSError:
             return None
-        return hash_file(path)
+        return hashlib.sha256(data).hexdigest() if is_readable(data) else None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(check, paths))
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not text in UTF-8 (byte {error.start}).",
-            expected="a text file in UTF-8",
-            remedy="Save it again as UTF-8; spreadsheets call it 'CSV UTF-8'.",
-        ) from error
-
-
-def _read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
-    """Rows by file, None without a manifest. Every row must name a file that is there, under its own label."""
-    path = folder / "manifest.csv"
-    if not path.is_file():
-        return None
-    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""))
-    try:
-        if "file" not in (reader.fieldnames or ()):
-            raise InputError(
-                f"{path} has no column 'file'.",
-                expected="a header like file,label,group",
-                remedy="Add the header line.",
-            )
-        rows = {row["file"]: row for row in reader}
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {reader.line_num}: {error}.", expected="comma-separated values", remedy="Correct that line."
-        ) from error
-    missing = [file for file in rows if not (folder / file).is_file()]
-    if missing:
-        raise InputError(
-            f"{path} names {_count(len(missing), 'file')} not there: {_some(missing)}.",
-            remedy="Add the files or remove their lines.",
-        )
-    for file, row in rows.items():
-        label, parent = row.get("label"), file.split("/", 1)[0]
-        if label and "/" in file and label != parent:
-            raise InputError(
-                f"{path} gives {file} the label '{label}', but it lies in the folder '{parent}'.",
-                expected="a file in the folder of its label",
-                remedy="Move the file or correct the line.",
-            )
-    return rows
-
-
-def _item(path: Path, file: str, sha256: str, label: str, row: dict[str, str]) -> Item:
+def _item(path: Path, file: str, sha256: str, label: str, row: dict[str, str], domain: str) -> Item:
     return Item(
         path=path,
         file=file,
         sha256=sha256,
-        box=_parse_box(row.get("box_px"), file),
+        box=parse_box(row.get("box_px"), file),
         label=label,
-        group=row.get("group") or sha256,
+        group=row.get("group") or row.get("fruit") or sha256,
         fruit=row.get("fruit") or None,
-        source=row.get("source") or None,
+        source=row.get(domain) or None,
     )
-
-
-def _parse_box(text: str | None, file: str) -> Box | None:
-    if not text or not text.strip():
-        return None
-    parts = [part for part in re.split(r"[\s,;]+", text.strip().strip("[]()")) if part]
-    try:
-        x, y, width, height = (float(part) for part in parts)
-    except ValueError:
-        x = y = width = height = 0.0
-    if width <= 0 or height <= 0 or not np.isfinite([x, y, width, height]).all():
-        raise InputError(
-            f"box_px of {file} in manifest.csv is '{text}'.",
-            expected="x y w h in pixels, width and height above zero",
-            remedy="Correct the line or leave the column empty.",
-        )
-    return Box(x, y, width, height)
 
 
 def _unreadable_notice(files: Sequence[str]) -> list[str]:
     if not files:
         return []
-    return [f"{_count(len(files), 'file')} damaged or no picture, left out: {_some(files)}."]
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _some(files: Iterable[str]) -> str:
-    names = list(files)
-    rest = len(names) - SHOWN_FILES
-    return ", ".join(names[:SHOWN_FILES]) + (f" and {rest} more" if rest > 0 else "")
+    return [f"{count(len(files), 'file')} damaged or no picture, left out: {some(files)}."]

@@ -156,14 +156,9 @@ def _settings(source: str, config: Path | None) -> LineConfig:
 
 def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy:
     """The bundle's cost table, unless the line has its own."""
-    from edge_runtime.decide import Policy
-
-    given, origin = settings.policy, str(config or "line.toml")
-    if given is None:
+    if settings.policy is None:
         return bundle.manifest.policy
-    if given.accept is not None:
-        return Policy.accepting(bundle.manifest.labels, given.accept, origin)
-    return Policy(costs=given.costs or {}, origin=origin)
+    return settings.policy.policy(bundle.manifest.labels, str(config or "line.toml"))
 
 
 def _open_source(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.config import LineConfig, load_line_config
+from edge_runtime.config import LineConfig, load_costs, load_line_config
+from edge_runtime.decide import Costs
 from edge_runtime.errors import ConfigError
 from edge_runtime.records import BeltDirection
 
@@ -100,3 +101,41 @@ def test_missing_unreadable_and_binary_files_are_refused(tmp_path: Path) -> None
     (tmp_path / "line.toml").write_bytes(b"\xff\xfe\x81")
     with pytest.raises(ConfigError, match="not a text file"):
         load_line_config(tmp_path / "line.toml")
+
+
+def test_costs_are_a_table_a_label(tmp_path: Path) -> None:
+    path = tmp_path / "costs.toml"
+    path.write_text(
+        "[ripe]\nACCEPT = 0\nDIVERT = 1.5\nUNDECIDED = 0.2\n[unripe]\nACCEPT = 8\nDIVERT = 0\nUNDECIDED = 1\n"
+    )
+    assert load_costs(path) == {
+        "ripe": Costs(ACCEPT=0, DIVERT=1.5, UNDECIDED=0.2),
+        "unripe": Costs(ACCEPT=8, DIVERT=0, UNDECIDED=1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no label"),
+        ("[ripe]\nACCEPT = 0\nDIVERT = 1", "ripe.UNDECIDED is missing"),
+        ("[ripe]\nACCEPT = 0\nDIVRET = 1\nUNDECIDED = 1", "unknown key ripe.DIVRET; did you mean DIVERT?"),
+        ("[ripe]\nACCEPT = -1\nDIVERT = 1\nUNDECIDED = 1", "ripe.ACCEPT: input should be greater than or equal to 0"),
+        ("[ripe]\nACCEPT = '0'\nDIVERT = 1\nUNDECIDED = 1", "ripe.ACCEPT: input should be a valid number"),
+        ("ripe = 1", "ripe: input should be"),
+        ("[ripe", "Expected ']'"),
+    ],
+)
+def test_wrong_costs_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "costs.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_costs(path)
+    assert str(path) in caught.value.what
+    assert message in caught.value.what
+
+
+def test_costs_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"costs\.toml: no such file") as caught:
+        load_costs(tmp_path / "costs.toml")
+    assert "--costs" in str(caught.value.remedy)

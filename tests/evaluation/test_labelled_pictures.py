@@ -13,7 +13,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec, to_model_input
 from edge_runtime.records import Box
 from evaluation.dataset import load_inputs, read_dataset, read_images
-from evaluation.picture import read_image
+from evaluation.picture import is_readable, read_image
 
 
 def truncate(path: Path, share: float = 0.6) -> None:
@@ -65,6 +65,22 @@ def test_a_text_file_in_another_encoding_is_refused_by_name(folder: Path, name: 
     with pytest.raises(InputError, match=f"{name} is not text in UTF-8") as error:
         read_dataset(folder)
     assert "UTF-8" in str(error.value.remedy)
+
+
+def test_pictures_of_one_fruit_are_a_group_unless_the_manifest_says_otherwise(folder: Path) -> None:
+    (folder / "manifest.csv").write_text(
+        "file,label,group,fruit\ngreen/0.jpg,green,,f1\ngreen/1.jpg,green,,f1\nred/0.jpg,red,g7,f2\n"
+    )
+    groups = {item.file: item.group for item in read_dataset(folder).items}
+    assert (groups["green/0.jpg"], groups["green/1.jpg"], groups["red/0.jpg"]) == ("f1", "f1", "g7")
+
+
+def test_another_column_may_say_where_a_picture_comes_from(folder: Path) -> None:
+    (folder / "manifest.csv").write_text("file,label,source,camera\ngreen/0.jpg,green,farm,left\n")
+    assert read_dataset(folder).items[0].source == "farm"
+    assert read_dataset(folder, domain="camera").items[0].source == "left"
+    with pytest.raises(InputError, match=r"manifest\.csv has no column 'kamera'"):
+        read_dataset(folder, domain="kamera")
 
 
 def test_a_copied_file_stays_in_the_group_of_its_original(folder: Path) -> None:
@@ -239,3 +255,20 @@ def test_the_real_set_is_read_whole() -> None:
     assert dataset.ignored == 225
     assert dataset.unreadable == ()
     assert all(item.group.startswith("g") and item.source for item in dataset.items)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif"])
+def test_the_quick_look_at_a_file_agrees_with_decoding_it(suffix: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    whole = cv2.imencode(suffix, rng.integers(0, 255, (97, 133, 3), np.uint8))[1].tobytes()
+    answers = set()
+    for cut in (0, 1, 30, len(whole) // 2, len(whole) - 3, len(whole)):
+        data = whole[:cut]
+        (tmp_path / f"cut{suffix}").write_bytes(data)
+        try:
+            readable = read_image(tmp_path / f"cut{suffix}").size > 0
+        except InputError:
+            readable = False
+        assert is_readable(data) is readable, cut
+        answers.add(readable)
+    assert answers == {True, False}
