@@ -27,6 +27,7 @@ from evaluation.temperature import fit_temperature
 from export.document import PARITY, ArtefactParity, write_documents
 from export.formats import Format
 from export.golden import GOLDEN_INPUTS, choose_golden, swapped_colours, tolerance_for, wrong_scaling
+from export.graph import Network
 from export.inspect import Inspection, assert_sound
 from export.measure import Measured, measure
 from export.parity import judge
@@ -120,6 +121,7 @@ def export_run(
     progress("running the Keras model")
     stacked = inputs.stacked()
     keras_outputs: npt.NDArray[np.float32] = model.predict(stacked, batch_size=64, verbose=0)
+    network = Network(model, inputs.samples)
     with filled_aside(output) as folder:
         artefacts: list[Artefact] = []
         parities: list[ArtefactParity] = []
@@ -128,8 +130,8 @@ def export_run(
         for one in formats:
             progress(f"converting to {one.name}")
             file = folder / f"{one.name}{one.suffix}"
-            conversions[one.name] = one.convert(model, inputs.samples, file)
-            inspection = assert_sound(file, quantized=one.quantized)
+            conversions[one.name] = one.convert(network, file)
+            inspection = assert_sound(file, precision=one.precision)
             engines: dict[str, EngineRecord] = {}
             for measured in measure(file, stacked):
                 progress(f"measured {one.name} on {measured.engine}")

@@ -1,12 +1,46 @@
-"""The model as converters want it: logits out and, for integers, the backbone's scaling taken out of the graph."""
+"""The classifier in the forms that converters take: logits out and, for integers, without the scaling of pixels."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from export.rounding import round_weights
 
 SCALE = 1 / 127.5
 OFFSET = -1.0
 """MobileNetV2's own scaling of pixels, x / 127.5 - 1."""
+
+
+class Network:
+    """A trained classifier and the pictures that quantisers may look at; each form is made once, when first needed.
+
+    Attributes:
+        logits: Keras model, uint8 `[N, size, size, 3]` to float32 logits `[N, labels]`.
+        samples: Training pictures for quantisers, uint8 `[n, size, size, 3]`.
+    """
+
+    def __init__(self, logits: Any, samples: npt.NDArray[np.uint8]) -> None:
+        self.logits = logits
+        self.samples = samples
+
+    @cached_property
+    def scaled_samples(self) -> npt.NDArray[np.float32]:
+        """What the network without its scaling is fed, float32 `[2 + n, size, size, 3]`.
+
+        A black and a white picture come first: they pin the range of the input to that of x / 127.5 - 1.
+        """
+        size = self.samples.shape[1:]
+        ends = np.stack([np.full(size, level, np.float32) for level in (-1, 1)])
+        return np.concatenate([ends, self.samples.astype(np.float32) * SCALE + OFFSET])
+
+    @cached_property
+    def rounded(self) -> Any:
+        """The network without its scaling, its weights rounded to what int8 per channel holds exactly."""
+        return round_weights(without_rescaling(self.logits), self.scaled_samples[2:])
 
 
 def without_rescaling(logits_model: Any) -> Any:

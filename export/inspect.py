@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,25 @@ from export.graph import OFFSET, SCALE
 
 _SCALING_TOLERANCE = 0.02  # of a grey level in scale, 1 level in zero point
 
+_WEIGHTS = {"float32": "float32", "float16": "float16", "dynamic": "int8", "int8": "int8"}
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_BORDERS = ("QUANTIZE", "DEQUANTIZE")
+_ONNX_ARITHMETIC = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Sub", "GlobalAveragePool", "ReduceMean", "Clip", "Cast")
+_ONNX_REARRANGING = ("Transpose", "Squeeze", "Reshape", "Flatten")
+
+TFLITE_RUNTIME_2_14 = {
+    "ADD": 5,
+    "CAST": 5,
+    "CONV_2D": 7,
+    "DEPTHWISE_CONV_2D": 7,
+    "DEQUANTIZE": 5,
+    "FULLY_CONNECTED": 10,
+    "MEAN": 3,
+    "MUL": 7,
+    "QUANTIZE": 3,
+}
+"""Newest version of each operator that tflite-runtime 2.14 loads, found by asking it (as a test does)."""
+
 
 class ConversionError(RipelineError):
     """A converter wrote a file that is not what was asked for."""
@@ -21,14 +41,29 @@ class ConversionError(RipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a file holds: operator counts, dtypes as numpy names, input quantisation (0, 0 for none)."""
+    """What a file holds: operator counts, dtypes as numpy names, input quantisation (0, 0 for none).
+
+    Attributes:
+        operators: How often each operator occurs.
+        versions: TFLite only: the version of each operator, which an older interpreter may not know.
+        input_dtype: Of the picture.
+        output_dtype: Of the logits.
+        input_scale: Step of the quantised picture.
+        input_zero_point: Its zero.
+        weights: Dtypes of the convolutions' weights.
+        per_channel_tensors: Tensors with a scale for each channel.
+        float_islands: Operators that compute in float, in order; a quantised file should have none.
+    """
 
     operators: dict[str, int]
+    versions: dict[str, int]
     input_dtype: str
     output_dtype: str
     input_scale: float
     input_zero_point: int
+    weights: frozenset[str]
     per_channel_tensors: int
+    float_islands: tuple[str, ...]
 
 
 def inspect_tflite(file: Path) -> Inspection:
@@ -42,19 +77,33 @@ def inspect_tflite(file: Path) -> Inspection:
     operator_names = _names(schema.BuiltinOperator)
     type_names = _names(schema.TensorType)
     codes = [operator_names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
-    source, target = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-    scale, zero_point = _quantization(source)
+    scale, zero_point = _quantization(graph.tensors[graph.inputs[0]])
+    placed = [(codes[operator.opcodeIndex], operator) for operator in graph.operators]
+
+    def dtype(tensor: int) -> str:
+        return type_names[graph.tensors[tensor].type].lower()
+
+    # Weights kept as float16 reach their convolution through a DEQUANTIZE.
+    widened = {operator.outputs[0]: operator.inputs[0] for name, operator in placed if name == "DEQUANTIZE"}
+    weights = [operator.inputs[1] for name, operator in placed if name in _CONVOLUTIONS]
     return Inspection(
-        operators=dict(Counter(codes[operator.opcodeIndex] for operator in graph.operators)),
-        input_dtype=type_names[source.type].lower(),
-        output_dtype=type_names[target.type].lower(),
+        operators=dict(Counter(name for name, _ in placed)),
+        versions={name: code.version for name, code in zip(codes, model.operatorCodes, strict=True)},
+        input_dtype=dtype(graph.inputs[0]),
+        output_dtype=dtype(graph.outputs[0]),
         input_scale=scale,
         input_zero_point=zero_point,
+        weights=frozenset(dtype(widened.get(tensor, tensor)) for tensor in weights),
         per_channel_tensors=sum(
             tensor.quantization is not None
             and tensor.quantization.scale is not None
             and len(tensor.quantization.scale) > 1
             for tensor in graph.tensors
+        ),
+        float_islands=tuple(
+            name
+            for name, operator in placed
+            if name not in _BORDERS and any(dtype(tensor) == "float32" for tensor in operator.outputs)
         ),
     )
 
@@ -64,28 +113,50 @@ def inspect_onnx(file: Path) -> Inspection:
     import onnx
 
     graph = onnx.load(str(file)).graph
+    constants = {constant.name: constant for constant in graph.initializer}
+    maker = {output: node for node in graph.node for output in node.output}
+    image = graph.input[0].name
 
-    def dtype(value: Any) -> str:
-        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)).name
+    def dtype(element: int) -> str:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(element)).name
+
+    def constant(name: str) -> Any:
+        return onnx.numpy_helper.to_array(constants[name])
 
     domains = {node.domain for node in graph.node}
     if domains - {"", "ai.onnx"}:
         raise ConversionError(f"{file.name} needs operators of {', '.join(domains)}.", expected="ONNX's own operators")
+    dequantizers = [node for node in graph.node if node.op_type == "DequantizeLinear"]
+    first = next((node for node in dequantizers if _origin(node.input[0], maker) == image), None)
+    weights = [_stored(node.input[1], maker) for node in graph.node if node.op_type == "Conv"]
     return Inspection(
         operators=dict(Counter(node.op_type for node in graph.node)),
-        input_dtype=dtype(graph.input[0]),
-        output_dtype=dtype(graph.output[0]),
-        input_scale=0.0,
-        input_zero_point=0,
-        per_channel_tensors=0,
+        versions={},
+        input_dtype=dtype(graph.input[0].type.tensor_type.elem_type),
+        output_dtype=dtype(graph.output[0].type.tensor_type.elem_type),
+        input_scale=float(constant(first.input[1])) if first else 0.0,
+        input_zero_point=int(constant(first.input[2])) if first else 0,
+        weights=frozenset(dtype(constants[name].data_type) for name in weights if name in constants),
+        per_channel_tensors=sum(constant(node.input[1]).size > 1 for node in dequantizers),
+        float_islands=tuple(
+            node.op_type
+            for node in graph.node
+            if node.op_type in _ONNX_ARITHMETIC
+            and not all(name in constants or _is_dequantized(name, maker) for name in node.input)
+        ),
     )
 
 
-def assert_sound(file: Path, *, quantized: bool) -> Inspection:
-    """Inspect a converted file and raise ConversionError unless it keeps the contract of every artefact.
+def assert_sound(file: Path, *, precision: str) -> Inspection:
+    """Inspect a converted file and raise ConversionError unless it keeps the contract of its format.
 
-    uint8 in, float32 out, built-in operators only, no variable left unfrozen; a quantised one also with weights per
-    channel, no float arithmetic, and the backbone's scaling in the input's quantisation parameters.
+    uint8 in, float32 out, built-in operators only, in versions that tflite-runtime 2.14 knows, no variable left
+    unfrozen, weights stored as the format's name says; int8 also with weights per channel, no float arithmetic, and the
+    backbone's scaling in the input's quantisation parameters.
+
+    Args:
+        file: What a converter wrote.
+        precision: `float32`, `float16`, `dynamic` or `int8`.
     """
     found = inspect_tflite(file) if file.suffix == ".tflite" else inspect_onnx(file)
     problems = []
@@ -94,23 +165,59 @@ def assert_sound(file: Path, *, quantized: bool) -> Inspection:
     foreign = [name for name in found.operators if name in ("CUSTOM", "READ_VARIABLE", "VAR_HANDLE") or "FLEX" in name]
     if foreign:
         problems.append(f"operators that a device cannot run: {', '.join(foreign)}")
-    if quantized:
-        if found.per_channel_tensors == 0:
-            problems.append("no weights quantised per channel")
-        floating = [name for name in ("CAST", "MUL") if name in found.operators]
-        if floating or found.operators.get("DEQUANTIZE", 0) != 1 or found.operators.get("QUANTIZE", 0) > 1:
-            problems.append(f"float arithmetic inside the integer graph: {found.operators}")
-        if abs(found.input_scale / SCALE - 1) > _SCALING_TOLERANCE or abs(found.input_zero_point + OFFSET / SCALE) > 1:
-            problems.append(
-                f"input scale {found.input_scale:.5f} and zero point {found.input_zero_point}, "
-                "not those of x / 127.5 - 1: quantisation samples were not scaled pixels"
-            )
+    newer = [
+        f"{name} version {number}"
+        for name, number in found.versions.items()
+        if number > TFLITE_RUNTIME_2_14.get(name, number)
+    ]
+    if newer:
+        problems.append(f"operators newer than tflite-runtime 2.14 knows: {', '.join(newer)}")
+    # The dynamic-range quantiser leaves layers of under 1,024 weights as they are.
+    wanted = found.weights - {"float32"} if precision == "dynamic" else found.weights
+    if wanted != {_WEIGHTS[precision]}:
+        problems.append(f"weights stored as {', '.join(sorted(found.weights)) or 'nothing'}, not {_WEIGHTS[precision]}")
+    if precision == "int8":
+        problems += _integer_problems(found)
     if problems:
         raise ConversionError(
             f"The converted file {file.name} is not what was asked for: {'; '.join(problems)}.",
             remedy="this is a converter's silent failure; use the versions in requirements/dev.txt",
         )
     return found
+
+
+def _integer_problems(found: Inspection) -> Iterator[str]:
+    if found.per_channel_tensors == 0:
+        yield "no weights quantised per channel"
+    floating = [name for name in ("CAST", "MUL") if name in found.operators]
+    extra = found.operators.get("DEQUANTIZE", 1) != 1 or found.operators.get("QUANTIZE", 0) > 1
+    if floating or extra or found.float_islands:
+        places = f", in {', '.join(found.float_islands)}" if found.float_islands else ""
+        yield f"float arithmetic inside the integer graph{places}: {found.operators}"
+    if abs(found.input_scale / SCALE - 1) > _SCALING_TOLERANCE or abs(found.input_zero_point + OFFSET / SCALE) > 1:
+        yield (
+            f"input scale {found.input_scale:.5f} and zero point {found.input_zero_point}, "
+            "not those of x / 127.5 - 1: quantisation samples were not scaled pixels"
+        )
+
+
+def _stored(tensor: str, maker: dict[str, Any]) -> str:
+    """The constant behind a tensor, through its DequantizeLinear where it has one."""
+    node = maker.get(tensor)
+    return str(node.input[0]) if node is not None and node.op_type == "DequantizeLinear" else tensor
+
+
+def _is_dequantized(tensor: str, maker: dict[str, Any]) -> bool:
+    """Whether a tensor comes out of a DequantizeLinear, perhaps only rearranged since."""
+    node = maker.get(_origin(tensor, maker))
+    return node is not None and node.op_type == "DequantizeLinear"
+
+
+def _origin(tensor: str, maker: dict[str, Any]) -> str:
+    """The tensor that was rearranged, if it was, into this one."""
+    while tensor in maker and maker[tensor].op_type in _ONNX_REARRANGING:
+        tensor = maker[tensor].input[0]
+    return tensor
 
 
 def _names(enumeration: Any) -> dict[int, str]:

@@ -182,7 +182,7 @@ def tiny_model() -> Any:
 
     keras.utils.set_random_seed(1)
     scaled = keras.Input((SIZE_PX, SIZE_PX, 3))
-    convolved = keras.layers.Conv2D(8, 5, strides=4, use_bias=False)(scaled)
+    convolved = keras.layers.Conv2D(16, 5, strides=4, use_bias=False)(scaled)
     filtered = keras.layers.DepthwiseConv2D(3, use_bias=False)(keras.layers.BatchNormalization()(convolved))
     backbone = keras.Model(scaled, keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(filtered)))
     image = keras.Input((SIZE_PX, SIZE_PX, 3), dtype="uint8", name="image")
@@ -195,13 +195,15 @@ def tiny_model() -> Any:
 def other_models(tmp_path_factory: pytest.TempPathFactory, tiny_model: Any) -> dict[str, Path]:
     """By format name, `tiny_model` converted: fits in the place of an artefact of the bundle, and is another model."""
     from export.formats import FORMATS
+    from export.graph import Network
 
     folder = tmp_path_factory.mktemp("other")
     pixels = np.random.default_rng(0).integers(0, 256, (8, SIZE_PX, SIZE_PX, 3), np.uint8)
+    network = Network(tiny_model, pixels)
     files = {}
     for name, one in FORMATS.items():
         files[name] = folder / f"{name}{one.suffix}"
-        one.convert(tiny_model, pixels, files[name])
+        one.convert(network, files[name])
     return files
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import JsonValue
 
 from edge_runtime.errors import InputError, MissingExtraError
-from export.formats import onnx_fp32, tflite_fp32, tflite_int8
+from export.formats import onnx_fp32, onnx_int8, tflite_dynamic, tflite_fp16, tflite_fp32, tflite_int8
+from export.formats.tflite_int8 import QUANTIZERS
+from export.graph import Network
 
-Samples = npt.NDArray[np.uint8]
-Converter = Callable[[Any, Samples, Path], dict[str, JsonValue]]
+Precision = Literal["float32", "float16", "dynamic", "int8"]
+Converter = Callable[[Network, Path], dict[str, JsonValue]]
+
+DEFAULT_QUANTIZER = "tflite-converter"
+DEFAULT_FORMATS = ("tflite-fp32", "tflite-int8", "onnx-fp32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +32,43 @@ class Format:
 
     name: str
     suffix: str
-    quantized: bool
+    precision: Precision
     packages: tuple[str, ...]
     convert: Converter
 
+    @property
+    def quantized(self) -> bool:
+        """Whether outputs legitimately differ between engines and machines by more than rounding."""
+        return self.precision != "float32"
+
+
+_TENSORFLOW, _ONNX = ("tensorflow",), ("tensorflow", "onnx", "tf2onnx")
 
 FORMATS: dict[str, Format] = {
     one.name: one
     for one in (
-        Format("tflite-fp32", ".tflite", False, ("tensorflow",), tflite_fp32.convert),
-        Format("tflite-int8", ".tflite", True, ("tensorflow",), tflite_int8.convert),
-        Format("onnx-fp32", ".onnx", False, ("tensorflow", "onnx", "tf2onnx"), onnx_fp32.convert),
+        Format("tflite-fp32", ".tflite", "float32", _TENSORFLOW, tflite_fp32.convert),
+        Format("tflite-fp16", ".tflite", "float16", _TENSORFLOW, tflite_fp16.convert),
+        Format("tflite-dynamic", ".tflite", "dynamic", _TENSORFLOW, tflite_dynamic.convert),
+        Format(
+            "tflite-int8",
+            ".tflite",
+            "int8",
+            _TENSORFLOW,
+            partial(tflite_int8.convert, quantizer=DEFAULT_QUANTIZER),
+        ),
+        Format("onnx-fp32", ".onnx", "float32", _ONNX, onnx_fp32.convert),
+        Format("onnx-int8", ".onnx", "int8", (*_ONNX, "onnxruntime"), onnx_int8.convert),
     )
 }
 
 
-def parse_formats(names: Sequence[str]) -> tuple[Format, ...]:
+def parse_formats(names: Sequence[str], quantizer: str = DEFAULT_QUANTIZER) -> tuple[Format, ...]:
     """Formats by name, `all` for each; the float32 TFLite reference is always among them.
+
+    Args:
+        names: Of `FORMATS`, or `all`.
+        quantizer: Who makes `tflite-int8`, one of `QUANTIZERS`.
 
     Raises InputError for an unknown name and, before any work is done, MissingExtraError for a converter that is not
     installed.
@@ -54,8 +78,10 @@ def parse_formats(names: Sequence[str]) -> tuple[Format, ...]:
         raise InputError(
             f"Unknown format {', '.join(unknown)}.", expected=f"all, or some of {', '.join(FORMATS)}, comma-separated"
         )
+    if quantizer not in QUANTIZERS:
+        raise InputError(f"There is no quantizer {quantizer}.", expected=" or ".join(QUANTIZERS))
     wanted = set(FORMATS) if "all" in names else {*names, "tflite-fp32"}
-    formats = tuple(one for name, one in FORMATS.items() if name in wanted)
+    formats = tuple(_by(quantizer, one) for name, one in FORMATS.items() if name in wanted)
     for one in formats:
         missing = [package for package in one.packages if find_spec(package) is None]
         if missing:
@@ -64,3 +90,13 @@ def parse_formats(names: Sequence[str]) -> tuple[Format, ...]:
                 remedy="pip install 'ripeline[export]', or choose other --formats",
             )
     return formats
+
+
+def _by(quantizer: str, one: Format) -> Format:
+    if one.name != "tflite-int8" or quantizer == DEFAULT_QUANTIZER:
+        return one
+    return replace(
+        one,
+        packages=(*one.packages, "ai_edge_quantizer"),
+        convert=partial(tflite_int8.convert, quantizer=quantizer),
+    )

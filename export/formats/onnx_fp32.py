@@ -3,76 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import JsonValue
 
+from export.formats.onnx_graph import OPSET, onnx_from_keras
+from export.graph import Network
 from export.quiet import quietly
 
-OPSET = 17
 
-
-def convert(logits_model: Any, samples: npt.NDArray[np.uint8], file: Path) -> dict[str, JsonValue]:  # noqa: ARG001
-    """Write the model with input `image` `[N, size, size, 3]` uint8 and output `logits` `[N, labels]`."""
+def convert(network: Network, file: Path) -> dict[str, JsonValue]:
+    """Write the model with its scaling in the graph."""
     import onnx
     import tensorflow as tf
     import tf2onnx
 
-    signature = [tf.TensorSpec((None, *logits_model.input_shape[1:]), tf.uint8, name="image")]
     with quietly():
-        model, _ = tf2onnx.convert.from_keras(logits_model, input_signature=signature, opset=OPSET)
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"
-    _put_in_order(model.graph)
+        model = onnx_from_keras(network.logits, tf.uint8)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(file))
     return {"converter": f"tf2onnx {tf2onnx.__version__}", "call": "from_keras", "opset": OPSET}
-
-
-def _put_in_order(graph: Any) -> None:
-    """Name and arrange everything by its place on the way from the output back to the input.
-
-    tf2onnx takes names and order from sets of strings, which Python shuffles anew in each process: the same model would
-    give other bytes, and its bundle another identity, each time.
-    """
-    maker = {output: node for node in graph.node for output in node.output}
-    constants = {constant.name: constant for constant in graph.initializer}
-    names = {value.name: value.name for value in (*graph.input, *graph.output)}
-    nodes: list[Any] = []
-    used: list[Any] = []
-    visited: set[str] = set()
-
-    def visit(tensor: str) -> None:
-        if tensor in constants and tensor not in names:
-            names[tensor] = f"constant_{len(used)}"
-            used.append(constants[tensor])
-        node = maker.get(tensor)
-        if node is None or node.output[0] in visited:
-            return
-        visited.add(node.output[0])
-        for source in node.input:
-            visit(source)
-        node.name = f"{node.op_type}_{len(nodes)}"
-        nodes.append(node)
-        for place, output in enumerate(node.output):
-            names.setdefault(output, f"{node.name}:{place}")
-
-    for value in graph.output:
-        visit(value.name)
-    for constant in used:
-        constant.name = names[constant.name]
-    for node in nodes:
-        node.input[:] = [names.get(source, source) for source in node.input]
-        node.output[:] = [names[output] for output in node.output]
-    arranged, kept = [_copy(node) for node in nodes], [_copy(constant) for constant in used]
-    del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.node.extend(arranged)
-    graph.initializer.extend(kept)
-
-
-def _copy(message: Any) -> Any:
-    twin = type(message)()
-    twin.CopyFrom(message)
-    return twin

@@ -1,8 +1,13 @@
-"""TFLite full-integer int8: weights per channel, uint8 in, float32 logits out, scaling folded into the input."""
+"""TFLite full-integer int8: weights per channel, uint8 in, float32 logits out, scaling folded into the input.
+
+Two quantisers do the same with different hands: that of the TFLite converter, and its successor `ai-edge-quantizer`.
+Both get the network with its weights already rounded (`export.rounding`), and the same samples.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +15,75 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
-from export.graph import OFFSET, SCALE, without_rescaling
+from export.graph import Network
 from export.quiet import quietly
-from export.rounding import round_weights
 
 
-def convert(logits_model: Any, samples: npt.NDArray[np.uint8], file: Path) -> dict[str, JsonValue]:
-    """Quantise with weights rounded to suit, and activation ranges seen on, `samples` (uint8 `[n, size, size, 3]`)."""
+def convert(network: Network, file: Path, quantizer: str) -> dict[str, JsonValue]:
+    """Quantise with the activation ranges seen on the network's samples."""
+    with quietly():
+        content, options = QUANTIZERS[quantizer](network)
+    file.write_bytes(content)
+    return {**options, "quantizer": quantizer, "rounding": "gptq", "quantization_samples": len(network.samples)}
+
+
+def _by_tflite_converter(network: Network) -> tuple[bytes, dict[str, JsonValue]]:
     import tensorflow as tf
 
-    scaled = samples.astype(np.float32) * SCALE + OFFSET
-
     def representative_dataset() -> Iterator[list[npt.NDArray[np.float32]]]:
-        # One sample at each end of the scale pins the input's parameters to those of x / 127.5 - 1.
-        yield [np.full((1, *samples.shape[1:]), -1, np.float32)]
-        yield [np.full((1, *samples.shape[1:]), 1, np.float32)]
-        for start in range(len(scaled)):
-            yield [scaled[start : start + 1]]
+        for sample in network.scaled_samples:
+            yield [sample[None]]
 
-    with quietly():
-        converter = tf.lite.TFLiteConverter.from_keras_model(round_weights(without_rescaling(logits_model), scaled))
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = representative_dataset
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.float32
-        file.write_bytes(converter.convert())
-    return {
+    converter = tf.lite.TFLiteConverter.from_keras_model(network.rounded)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative_dataset
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.float32
+    return converter.convert(), {
         "converter": f"tf.lite {tf.__version__}",
         "call": "from_keras_model",
         "optimizations": "DEFAULT",
         "supported_ops": "TFLITE_BUILTINS_INT8",
-        "rounding": "gptq",
-        "quantization_samples": len(samples),
     }
+
+
+def _by_ai_edge_quantizer(network: Network) -> tuple[bytes, dict[str, JsonValue]]:
+    """Ranges are the extremes seen, as the converter takes them; the library's moving average clips (logit error x5).
+
+    It leaves weights outside the flatbuffer, where tflite-runtime 2.14 does not look, and its input is float or int8;
+    both are put right at the end.
+    """
+    import tensorflow as tf
+    from ai_edge_litert.tools import flatbuffer_utils as litert_flatbuffers
+    from ai_edge_quantizer import qtyping, quantizer, recipe
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from ai_edge_quantizer.calibrator import Calibrator
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+    from ai_edge_quantizer.utils.qsv_utils import min_max_update
+    from tensorflow.lite.python.util import modify_model_io_type
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    float_model = tf.lite.TFLiteConverter.from_keras_model(network.rounded).convert()
+    recipes = RecipeManager()
+    recipes.load_quantization_recipe(recipe.static_wi8_ai8())
+    for border in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+        recipes.add_quantization_config(".*", border, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    ranges = Calibrator(float_model, num_threads=1, qsv_update_func=min_max_update)
+    ranges.calibrate({"serving_default": [{"image": sample[None]} for sample in network.scaled_samples]}, recipes)
+    one = quantizer.Quantizer(float_model, recipes.get_quantization_recipe())
+    integer = bytes(one.quantize(ranges.get_model_qsvs()).quantized_model)
+    whole = flatbuffer_utils.convert_object_to_bytearray(litert_flatbuffers.read_model_from_bytearray(integer))
+    content: Any = modify_model_io_type(bytes(whole), tf.uint8, tf.float32)
+    return bytes(content), {
+        "converter": f"ai-edge-quantizer {version('ai-edge-quantizer')}",
+        "float_model": f"tf.lite {tf.__version__}",
+        "recipe": "static_wi8_ai8",
+        "ranges": "min_max",
+    }
+
+
+QUANTIZERS: dict[str, Callable[[Network], tuple[bytes, dict[str, JsonValue]]]] = {
+    "tflite-converter": _by_tflite_converter,
+    "ai-edge-quantizer": _by_ai_edge_quantizer,
+}

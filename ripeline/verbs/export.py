@@ -15,12 +15,25 @@ from ripeline import console
 Examples:
   ripeline export run -o bundle --accept ripe
   ripeline export run -o bundle --accept turning,ripe --formats tflite-int8,onnx-fp32
+  ripeline export run -o bundle --formats all --quantizer ai-edge-quantizer
   ripeline export run -o bundle --data /mnt/photos --strict    # in CI: too few images is a no""",
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to write.")
 @click.option("--data", type=click.Path(path_type=Path), help="Where the run's pictures are now, if they have moved.")
-@click.option("--formats", default="all", show_default=True, help="Comma-separated; tflite-fp32 always comes along.")
+@click.option(
+    "--formats",
+    default="tflite-fp32,tflite-int8,onnx-fp32",
+    show_default=True,
+    help="Comma-separated, or all: these and tflite-fp16, tflite-dynamic, onnx-int8. tflite-fp32 always comes along.",
+)
+@click.option(
+    "--quantizer",
+    type=click.Choice(["tflite-converter", "ai-edge-quantizer"]),
+    default="tflite-converter",
+    show_default=True,
+    help="Who makes tflite-int8.",
+)
 @click.option("--accept", help="Labels of good fruit, comma-separated. Default: the last label of the ripeness order.")
 @click.option("--strict", is_flag=True, help="Too few images to say counts as a no (exit 1).")
 @console.force
@@ -30,6 +43,7 @@ def verb(
     output: Path,
     data: Path | None,
     formats: str,
+    quantizer: str,
     accept: str | None,
     strict: bool,
     force: bool,
@@ -48,7 +62,7 @@ def verb(
     from train.run_directory import read_run
 
     opened = read_run(run)
-    wanted = parse_formats(console.split_names(formats) or ())
+    wanted = parse_formats(console.split_names(formats) or (), quantizer)
     labels = opened.record.labels
     accepted = console.split_names(accept)
     if accepted is None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.formats import FORMATS
-from export.graph import OFFSET, SCALE
-from export.inspect import ConversionError, assert_sound, inspect_onnx, inspect_tflite
+from edge_runtime.errors import InputError
+from export.formats import DEFAULT_FORMATS, FORMATS, QUANTIZERS, parse_formats
+from export.graph import OFFSET, SCALE, Network
+from export.inspect import TFLITE_RUNTIME_2_14, ConversionError, assert_sound, inspect_onnx
 
 # Safe here: tests/conftest.py has imported tflite-runtime before.
 tf = pytest.importorskip("tensorflow")
@@ -40,18 +41,96 @@ def scaled_model(tiny_model: Any) -> Any:
 
 def test_every_format_is_what_its_name_says(other_models: dict[str, Path]) -> None:
     for name, file in other_models.items():
-        found = assert_sound(file, quantized=FORMATS[name].quantized)
+        found = assert_sound(file, precision=FORMATS[name].precision)
         assert (found.input_dtype, found.output_dtype) == ("uint8", "float32")
-    integer = inspect_tflite(other_models["tflite-int8"])
-    assert integer.input_scale == pytest.approx(SCALE, rel=1e-3)
-    assert integer.input_zero_point == pytest.approx(-OFFSET / SCALE, abs=1)
-    assert integer.per_channel_tensors >= 1
-    assert not {"CAST", "MUL"} & set(integer.operators)
+
+
+@pytest.mark.parametrize("name", ["tflite-int8", "onnx-int8"])
+def test_an_integer_file_takes_the_picture_itself(other_models: dict[str, Path], name: str) -> None:
+    found = assert_sound(other_models[name], precision="int8")
+    assert found.input_scale == pytest.approx(SCALE, rel=1e-3)
+    assert found.input_zero_point == pytest.approx(-OFFSET / SCALE, abs=1)
+    assert found.per_channel_tensors >= 1
+    assert not {"CAST", "MUL", "Cast", "Mul"} & set(found.operators)
+
+
+def test_each_quantizer_answers_like_the_keras_model(tiny_model: Any, tmp_path: Path) -> None:
+    from edge_runtime.engines import open_engine
+
+    network = Network(tiny_model, PIXELS)
+    expected = tiny_model.predict(PIXELS, verbose=0)
+    written = []
+    for quantizer in QUANTIZERS:
+        (one,) = (one for one in parse_formats(["tflite-int8"], quantizer) if one.name == "tflite-int8")
+        file = tmp_path / f"{quantizer}.tflite"
+        assert one.convert(network, file)["quantizer"] == quantizer
+        assert_sound(file, precision="int8")
+        for engine in ("ai-edge-litert", "tflite-runtime"):
+            answer = open_engine(engine, file).logits(PIXELS)
+            assert np.abs(answer - expected).max() < 0.1 * np.ptp(expected)
+        written.append(file.read_bytes())
+    assert written[0] != written[1]
+
+
+def test_an_unknown_quantizer_is_refused() -> None:
+    with pytest.raises(InputError, match="no quantizer magic"):
+        parse_formats(["tflite-int8"], "magic")
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("tflite-fp32", "float16"),
+        ("tflite-fp16", "float32"),
+        ("tflite-dynamic", "float32"),
+        ("tflite-dynamic", "int8"),
+        ("onnx-fp32", "int8"),
+        ("onnx-int8", "float32"),
+    ],
+)
+def test_a_file_that_is_another_format_is_noticed(other_models: dict[str, Path], name: str, precision: str) -> None:
+    with pytest.raises(ConversionError, match="not what was asked for"):
+        assert_sound(other_models[name], precision=precision)
+
+
+def test_operators_are_known_up_to_the_version_that_tflite_runtime_loads(other_models: dict[str, Path]) -> None:
+    """The table is what tflite-runtime 2.14 itself says of each operator: the version loads, the next does not."""
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    interpreter = pytest.importorskip("tflite_runtime.interpreter")
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+    asked = set()
+    for name in ("tflite-int8", "tflite-dynamic"):
+        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(other_models[name].read_bytes()))
+        for code in model.operatorCodes:
+            operator, used = names[max(code.builtinCode, code.deprecatedBuiltinCode)], code.version
+            newest = TFLITE_RUNTIME_2_14[operator]
+            asked.add(operator)
+            code.version = newest
+            interpreter.Interpreter(model_content=bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+            code.version = newest + 1
+            with pytest.raises(ValueError, match=operator):
+                interpreter.Interpreter(model_content=bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+            code.version = used
+    assert asked >= {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "QUANTIZE", "DEQUANTIZE", "MEAN"}
+
+
+def test_an_operator_too_new_for_tflite_runtime_is_noticed(other_models: dict[str, Path], tmp_path: Path) -> None:
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(other_models["tflite-int8"].read_bytes()))
+    for code in model.operatorCodes:
+        code.version = 12
+    (tmp_path / "new.tflite").write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    with pytest.raises(ConversionError, match=r"newer than tflite-runtime.*FULLY_CONNECTED version 12"):
+        assert_sound(tmp_path / "new.tflite", precision="int8")
 
 
 def test_the_real_bundle_is_sound(bundle_dir: Path) -> None:
-    for name, one in FORMATS.items():
-        assert_sound(bundle_dir / f"{name}{one.suffix}", quantized=one.quantized)
+    for name in DEFAULT_FORMATS:
+        one = FORMATS[name]
+        assert_sound(bundle_dir / f"{name}{one.suffix}", precision=one.precision)
 
 
 def test_unfrozen_variables_are_noticed(tiny_model: Any, tmp_path: Path) -> None:
@@ -59,26 +138,26 @@ def test_unfrozen_variables_are_noticed(tiny_model: Any, tmp_path: Path) -> None
     file = tmp_path / "silent.tflite"
     file.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([call], tiny_model).convert())
     with pytest.raises(ConversionError, match="READ_VARIABLE"):
-        assert_sound(file, quantized=False)
+        assert_sound(file, precision="float32")
 
 
 def test_quantisation_samples_that_were_not_scaled_are_noticed(scaled_model: Any, tmp_path: Path) -> None:
     file = write_int8(scaled_model, tmp_path / "raw.tflite", PIXELS)
     with pytest.raises(ConversionError, match="quantisation samples were not scaled pixels"):
-        assert_sound(file, quantized=True)
+        assert_sound(file, precision="int8")
 
 
 def test_samples_scaled_to_0_and_1_are_noticed(scaled_model: Any, tmp_path: Path) -> None:
     file = write_int8(scaled_model, tmp_path / "unit.tflite", PIXELS / 255)
     with pytest.raises(ConversionError, match="input scale"):
-        assert_sound(file, quantized=True)
+        assert_sound(file, precision="int8")
 
 
 def test_a_float_file_named_int8_is_noticed(other_models: dict[str, Path], tmp_path: Path) -> None:
     file = tmp_path / "tflite-int8.tflite"
     file.write_bytes(other_models["tflite-fp32"].read_bytes())
     with pytest.raises(ConversionError) as caught:
-        assert_sound(file, quantized=True)
+        assert_sound(file, precision="int8")
     assert "per channel" in caught.value.what
     assert "float arithmetic" in caught.value.what
 
@@ -91,14 +170,14 @@ def test_scaling_left_in_an_integer_graph_is_noticed(tiny_model: Any, tmp_path: 
     converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
     (tmp_path / "cast.tflite").write_bytes(converter.convert())
     with pytest.raises(ConversionError, match="float arithmetic"):
-        assert_sound(tmp_path / "cast.tflite", quantized=True)
+        assert_sound(tmp_path / "cast.tflite", precision="int8")
 
 
 def test_weights_quantised_per_tensor_are_noticed(scaled_model: Any, tmp_path: Path) -> None:
     scaled = PIXELS * SCALE + OFFSET
     file = write_int8(scaled_model, tmp_path / "tensor.tflite", scaled, _experimental_disable_per_channel=True)
     with pytest.raises(ConversionError, match="per channel"):
-        assert_sound(file, quantized=True)
+        assert_sound(file, precision="int8")
 
 
 @pytest.mark.parametrize(("side", "dtype"), [("inference_input_type", "int8"), ("inference_output_type", "uint8")])
@@ -106,7 +185,7 @@ def test_other_types_at_the_ends_are_noticed(scaled_model: Any, tmp_path: Path, 
     scaled = PIXELS * SCALE + OFFSET
     file = write_int8(scaled_model, tmp_path / "ends.tflite", scaled, **{side: getattr(tf, dtype)})
     with pytest.raises(ConversionError, match="not uint8 and float32"):
-        assert_sound(file, quantized=True)
+        assert_sound(file, precision="int8")
 
 
 def test_operators_that_are_not_built_in_are_noticed(tmp_path: Path) -> None:
@@ -118,7 +197,7 @@ def test_operators_that_are_not_built_in_are_noticed(tmp_path: Path) -> None:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     (tmp_path / "flex.tflite").write_bytes(converter.convert())
     with pytest.raises(ConversionError, match="a device cannot run"):
-        assert_sound(tmp_path / "flex.tflite", quantized=False)
+        assert_sound(tmp_path / "flex.tflite", precision="float32")
 
 
 def test_onnx_operators_of_another_domain_are_noticed(other_models: dict[str, Path], tmp_path: Path) -> None:
