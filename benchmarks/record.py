@@ -21,6 +21,7 @@ _PACKAGES = (
     "tflite-runtime",
     "ai-edge-litert",
     "onnxruntime",
+    "openvino",
 )
 
 

@@ -40,8 +40,8 @@ VIEW_CORRELATION = 0.7
 DEFAULT_ARTEFACTS = ("tflite-int8", "tflite-fp32")
 """What a bundle is known by, first choice first: the first that did not fail parity."""
 
-_PACKAGES = ("ripeline", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "tflite-runtime",
-             "opencv-python-headless", "numpy")  # fmt: skip
+_PACKAGES = ("ripeline", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "openvino", "ai-edge-quantizer",
+             "ai-edge-litert", "tflite-runtime", "opencv-python-headless", "numpy")  # fmt: skip
 
 Progress = Callable[[str], None]
 

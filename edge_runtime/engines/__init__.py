@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edge_runtime.engines.onnx import OnnxEngine
+from edge_runtime.engines.openvino import OpenVinoEngine
 from edge_runtime.engines.tflite import AiEdgeLitertEngine, TfliteRuntimeEngine
 from edge_runtime.errors import EngineError
 from edge_runtime.ports import Engine
@@ -16,10 +17,16 @@ ENGINES: dict[str, Callable[[Path, int], Engine]] = {
     "ai-edge-litert": AiEdgeLitertEngine,
     "tflite-runtime": TfliteRuntimeEngine,
     "onnxruntime": OnnxEngine,
+    "openvino": OpenVinoEngine,
 }
-_MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime", "onnxruntime": "onnxruntime"}
-_EXTRAS = {"ai-edge-litert": "litert", "tflite-runtime": "edge", "onnxruntime": "onnx"}
-_BY_SUFFIX = {".tflite": ("ai-edge-litert", "tflite-runtime"), ".onnx": ("onnxruntime",)}
+_MODULES = {
+    "ai-edge-litert": "ai_edge_litert",
+    "tflite-runtime": "tflite_runtime",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+}
+_EXTRAS = {"ai-edge-litert": "litert", "tflite-runtime": "edge", "onnxruntime": "onnx", "openvino": "openvino"}
+_BY_SUFFIX = {".tflite": ("ai-edge-litert", "tflite-runtime"), ".onnx": ("onnxruntime", "openvino")}
 
 
 def engines_for(artefact: Path) -> tuple[str, ...]:

@@ -192,7 +192,7 @@ def test_unknown_artefacts_and_engines_are_answered_with_what_there_is(bundle_di
     assert "tflite-int8" in str(caught.value.expected)
     with pytest.raises(BundleError) as caught:
         opened.record("onnx-fp32", "tflite-runtime")
-    assert caught.value.expected == "one of onnxruntime"
+    assert caught.value.expected == "one of onnxruntime, openvino"
 
 
 def test_a_copied_bundle_is_the_same_bundle(bundle_dir: Path, tmp_path: Path) -> None:

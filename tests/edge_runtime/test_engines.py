@@ -20,7 +20,9 @@ from edge_runtime.manifest import FloatTolerance, QuantizedTolerance
 from edge_runtime.select import select_engine
 
 TFLITE = tuple(name for name in ("ai-edge-litert", "tflite-runtime") if is_installed(name))
-PAIRS = [(f"tflite-{kind}", engine) for kind in ("fp32", "int8") for engine in TFLITE] + [("onnx-fp32", "onnxruntime")]
+ONNX = tuple(name for name in ("onnxruntime", "openvino") if is_installed(name))
+PAIRS = [(f"tflite-{kind}", engine) for kind in ("fp32", "int8") for engine in TFLITE]
+PAIRS += [("onnx-fp32", engine) for engine in ONNX]
 
 every_pair = pytest.mark.parametrize(("artefact", "engine"), PAIRS)
 Seal = Callable[[Path], None]
@@ -226,7 +228,7 @@ def test_a_file_that_is_no_model_is_refused_by_name(tmp_path: Path, engine: str)
 
 
 def test_engines_are_matched_by_the_kind_of_file(tmp_path: Path) -> None:
-    assert engines_for(Path("a.onnx")) == ("onnxruntime",)
+    assert engines_for(Path("a.onnx")) == ("onnxruntime", "openvino")
     assert engines_for(Path("a.engine")) == ()
     with pytest.raises(EngineError, match=r"does not run \.onnx"):
         open_engine("ai-edge-litert", tmp_path / "a.onnx")
