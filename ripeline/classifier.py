@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.bundle import MANIFEST
+from edge_runtime.decide import Policy, softmax
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec
 from evaluation.dataset import Picture, load_inputs
@@ -19,18 +20,27 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Classifier:
-    """Labels in order, what was opened, and a way from pictures to probabilities `[n, labels]`."""
+    """Labels in order, what was opened, and a way from pictures to what the model says of them.
+
+    `temperature` makes its confidence honest, `policy` is the one it comes with.
+    """
 
     labels: tuple[str, ...]
     spec: InputSpec
     origin: dict[str, str]
     trained_on: frozenset[str]
-    _probabilities: Callable[[Sequence[Picture]], npt.NDArray[np.float64]]
+    temperature: float
+    policy: Policy
+    _logits: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+
+    def logits(self, pictures: Sequence[Picture]) -> npt.NDArray[np.float32]:
+        """`[n, labels]` for all pictures, read a few hundred at a time."""
+        chunks = (pictures[at : at + _CHUNK] for at in range(0, len(pictures), _CHUNK))
+        return np.concatenate([self._logits(load_inputs(chunk, self.spec)) for chunk in chunks])
 
     def probabilities(self, pictures: Sequence[Picture]) -> npt.NDArray[np.float64]:
-        """Answers for all pictures, read a few hundred at a time."""
-        chunks = [self._probabilities(pictures[at : at + _CHUNK]) for at in range(0, len(pictures), _CHUNK)]
-        return np.concatenate(chunks)
+        """Answers for all pictures under the temperature, `[n, labels]`."""
+        return softmax(self.logits(pictures), self.temperature)
 
 
 def open_classifier(model: Path, *, artefact: str | None, engine: str) -> Classifier:
@@ -50,7 +60,6 @@ def open_classifier(model: Path, *, artefact: str | None, engine: str) -> Classi
 
 def _open_bundle(model: Path, artefact: str | None, engine: str) -> Classifier:
     from edge_runtime.bundle import open_bundle
-    from edge_runtime.decide import softmax
     from edge_runtime.select import select_engine
 
     bundle = open_bundle(model)
@@ -61,14 +70,13 @@ def _open_bundle(model: Path, artefact: str | None, engine: str) -> Classifier:
         spec=manifest.input,
         origin={"model": str(model), "artefact": chosen.artefact, "engine": chosen.engine.name},
         trained_on=bundle.trained_on(),
-        _probabilities=lambda pictures: softmax(
-            chosen.engine.logits(load_inputs(pictures, manifest.input)), chosen.temperature
-        ),
+        temperature=chosen.temperature,
+        policy=manifest.policy,
+        _logits=chosen.engine.logits,
     )
 
 
 def _open_run(model: Path) -> Classifier:
-    from edge_runtime.decide import softmax
     from evaluation.split import Split
     from train.run_directory import read_run
 
@@ -76,10 +84,13 @@ def _open_run(model: Path) -> Classifier:
     from train import load_keras_model, logits_model  # seconds of TensorFlow, after what may be refused
 
     network = logits_model(load_keras_model(run))
+    validation, test = run.record.validation, run.record.test
     return Classifier(
         labels=run.record.labels,
         spec=run.record.input,
         origin={"model": str(model), "artefact": "model.keras", "engine": "keras"},
         trained_on=frozenset(row.sha256 for row in run.splits if row.split is Split.TRAIN),
-        _probabilities=lambda pictures: softmax(network.predict(load_inputs(pictures, run.record.input), verbose=0)),
+        temperature=validation.calibrated.temperature if validation.calibrated else 1.0,
+        policy=test.cost.policy if test.cost else Policy.accepting(run.record.labels, run.record.labels[-1:]),
+        _logits=lambda inputs: network.predict(inputs, verbose=0),
     )
