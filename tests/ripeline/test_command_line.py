@@ -22,7 +22,8 @@ Absent = Callable[..., dict[str, str]]
 HEAVY = ("numpy", "cv2", "pydantic", "tensorflow", "keras", "onnx", "matplotlib", "jinja2", "tflite_runtime")
 OURS = ("train", "export", "edge_runtime", "evaluation", "simulator", "ripeline.verbs")
 EXTRAS_BUT_EDGE = (
-    "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "matplotlib", "jinja2"
+    "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "openvino", "ai_edge_litert", "matplotlib", "jinja2",
+    "sklearn", "scipy", "cryptography", "optuna", "cleanlab", "imagehash", "PIL",
 )  # fmt: skip
 """Everything that the `edge` extra does not bring."""
 
