@@ -92,7 +92,7 @@ def export_run(
     output: Path,
     *,
     formats: Sequence[Format],
-    accept: Sequence[str],
+    policy: Policy,
     data: Path | None = None,
     progress: Progress = lambda _: None,
 ) -> Export:
@@ -102,17 +102,16 @@ def export_run(
         run: A finished run; its data are found again by content hash.
         output: The bundle's folder; replaced as a whole, at the end.
         formats: Of `export.formats`.
-        accept: Labels of the plain policy.
+        policy: Which verdict the bundle gives; its labels are the run's.
         data: Where the pictures are now; None for where the run read them.
         progress: Told what is being done.
 
     Raises:
-        InputError: Pictures are missing or changed, or a label is unknown.
+        InputError: Pictures are missing or changed.
         ConversionError: A converter wrote something else than was asked for.
         EngineError: No engine could run an artefact, or one crashed.
     """
     record = run.record
-    policy = Policy.accepting(record.labels, accept)
     progress("finding the run's pictures again")
     inputs = _load(run, data)
     from train import load_keras_model, logits_model  # seconds of TensorFlow, after all that may be refused

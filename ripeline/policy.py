@@ -50,5 +50,5 @@ def settings(accept: str | None, costs: Path | None) -> PolicySettings | None:
         return None
     labels = console.split_names(accept)
     if not labels:
-        raise InputError("--accept names no label.", remedy="name the labels of good fruit, or leave it out")
+        raise InputError("The policy accepts no label.", remedy="name the labels of good fruit with --accept")
     return PolicySettings(accept=labels)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ripeline import console
+from ripeline import console, policy
 
 
 @click.command(
@@ -34,7 +34,7 @@ Examples:
     show_default=True,
     help="Who makes tflite-int8.",
 )
-@click.option("--accept", help="Labels of good fruit, comma-separated. Default: the last label of the ripeness order.")
+@policy.options("what the run was trained for, else the last label.")
 @click.option("--strict", is_flag=True, help="Too few images to say counts as a no (exit 1).")
 @console.force
 @console.as_json
@@ -45,6 +45,7 @@ def verb(
     formats: str,
     quantizer: str,
     accept: str | None,
+    costs: Path | None,
     strict: bool,
     force: bool,
     as_json: bool,
@@ -55,6 +56,7 @@ def verb(
     PASS and INCONCLUSIVE exit with 0, FAIL with 1; a bundle that failed is written all the same, marked rejected.
     """
     console.check_output(output, marker="golden.npz", force=force)
+    from edge_runtime.config import PolicySettings
     from edge_runtime.manifest import Result
     from export.document import remarks
     from export.exporter import export_run
@@ -64,12 +66,13 @@ def verb(
     opened = read_run(run)
     wanted = parse_formats(console.split_names(formats) or (), quantizer)
     labels = opened.record.labels
-    accepted = console.split_names(accept)
-    if accepted is None:
-        accepted = (labels[-1],)
+    given = policy.settings(accept, costs)
+    if given is None:
+        given = PolicySettings(accept=labels[-1:])
         console.notice(f"no --accept given: the policy accepts '{labels[-1]}', the last label of {', '.join(labels)}.")
+    judge = given.policy(labels, "bundle")
     with console.steps("export") as step:
-        export = export_run(opened, output, formats=wanted, accept=accepted, data=data, progress=step)
+        export = export_run(opened, output, formats=wanted, policy=judge, data=data, progress=step)
     console.say(console.table([one.table_row() for one in export.parities]))
     for text, _ in remarks(export.parities):
         console.say(f"  {text}")
