@@ -9,21 +9,33 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def partial_of(output: Path) -> Path:
+    """Where a folder is filled before it takes its place at `output`."""
+    target = output.resolve()
+    return target.with_name(f".{target.name}.partial")
+
+
 @contextmanager
-def filled_aside(output: Path) -> Iterator[Path]:
+def filled_aside(output: Path, *, goes_on: bool = False) -> Iterator[Path]:
     """A folder to fill beside `output`, which takes its place, synced and in one rename, only if the block succeeds.
 
     A process that is killed leaves `.NAME.partial` behind, never a folder that looks finished; what stood at `output`
     is there until the new one is whole.
+
+    Args:
+        output: The folder to make.
+        goes_on: Begin with what an earlier block left behind, and leave it behind again if this one fails.
     """
-    target = output.resolve()
-    partial, old = (target.with_name(f".{target.name}.{word}") for word in ("partial", "old"))
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    target, partial = output.resolve(), partial_of(output)
+    old = target.with_name(f".{target.name}.old")
+    if not goes_on:
+        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=goes_on)
     try:
         yield partial
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not goes_on:
+            shutil.rmtree(partial, ignore_errors=True)
         raise
     for file in partial.rglob("*"):
         if file.is_file():

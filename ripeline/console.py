@@ -27,6 +27,7 @@ _EXTRAS = {
     "numpy": "edge",
     "onnx": "export",
     "onnxruntime": "onnx",
+    "openvino": "openvino",
     "pydantic": "edge",
     "tensorflow": "train",
     "tf2onnx": "export",
@@ -115,23 +116,48 @@ class Narrator:
     """Tells people where a training run is: a bar while it works through pictures, a line an epoch."""
 
     _STAGES: ClassVar = {
-        "data": "reading pictures", "features": "running the frozen backbone", "evaluate": "measuring",
-    }  # fmt: skip
+        "data": "reading pictures",
+        "features of train": "running the frozen part over the training pictures",
+        "features of validation": "running the frozen part over the validation pictures",
+        "boundaries": "trying how much to unfreeze",
+        "evaluate": "measuring",
+    }
+
+    def __init__(self) -> None:
+        self._stage: str | None = None
+        self._bar = ExitStack()
+        self._advance: Callable[[int, int], None] = lambda _done, _total: None
 
     def __call__(self, event: Any) -> None:
         """Take one event of `train.training.train_run`."""
         kind = type(event).__name__
+        if kind == "Progress":
+            self._progress(event.stage, event.done, event.total)
+            return
+        self._end()
         if kind == "EpochRow":
+            held_out = "" if event.source_loss is None else f"  held-out sources {event.source_loss:.3f}"
             say(
                 f"  epoch {event.epoch:3d}  loss {event.loss:.3f}  accuracy {event.accuracy:.1%}"
-                f"  validation loss {event.val_loss:.3f}  accuracy {event.val_accuracy:.1%}"
+                f"  validation loss {event.val_loss:.3f}  accuracy {event.val_accuracy:.1%}{held_out}"
             )
         elif kind == "Notice":
             notice(event.text)
-        elif kind == "RecipeEvent":
+        else:
             click.secho(f"  {event.phase}, epoch {event.epoch}: {event.kind}, {event.reason}", fg="cyan", err=True)
-        elif event.done in (0, event.total):
-            say(f"{self._STAGES.get(event.stage, event.stage)} ({event.done}/{event.total})")
+
+    def _progress(self, stage: str, done: int, total: int) -> None:
+        if stage != self._stage:
+            self._end()
+            self._stage = stage
+            self._advance = self._bar.enter_context(progress(self._STAGES.get(stage, stage)))
+        self._advance(done, total)
+        if done == total:
+            self._end()
+
+    def _end(self) -> None:
+        self._bar.close()
+        self._stage = None
 
 
 @contextmanager

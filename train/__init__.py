@@ -18,13 +18,13 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 from edge_runtime.quiet import native_stderr_silenced
 from train.config import TrainConfig
 from train.run_directory import Run, match_data, read_run
+from train.training import resume_run, train_run
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 if TYPE_CHECKING:
     from train.model import logits_model
     from train.predict import KerasPredictions, load_keras_model, predict_keras
-    from train.training import train_run
 
 __all__ = [
     "KerasPredictions",
@@ -35,6 +35,7 @@ __all__ = [
     "match_data",
     "predict_keras",
     "read_run",
+    "resume_run",
     "train_run",
 ]
 
@@ -43,7 +44,6 @@ _NEEDS_TENSORFLOW = {
     "load_keras_model": "train.predict",
     "logits_model": "train.model",
     "predict_keras": "train.predict",
-    "train_run": "train.training",
 }
 
 

@@ -1,4 +1,4 @@
-"""MobileNetV2 without its top (Sandler et al. 2018), and where its graph can be cut in two."""
+"""MobileNetV2 without its top (Sandler et al. 2018)."""
 
 from __future__ import annotations
 
@@ -47,36 +47,6 @@ def build_backbone(size_px: int, alpha: float, weights: str) -> keras.Model:
     if weights != "none":
         _load(backbone, STARTER_FILE if weights == "starter" else Path(weights), alpha)
     return backbone
-
-
-def single_tensor_cut(backbone: keras.Model, at: int) -> int:
-    """The last place, at layer `at` or before, where one tensor carries everything that later layers need.
-
-    Args:
-        backbone: A functional model.
-        at: Index of a layer, above 0.
-
-    Returns:
-        Index k of at least 1: the output of layer k - 1 is all that layers k and later take from earlier ones.
-
-    Raises:
-        InputError: The backbone has no such layer.
-    """
-    layers = backbone.layers
-    if not 0 < at < len(layers):
-        raise InputError(
-            f"The backbone has no layer {at} to fine-tune from.",
-            expected=f"1 to {len(layers) - 1}",
-            remedy="Correct --fine-tune-at, or skip the phase with --fine-tune-epochs 0.",
-        )
-    place = {layer.name: i for i, layer in enumerate(layers)}
-    last_use = [0] * len(layers)
-    for i, layer in enumerate(layers[1:], start=1):
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        for tensor in inputs:
-            maker = place[tensor._keras_history.operation.name]
-            last_use[maker] = max(last_use[maker], i)
-    return next(k for k in range(at, 0, -1) if all(last < k for last in last_use[: k - 1]))
 
 
 def batch_norms(backbone: keras.Model) -> list[keras.layers.BatchNormalization]:

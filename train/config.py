@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from train.folds import SelectBy
 
 DEFAULT_SIZE_PX = 160
-LAST_FIFTH = 125
-"""First layer of MobileNetV2's block 14: 29 of 154 layers follow, and a single tensor enters it."""
+
+
+def _number_if_it_is_one(value: object) -> object:
+    """`"100"` is a layer's number and `"0.2"` a share, also when they come as text."""
+    for number in (int, float):
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = number(value)
+    return value
+
+
+Boundary = Annotated[int | float | str, BeforeValidator(_number_if_it_is_one)]
 
 
 class TrainConfig(BaseModel):
@@ -22,11 +36,16 @@ class TrainConfig(BaseModel):
         size_px: Side of the square that the model sees.
         epochs: Ceiling of phase one, which ends by itself on a plateau.
         fine_tune_epochs: Ceiling of phase two; 0 leaves the backbone as it is.
-        fine_tune_at: First backbone layer that phase two may change.
+        fine_tune_at: From where on phase two may change the backbone: a layer's number or name, the share of layers to
+            unfreeze counted from the end (0.2), or `auto`, which tries a few and may unfreeze nothing.
+        select_by: Whose loss ends phase one and chooses what to unfreeze: sources held out in turn, or the validation
+            split; None takes sources where there are enough.
+        domain: Column of `manifest.csv` that says where a picture comes from.
         seed: Of the split, the views and the training.
         views: Pictures kept of each training picture: itself and `views - 1` augmented ones.
         head_decay: L2 penalty on the head in phase one, on features of unit spread.
-        patience: Epochs without an improvement of validation loss by more than `min_delta` that end a phase.
+        cache_budget_mb: Memory for what the frozen part returned; beyond it the run's folder on disk is used.
+        patience: Epochs without an improvement of the judging loss by more than `min_delta` that end a phase.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,15 +55,18 @@ class TrainConfig(BaseModel):
     weights: str = "imagenet"
     alpha: float = 0.35
     size_px: int = Field(default=DEFAULT_SIZE_PX, ge=32, le=1024)
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=200, ge=1)
     fine_tune_epochs: int = Field(default=10, ge=0)
-    fine_tune_at: int = Field(default=LAST_FIFTH, ge=0)
+    fine_tune_at: Boundary = "auto"
+    select_by: SelectBy | None = None
+    domain: str = "source"
     seed: int = Field(default=0, ge=0, lt=2**32)
-    views: int = Field(default=4, ge=1)
+    views: int = Field(default=8, ge=1)
     batch_size: int = Field(default=32, ge=1)
     head_rate: float = Field(default=3e-4, gt=0)
-    head_decay: float = Field(default=3e-3, ge=0)
+    head_decay: float = Field(default=1e-2, ge=0)
     fine_tune_rate: float = Field(default=1e-5, gt=0)
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    patience: int = Field(default=8, ge=1)
+    cache_budget_mb: float = Field(default=2048, ge=0)
+    patience: int = Field(default=20, ge=1)
     min_delta: float = Field(default=1e-3, ge=0)

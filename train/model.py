@@ -21,10 +21,14 @@ def build_model(backbone: keras.Model, head: keras.layers.Dense, dropout: float)
     return keras.Model(image, head(dropped), name="ripeness")
 
 
-def build_head(labels: int, decay: float = 0.0) -> keras.layers.Dense:
-    """The one layer that is learned from nothing, with an L2 penalty of `decay` on its kernel."""
-    penalty = keras.regularizers.L2(decay) if decay else None
-    return keras.layers.Dense(labels, activation="softmax", kernel_regularizer=penalty, name=PROBABILITIES)
+def build_head(labels: int) -> keras.layers.Dense:
+    """The one layer that is learned from nothing."""
+    return keras.layers.Dense(labels, activation="softmax", name=PROBABILITIES)
+
+
+def backbone_of(model: keras.Model) -> keras.Model:
+    """The feature extractor inside a whole network: scaled pixels to activations."""
+    return next(layer for layer in model.layers if isinstance(layer, keras.Model))
 
 
 def scaling() -> keras.layers.Rescaling:

@@ -11,7 +11,11 @@ import numpy.typing as npt
 from edge_runtime.decide import softmax
 from edge_runtime.errors import InputError
 from train.model import logits_model
+from train.pictures import Pictures
 from train.run_directory import Run
+
+READ_AT_ONCE = 512
+"""Pictures in memory while predicting."""
 
 
 class KerasPredictions(NamedTuple):
@@ -45,4 +49,15 @@ def predict_keras(run: Run | keras.Model, inputs: npt.NDArray[np.uint8], batch_s
     """
     model = load_keras_model(run) if isinstance(run, Run) else run
     logits = logits_model(model).predict(inputs, batch_size=batch_size, verbose=0)
+    return KerasPredictions(logits, softmax(logits).astype(np.float32))
+
+
+def predict_pictures(model: keras.Model, pictures: Pictures) -> KerasPredictions:
+    """Answers of a Keras model with the softmax, for pictures that need not fit in memory together."""
+    linear = logits_model(model)
+    parts = [
+        linear.predict(pictures.read(range(at, min(at + READ_AT_ONCE, len(pictures)))), verbose=0)
+        for at in range(0, len(pictures), READ_AT_ONCE)
+    ]
+    logits = np.concatenate(parts)
     return KerasPredictions(logits, softmax(logits).astype(np.float32))

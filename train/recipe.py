@@ -1,248 +1,219 @@
 """Transfer learning in two phases: a new head on a frozen backbone, then its last layers, gently.
 
-The frozen part runs once over every view of every picture; both phases train on its cached output.
+The frozen part runs once over every view of every picture; everything after it trains on what that left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from train.augment import augmented_view
-from train.backbone import batch_norms, single_tensor_cut
+from edge_runtime.errors import InputError
+from train.backbone import batch_norms
+from train.boundary import AUTO, auto_boundaries, resolve_boundary, single_tensor_cut
+from train.cache import Budget, Examples, cache_views
 from train.config import TrainConfig
-from train.fit import Examples, Guard, PhaseResult, fit_phase
-from train.model import build_head, build_model, scaling
-from train.run_directory import EpochRow, RecipeEvent
-
-FEATURE_BATCH = 64
-RETRIES = 3
-RETRY_RATE_FACTOR = 0.3
-JUMP_FACTOR = 1.5
-JUMP_MARGIN = 0.05
-"""Phase two has diverged when validation loss exceeds phase one's best times the factor plus the margin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where the run is: a stage, and how far it has come of how much (epochs or views)."""
-
-    stage: str
-    done: int
-    total: int
+from train.events import OnEvent, Progress
+from train.features import FrozenPart
+from train.fine_tune import fine_tune
+from train.folds import FEWEST_PICTURES, FEWEST_SOURCES, Folds, by_source, by_validation, held_out_sources
+from train.head import Heads, train_heads
+from train.journal import Journal
+from train.model import PROBABILITIES, build_head, build_model
+from train.pictures import Pictures
+from train.run_directory import Choice, EpochRow, RecipeEvent
+from train.search import choose_boundary
+from train.top import Top
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """A sentence about the data that a person should read before the training is paid for."""
+class LabelledPictures:
+    """N `pictures`, `truth` `[N]` int64 label indices, and where each comes from, if anybody knows."""
 
-    text: str
-
-
-OnEvent = Callable[[Progress | Notice | EpochRow | RecipeEvent], None]
-Record = Callable[[EpochRow | RecipeEvent], None]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledInputs:
-    """`inputs` `[N, size, size, 3]` uint8 RGB, `truth` `[N]` label indices."""
-
-    inputs: npt.NDArray[np.uint8]
+    pictures: Pictures
     truth: npt.NDArray[np.int64]
+    sources: Sequence[str | None]
 
 
 @dataclass(slots=True)
 class Trained:
-    """The recipe's outcome: the whole model, its history and what was decided on the way."""
+    """The recipe's outcome: the whole model, its history and what was decided on the way.
+
+    `unfrozen` is the first layer of the backbone that phase two changed, None if it is as it was.
+    """
 
     model: keras.Model
+    choice: Choice
+    unfrozen: int | None = None
     history: list[EpochRow] = field(default_factory=list)
     events: list[RecipeEvent] = field(default_factory=list)
 
 
 def run_recipe(
     backbone: keras.Model,
-    train: LabelledInputs,
-    validation: LabelledInputs,
+    train: LabelledPictures,
+    validation: LabelledPictures,
     *,
     labels: int,
     config: TrainConfig,
+    folder: Path,
     on_event: OnEvent,
 ) -> Trained:
-    """Train a classifier on top of a backbone, which is changed in place from `config.fine_tune_at` on.
+    """Train a classifier on top of a backbone, whose layers from the chosen boundary on are changed in place.
+
+    Args:
+        backbone: As it comes; it depends on this whether a run can go on where it stopped.
+        train: To learn from.
+        validation: To judge by, and for the guard.
+        labels: How many there are.
+        config: The recipe's settings.
+        folder: Where the state of the run and caches that outgrow the memory go; a run goes on from what is there.
+        on_event: Told of every stage, epoch and decision.
 
     Raises:
-        InputError: `config.fine_tune_at` is no layer of the backbone.
+        InputError: `config.fine_tune_at` is no layer of the backbone, or there are too few sources for
+            `config.select_by`.
         RuntimeError: Batch normalisation moved, which would be a defect of Ripeline.
     """
-    _freeze(backbone)
-    head = build_head(labels)
-    trained = Trained(build_model(backbone, head, config.dropout))
+    journal = Journal(folder / "state")
+    for layer in backbone.layers:
+        layer.trainable = False
+    folds = choose_folds(train, validation, config)
+    trained = Trained(
+        build_model(backbone, build_head(labels), config.dropout),
+        Choice(select_by=folds.select_by, sources=folds.sources, candidates=()),
+    )
+    record = _recorder(trained, backbone, on_event)
+
+    boundaries = _boundaries(backbone, config)
+    cuts = sorted({single_tensor_cut(backbone, at) for at in boundaries})
+    frozen = FrozenPart(backbone, cuts, len(train.pictures) * config.views + len(validation.pictures))
+    budget = Budget(int(config.cache_budget_mb * 2**20))
+    caches: list[list[Examples]] = []
+    for name, part, views in (("train", train, config.views), ("validation", validation, 1)):
+        outputs = cache_views(
+            frozen,
+            part.pictures,
+            name=name,
+            views=views,
+            seed=config.seed,
+            budget=budget,
+            folder=folder / "cache",
+            journal=journal,
+            progress=_progress(on_event, f"features of {name}"),
+        )
+        caches.append([Examples(output, part.truth) for output in outputs])
+    on_train, on_validation = caches
+
+    heads = train_heads(
+        on_train[-1], on_validation[-1], folds, labels=labels, config=config, journal=journal, record=record
+    )
+    trained.model.get_layer(PROBABILITIES).set_weights([heads.kernels[0], heads.biases[0]])
+    at_cut = {cut: (on_train[i], on_validation[i]) for i, cut in enumerate(cuts)}
+    at_boundary = {at: at_cut[single_tensor_cut(backbone, at)] for at in boundaries}
+    if boundaries:
+        _phase_two(backbone, trained, heads, folds, at_boundary, labels, config, journal, record, on_event)
+    return trained
+
+
+def choose_folds(train: LabelledPictures, validation: LabelledPictures, config: TrainConfig) -> Folds:
+    """Whose loss decides: sources held out in turn where there are enough of them, else the validation split.
+
+    Raises:
+        InputError: Sources were asked for, and there are too few.
+    """
+    truth = np.concatenate([train.truth, validation.truth])
+    held_out = held_out_sources([*train.sources, *validation.sources], truth)
+    if config.select_by == "source" and len(held_out) < FEWEST_SOURCES:
+        raise InputError(
+            f"Only {len(held_out)} sources in column '{config.domain}' can be held out, {FEWEST_SOURCES} are needed.",
+            expected=f"sources of at least {FEWEST_PICTURES} pictures and two labels that other sources have as well",
+            remedy="Give --select-by validation, or name another column with --domain.",
+        )
+    if config.select_by == "validation" or len(held_out) < FEWEST_SOURCES:
+        return by_validation(len(train.truth), len(validation.truth))
+    return by_source(train.sources, validation.sources, held_out)
+
+
+def _boundaries(backbone: keras.Model, config: TrainConfig) -> tuple[int, ...]:
+    """Those to try in phase two; none where nothing is to be unfrozen."""
+    if config.fine_tune_at == AUTO:
+        return auto_boundaries(backbone) if config.fine_tune_epochs else ()
+    at = resolve_boundary(backbone, config.fine_tune_at)
+    return (at,) if at is not None and config.fine_tune_epochs else ()
+
+
+def _phase_two(
+    backbone: keras.Model,
+    trained: Trained,
+    heads: Heads,
+    folds: Folds,
+    caches: dict[int, tuple[Examples, Examples]],
+    labels: int,
+    config: TrainConfig,
+    journal: Journal,
+    record: Callable[[EpochRow | RecipeEvent], None],
+    on_event: OnEvent,
+) -> None:
+    def note(kind: Literal["chosen", "unfrozen"], epoch: int, reason: str) -> None:
+        record(RecipeEvent(phase="fine_tune", epoch=epoch, kind=kind, reason=reason, rate=config.fine_tune_rate))
+
+    tops = {boundary: Top(backbone, boundary, labels, config) for boundary in caches}
+    asked_for = config.fine_tune_at != AUTO
+    boundary: int | None = next(iter(caches))
+    epochs: int | None = None
+    if folds.sources or not asked_for:
+        trained.choice = choose_boundary(
+            tops,
+            caches,
+            heads,
+            folds,
+            layers=[layer.name for layer in backbone.layers],
+            asked_for=asked_for,
+            config=config,
+            journal=journal,
+            progress=_progress(on_event, "boundaries"),
+        )
+        chosen = next(one for one in trained.choice.candidates if one.chosen)
+        boundary, epochs = chosen.boundary, chosen.epochs if folds.sources else None
+        reason = f"from {chosen.layer} on" if boundary is not None else chosen.reason
+        note("chosen", heads.last_epoch, f"{reason}; loss {chosen.loss:.4f}")
+    if boundary is None:
+        return
+    reason = f"layers from {boundary} ({backbone.layers[boundary].name}) on are trained, batch normalisation stays"
+    note("unfrozen", heads.last_epoch + 1, reason)
+    top = tops[boundary]
+    changed = fine_tune(top, *caches[boundary], heads, epochs=epochs, config=config, journal=journal, record=record)
+    top.freeze()
+    trained.model.get_layer(PROBABILITIES).set_weights(top.weights()[-2:])
+    trained.unfrozen = boundary if changed else None
+
+
+def _progress(on_event: OnEvent, stage: str) -> Callable[[int, int], None]:
+    return lambda done, total: on_event(Progress(stage, done, total))
+
+
+def _recorder(trained: Trained, backbone: keras.Model, on_event: OnEvent) -> Callable[[EpochRow | RecipeEvent], None]:
+    """Keep entries and pass them on, and raise RuntimeError at the first that finds a batch normalisation moved."""
+
+    def statistics() -> list[npt.NDArray[np.float32]]:
+        return [weight.numpy() for layer in batch_norms(backbone) for weight in layer.weights]
+
+    before = statistics()
 
     def record(entry: EpochRow | RecipeEvent) -> None:
+        if entry.phase == "fine_tune" and not all(map(np.array_equal, before, statistics())):
+            raise RuntimeError("batch normalisation moved during fine-tuning")
         if isinstance(entry, EpochRow):
             trained.history.append(entry)
         else:
             trained.events.append(entry)
         on_event(entry)
 
-    rng = np.random.default_rng(config.seed)
-    fine_tunes = config.fine_tune_epochs > 0
-    bottom, top = _split(backbone, single_tensor_cut(backbone, config.fine_tune_at) if fine_tunes else None)
-    cached = _cache_views(bottom, train, config.views, rng, on_event)
-    cached_validation = Examples(_run(bottom, validation.inputs)[None], validation.truth)
-
-    pooled = np.stack([_run(top, view) for view in cached.views])
-    centre, spread = pooled.mean(axis=(0, 1)), float(pooled.std(axis=(0, 1)).mean())
-    learner = build_head(labels, config.head_decay)
-    first = fit_phase(
-        _classifier(None, learner, pooled.shape[2:], config.dropout),
-        Examples((pooled - centre) / spread, train.truth),
-        Examples((_run(top, cached_validation.views[0])[None] - centre) / spread, validation.truth),
-        phase="head",
-        first_epoch=1,
-        epochs=config.epochs,
-        rate=config.head_rate,
-        config=config,
-        rng=rng,
-        record=record,
-    )
-    head.set_weights(_unscaled(learner, centre, spread))
-    if fine_tunes:
-        _unfreeze(backbone, config.fine_tune_at)
-        model = _classifier(top, head, cached.views.shape[2:], config.dropout)
-        watched = _watching_batch_norms(backbone, record)
-        _fine_tune(model, cached, cached_validation, first=first, config=config, rng=rng, record=watched)
-    return trained
-
-
-def _fine_tune(
-    model: keras.Model,
-    examples: Examples,
-    validation: Examples,
-    *,
-    first: PhaseResult,
-    config: TrainConfig,
-    rng: np.random.Generator,
-    record: Record,
-) -> None:
-    """Phase two, begun again at a lower rate when it diverges; leaves the better of both phases in the model."""
-    start, rate = first.last_epoch + 1, config.fine_tune_rate
-    limit = first.best_loss * JUMP_FACTOR + JUMP_MARGIN
-
-    def note(kind: str, epoch: int, reason: str) -> None:
-        record(RecipeEvent(phase="fine_tune", epoch=epoch, kind=kind, reason=reason, rate=rate))
-
-    note("unfrozen", start, f"layers from {config.fine_tune_at} on are trained, batch normalisation stays")
-    for attempt in range(RETRIES + 1):
-        result = fit_phase(
-            model,
-            examples,
-            validation,
-            phase="fine_tune",
-            first_epoch=start,
-            epochs=config.fine_tune_epochs,
-            rate=rate,
-            config=config,
-            rng=rng,
-            record=record,
-            guard=Guard(limit=limit, start_loss=first.best_loss),
-        )
-        if result.diverged_at is None:
-            better = result.best_loss < first.best_loss
-            note(
-                "kept",
-                result.best_epoch if better else first.best_epoch,
-                f"validation loss {first.best_loss:.4f} after phase one, {result.best_loss:.4f} at best in phase two",
-            )
-            return
-        last = attempt == RETRIES
-        note(
-            "gave_up" if last else "diverged",
-            result.diverged_at,
-            f"validation loss {result.diverged_loss:.4g} above {limit:.4g}; the weights from before are back, "
-            + ("phase one's model is kept" if last else f"again at {RETRY_RATE_FACTOR} times the rate"),
-        )
-        rate *= RETRY_RATE_FACTOR
-
-
-def _unscaled(
-    learner: keras.layers.Dense, centre: npt.NDArray[np.float32], spread: float
-) -> list[npt.NDArray[np.float32]]:
-    """The weights that do on plain features what a head does that learned on `(features - centre) / spread`.
-
-    One rate and one penalty then suit every backbone; the features of a random one are as small as 1e-11.
-    """
-    kernel, bias = learner.get_weights()
-    return [kernel / spread, bias - centre @ (kernel / spread)]
-
-
-def _freeze(backbone: keras.Model) -> None:
-    for layer in backbone.layers:
-        layer.trainable = False
-
-
-def _unfreeze(backbone: keras.Model, at: int) -> None:
-    """Batch normalisation stays frozen as a whole.
-
-    Keras 3 lets `training=True` of the outer call reach a nested model that was called with `training=False`, so only a
-    frozen layer is sure to use its moving statistics and to leave them alone.
-    """
-    for layer in backbone.layers[at:]:
-        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-
-
-def _watching_batch_norms(backbone: keras.Model, record: Record) -> Record:
-    """Pass entries on, and raise RuntimeError at the first epoch that moved a batch normalisation."""
-    before = [weight.numpy() for layer in batch_norms(backbone) for weight in layer.weights]
-
-    def watched(entry: EpochRow | RecipeEvent) -> None:
-        now = [weight.numpy() for layer in batch_norms(backbone) for weight in layer.weights]
-        if not all(map(np.array_equal, before, now)):
-            raise RuntimeError("batch normalisation moved during fine-tuning")
-        record(entry)
-
-    return watched
-
-
-def _split(backbone: keras.Model, cut: int | None) -> tuple[keras.Model, keras.Model]:
-    """Pixels to cached activations, and those to pooled features; `cut` None caches the pooled features themselves."""
-    pool = keras.layers.GlobalAveragePooling2D(name="pool_features")
-    image = keras.Input(backbone.input_shape[1:], dtype="uint8")
-    if cut is None:
-        features = pool(backbone(scaling()(image), training=False))
-        identity = keras.Input(features.shape[1:])
-        return keras.Model(image, features), keras.Model(identity, identity)
-    border = backbone.layers[cut - 1].output
-    bottom = keras.Model(backbone.input, border)
-    return keras.Model(image, bottom(scaling()(image), training=False)), keras.Model(border, pool(backbone.output))
-
-
-def _classifier(
-    top: keras.Model | None, head: keras.layers.Dense, shape: tuple[int, ...], dropout: float
-) -> keras.Model:
-    """What a phase trains: cached activations to probabilities, sharing its layers with the whole model."""
-    activations = keras.Input(shape)
-    pooled = activations if top is None else top(activations, training=False)
-    return keras.Model(activations, head(keras.layers.Dropout(dropout)(pooled)))
-
-
-def _cache_views(
-    bottom: keras.Model, train: LabelledInputs, views: int, rng: np.random.Generator, on_event: OnEvent
-) -> Examples:
-    """The frozen part's output for every picture as it is and for `views - 1` augmented ones."""
-    cached = []
-    for view in range(views):
-        on_event(Progress("features", view, views))
-        cached.append(_run(bottom, augmented_view(train.inputs, rng) if view else train.inputs))
-    on_event(Progress("features", views, views))
-    return Examples(np.stack(cached), train.truth)
-
-
-def _run(model: keras.Model, inputs: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    outputs: npt.NDArray[np.float32] = model.predict(inputs, batch_size=FEATURE_BATCH, verbose=0)
-    return outputs
+    return record

@@ -13,6 +13,7 @@ from evaluation.dataset import Item
 from evaluation.page import PLOT_STYLE, Page, Section
 from evaluation.report import mistakes_section, result_section
 from evaluation.split import Split
+from train.pictures import Pictures
 from train.run_directory import REPORT_FILE, EpochRow, Run
 
 PHASE_NAMES = {"head": "new head", "fine_tune": "fine-tuning"}
@@ -23,7 +24,7 @@ def write_report(
     run: Run,
     history: Sequence[EpochRow],
     items: Sequence[Item],
-    inputs: npt.NDArray[np.uint8],
+    pictures: Pictures,
     probabilities: npt.NDArray[np.float32],
 ) -> None:
     """Write `report.html` and the plots into the run's folder.
@@ -32,10 +33,11 @@ def write_report(
         run: The run, its record complete.
         history: Every epoch.
         items: The N test pictures.
-        inputs: What the model saw of them, `[N, size, size, 3]` uint8 RGB.
+        pictures: What the model saw of them.
         probabilities: What it answered, `[N, labels]`.
     """
     record = run.record
+    inputs = pictures.read(range(len(pictures)))
     page = Page("Training report", f"{', '.join(record.labels)} from {record.data.path.name}")
     with mpl.rc_context(PLOT_STYLE):
         result_section(page.section("Result on pictures the model never saw"), record.test, record.labels)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +17,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec
 from edge_runtime.records import Box
-from evaluation.aside import filled_aside
+from evaluation.aside import filled_aside, partial_of
 from evaluation.dataset import Item, hash_pictures
 from evaluation.metrics import Scores
 from evaluation.split import Split
 from train.config import TrainConfig
+from train.folds import SelectBy
 
 SCHEMA_VERSION: Final = 1
 RECORD_FILE = "run.json"
@@ -28,14 +31,16 @@ HISTORY_FILE = "history.csv"
 PREDICTIONS_FILE = "predictions.csv"
 MODEL_FILE = "model.keras"
 REPORT_FILE = "report.html"
+START_FILE = "start.json"
+"""Of an unfinished run: the config that it was started with."""
 
 Phase = Literal["head", "fine_tune"]
 
-_EmptyIsNone = BeforeValidator(lambda value: value or None)
+_EmptyIsNone = BeforeValidator(lambda value: None if value == "" else value)
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class RecipeEvent(_Strict):
@@ -43,13 +48,16 @@ class RecipeEvent(_Strict):
 
     phase: Phase
     epoch: int
-    kind: Literal["plateau", "ceiling", "unfrozen", "diverged", "gave_up", "kept"]
+    kind: Literal["plateau", "ceiling", "chosen", "unfrozen", "diverged", "gave_up", "kept"]
     reason: str
     rate: float
 
 
 class EpochRow(_Strict):
-    """One line of `history.csv`; epochs count on through both phases, from 1. Losses are cross-entropy alone."""
+    """One line of `history.csv`; epochs count on through both phases, from 1. Losses are cross-entropy alone.
+
+    `source_loss` is that of heads that learned without a source, on that source, averaged over the held-out sources.
+    """
 
     phase: Phase
     epoch: int
@@ -57,8 +65,53 @@ class EpochRow(_Strict):
     accuracy: float
     val_loss: float
     val_accuracy: float
+    source_loss: Annotated[float | None, _EmptyIsNone] = None
     learning_rate: float
     seconds: float
+
+
+class Judgement(_Strict):
+    """Of one judge (a held-out source, or the validation split): mean cross-entropy and accuracy on its pictures."""
+
+    pictures: int
+    loss: float
+    accuracy: float
+
+
+class Candidate(_Strict):
+    """One answer to the question how much of the backbone to unfreeze, and how it was judged.
+
+    Attributes:
+        boundary: First layer that may change; None unfreezes nothing.
+        layer: Its name.
+        share: Of the backbone's layers that it unfreezes.
+        epochs: Of phase two, at which it was best.
+        loss: Mean cross-entropy over the judges (held-out sources, or the validation split) then.
+        by_judge: What each of them said.
+        better_by: How much lower than with nothing unfrozen.
+        noise: Standard error of that, paired over sources, or over pictures where there is one judge.
+        chosen: Whether the run took it.
+        reason: Why, or why not.
+    """
+
+    boundary: int | None
+    layer: str
+    share: float
+    epochs: int
+    loss: float
+    by_judge: dict[str, Judgement]
+    better_by: float
+    noise: float
+    chosen: bool
+    reason: str
+
+
+class Choice(_Strict):
+    """How much was unfrozen, and by whose judgement; no candidates where the boundary was simply given."""
+
+    select_by: SelectBy
+    sources: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
 
 
 class SplitRow(_Strict):
@@ -126,6 +179,7 @@ class RunRecord(_Strict):
     versions: dict[str, str]
     threads: int
     events: tuple[RecipeEvent, ...]
+    choice: Choice | None = None
     timings_s: dict[str, float]
     seconds: float
     validation: Scores
@@ -229,7 +283,8 @@ def match_data(run: Run, data: Path | None = None) -> dict[Split, list[Item]]:
 def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
     """A folder to fill beside `output`, which takes its place only if the block succeeds.
 
-    A run that is killed leaves `.NAME.partial` behind, never a folder that looks finished.
+    A run that is killed leaves `.NAME.partial` behind, never a folder that looks finished; `unfinished_run_folder` goes
+    on with it. An InputError leaves nothing.
 
     Raises:
         InputError: `output` is a file, or a folder that is not empty and `force` is false.
@@ -238,8 +293,41 @@ def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
         raise InputError(f"{output} is a file.", expected="a folder to write the run to")
     if output.is_dir() and any(output.iterdir()) and not force:
         raise InputError(f"{output} is not empty.", remedy="Name another folder, or replace it with --force.")
-    with filled_aside(output) as partial:
+    shutil.rmtree(partial_of(output), ignore_errors=True)
+    try:
+        with filled_aside(output, goes_on=True) as partial:
+            yield partial
+    except InputError:
+        shutil.rmtree(partial_of(output), ignore_errors=True)
+        raise
+
+
+@contextmanager
+def unfinished_run_folder(output: Path) -> Iterator[Path]:
+    """The folder that a killed run left behind, which takes its place at `output` if the block succeeds.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not (partial_of(output) / START_FILE).is_file():
+        finished = (output / RECORD_FILE).is_file()
+        raise InputError(
+            f"{output} is finished." if finished else f"There is no unfinished run of the name {output}.",
+            expected="the -o of a `ripeline train` that was interrupted",
+            remedy=f"Look at {output / REPORT_FILE}." if finished else "Start with: ripeline train DATA -o RUN",
+        )
+    with filled_aside(output, goes_on=True) as partial:
         yield partial
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all, even if the power fails."""
+    aside = path.with_name(f".{path.name}")
+    with aside.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.rename(path)
 
 
 def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:

@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.metadata
-import os
 import platform
+import shutil
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec
-from evaluation.dataset import Dataset, Item, load_inputs, read_dataset
+from edge_runtime.quiet import native_stderr_silenced
+from evaluation.dataset import Dataset, Item, read_dataset
 from evaluation.metrics import score
 from evaluation.split import Assignment, Split, assign_splits
 from train import run_directory as files
-from train.backbone import build_backbone
 from train.config import TrainConfig
-from train.predict import predict_keras
-from train.recipe import LabelledInputs, Notice, OnEvent, Progress, run_recipe
-from train.report import write_report
+from train.events import Notice, OnEvent, Progress
+from train.journal import Journal, State
+from train.pictures import FilePictures
 from train.run_directory import DataRecord, Run, RunRecord, SplitRow
 
+WORK_FOLDER = "work"
+"""Inside an unfinished run: its state, and caches that outgrew the memory."""
 DISTRIBUTIONS = ("tensorflow", "keras", "numpy", "opencv-python-headless")
 
 
 def train_run(config: TrainConfig, output: Path, *, force: bool = False, on_event: OnEvent = lambda _: None) -> Run:
     """Train on a folder of pictures and write a run directory.
 
-    Same config, same pictures, same machine: the same weights, bit for bit.
+    Same config, same pictures, same machine: the same weights, bit for bit. A run that is killed at any moment goes on
+    with `resume_run`.
 
     Args:
         config: Data and recipe.
@@ -47,78 +48,123 @@ def train_run(config: TrainConfig, output: Path, *, force: bool = False, on_even
     Raises:
         InputError: The data cannot train, the weights cannot be had, or `output` is taken.
     """
+    config = config.model_copy(update={"data": config.data.resolve(), "weights": _absolute(config.weights)})
+    with files.new_run_folder(output, force=force) as folder:
+        files.write_whole(folder / files.START_FILE, config.model_dump_json())
+        _train(config, folder, on_event)
+        _tidy(folder)
+    return files.read_run(output)
+
+
+def resume_run(output: Path, *, on_event: OnEvent = lambda _: None) -> Run:
+    """Go on with a run that was killed; the result is the same, bit for bit, as if it had not been.
+
+    Args:
+        output: The run directory that it was to make.
+        on_event: As for `train_run`; told again of what happened before.
+
+    Raises:
+        InputError: There is no unfinished run, or its pictures have changed.
+    """
+    with files.unfinished_run_folder(output) as folder:
+        if not (folder / files.RECORD_FILE).is_file():
+            start = (folder / files.START_FILE).read_bytes()
+            _train(TrainConfig.model_validate_json(start), folder, on_event)
+        _tidy(folder)
+    return files.read_run(output)
+
+
+def _tidy(folder: Path) -> None:
+    """The start last: while it is there, the run can still go on."""
+    shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
+    (folder / files.START_FILE).unlink()
+
+
+def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     began = time.perf_counter()
     timings: dict[str, float] = {}
-    with files.new_run_folder(output, force=force) as folder:
-        on_event(Progress("data", 0, 1))
-        dataset = read_dataset(config.data, config.labels)
-        assignment = assign_splits(dataset.items, config.seed)
-        _refuse_without_split(dataset, assignment)
-        notices = (*dataset.notices, *assignment.warnings)
-        for text in notices:
-            on_event(Notice(text))
-        spec = InputSpec(size_px=config.size_px)
-        inputs, truth = load_inputs(dataset.items, spec), dataset.label_indices()
-        on_event(Progress("data", 1, 1))
-        timings["data"] = time.perf_counter() - began
+    on_event(Progress("data", 0, 1))
+    dataset = read_dataset(config.data, config.labels, domain=config.domain)
+    assignment = assign_splits(dataset.items, config.seed)
+    _refuse_without_split(dataset, assignment)
+    data_hash = _data_hash(dataset.items)
+    _refuse_other_pictures(Journal(folder / WORK_FOLDER), data_hash, config.data)
+    notices = (*dataset.notices, *assignment.warnings)
+    for text in notices:
+        on_event(Notice(text))
+    spec = InputSpec(size_px=config.size_px)
+    truth = dataset.label_indices()
+    rows = {split: np.flatnonzero([s is split for s in assignment.splits]) for split in Split}
+    items = {split: [dataset.items[i] for i in at] for split, at in rows.items()}
+    pictures = {split: FilePictures(part, spec) for split, part in items.items()}
+    on_event(Progress("data", 1, 1))
+    timings["data"] = time.perf_counter() - began
 
-        threads = _make_deterministic(config.seed)
-        backbone = build_backbone(config.size_px, config.alpha, config.weights)
-        rows = {split: np.flatnonzero([s is split for s in assignment.splits]) for split in Split}
-        part = {split: LabelledInputs(inputs[at], truth[at]) for split, at in rows.items()}
-        mark = time.perf_counter()
-        trained = run_recipe(
-            backbone,
-            part[Split.TRAIN],
-            part[Split.VALIDATION],
-            labels=len(dataset.labels),
-            config=config,
-            on_event=on_event,
-        )
-        timings["recipe"] = time.perf_counter() - mark
+    with native_stderr_silenced():  # seconds of TensorFlow, after all that may be refused
+        importlib.import_module("tensorflow")
+    from train.backbone import build_backbone
+    from train.determinism import make_deterministic
+    from train.predict import predict_pictures
+    from train.recipe import LabelledPictures, run_recipe
+    from train.report import write_report
 
-        mark = time.perf_counter()
-        on_event(Progress("evaluate", 0, 1))
-        measured = {split: predict_keras(trained.model, part[split].inputs).probabilities for split in _MEASURED}
-        scores = {
-            split: score(dataset.labels, part[split].truth, p, [dataset.items[i].group for i in rows[split]])
-            for split, p in measured.items()
-        }
-        timings["evaluate"] = time.perf_counter() - mark
+    threads = make_deterministic(config.seed)
+    backbone = build_backbone(config.size_px, config.alpha, config.weights)
+    mark = time.perf_counter()
+    trained = run_recipe(
+        backbone,
+        *(
+            LabelledPictures(pictures[split], truth[rows[split]], [item.source for item in items[split]])
+            for split in (Split.TRAIN, Split.VALIDATION)
+        ),
+        labels=len(dataset.labels),
+        config=config,
+        folder=folder / WORK_FOLDER,
+        on_event=on_event,
+    )
+    timings["recipe"] = time.perf_counter() - mark
 
-        trained.model.save(folder / files.MODEL_FILE)
-        split_rows = tuple(SplitRow.of(i, s) for i, s in zip(dataset.items, assignment.splits, strict=True))
-        files.write_rows(folder / files.SPLITS_FILE, split_rows)
-        files.write_rows(folder / files.HISTORY_FILE, trained.history)
-        _write_predictions(folder / files.PREDICTIONS_FILE, dataset, rows, measured)
-        record = RunRecord(
-            created_at=datetime.now(UTC),
-            config=config.model_copy(update={"data": config.data.resolve()}),
-            labels=dataset.labels,
-            input=spec,
-            data=DataRecord(
-                path=config.data.resolve(),
-                sha256=_data_hash(dataset.items),
-                pictures={split: len(at) for split, at in rows.items()},
-                ignored=dataset.ignored,
-                unreadable=dataset.unreadable,
-                notices=notices,
-            ),
-            versions={"python": platform.python_version()}
-            | {name: importlib.metadata.version(name) for name in DISTRIBUTIONS},
-            threads=threads,
-            events=tuple(trained.events),
-            timings_s=timings,
-            seconds=time.perf_counter() - began,
-            validation=scores[Split.VALIDATION],
-            test=scores[Split.TEST],
-        )
-        run = Run(folder, record, split_rows)
-        test_items = [dataset.items[i] for i in rows[Split.TEST]]
-        write_report(run, trained.history, test_items, part[Split.TEST].inputs, measured[Split.TEST])
-        # Last of all, because a folder without it is no run.
-        (folder / files.RECORD_FILE).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return files.read_run(output)
+    mark = time.perf_counter()
+    on_event(Progress("evaluate", 0, 1))
+    measured = {split: predict_pictures(trained.model, pictures[split]).probabilities for split in _MEASURED}
+    scores = {
+        split: score(dataset.labels, truth[rows[split]], p, [item.group for item in items[split]])
+        for split, p in measured.items()
+    }
+    timings["evaluate"] = time.perf_counter() - mark
+
+    trained.model.save(folder / files.MODEL_FILE)
+    split_rows = tuple(SplitRow.of(i, s) for i, s in zip(dataset.items, assignment.splits, strict=True))
+    files.write_rows(folder / files.SPLITS_FILE, split_rows)
+    files.write_rows(folder / files.HISTORY_FILE, trained.history)
+    _write_predictions(folder / files.PREDICTIONS_FILE, dataset, rows, measured)
+    record = RunRecord(
+        created_at=datetime.now(UTC),
+        config=config,
+        labels=dataset.labels,
+        input=spec,
+        data=DataRecord(
+            path=config.data,
+            sha256=data_hash,
+            pictures={split: len(at) for split, at in rows.items()},
+            ignored=dataset.ignored,
+            unreadable=dataset.unreadable,
+            notices=notices,
+        ),
+        versions={"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in DISTRIBUTIONS},
+        threads=threads,
+        events=tuple(trained.events),
+        choice=trained.choice,
+        timings_s=timings,
+        seconds=time.perf_counter() - began,
+        validation=scores[Split.VALIDATION],
+        test=scores[Split.TEST],
+    )
+    run = Run(folder, record, split_rows)
+    write_report(run, trained.history, items[Split.TEST], pictures[Split.TEST], measured[Split.TEST])
+    # Last of all, because a folder without it is no run.
+    files.write_whole(folder / files.RECORD_FILE, record.model_dump_json(indent=2) + "\n")
 
 
 _MEASURED = (Split.VALIDATION, Split.TEST)
@@ -137,14 +183,22 @@ def _refuse_without_split(dataset: Dataset, assignment: Assignment) -> None:
             )
 
 
-def _make_deterministic(seed: int) -> int:
-    """Fix every source of chance; returns the number of threads, which the weights depend on."""
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    with suppress(RuntimeError):  # TensorFlow has started already, with the threads of an earlier call
-        tf.config.threading.set_intra_op_parallelism_threads(os.cpu_count() or 1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    return int(tf.config.threading.get_intra_op_parallelism_threads())
+def _refuse_other_pictures(journal: Journal, data_hash: str, data: Path) -> None:
+    """A run goes on only with the very pictures that it was started with."""
+    start = journal.finished("data")
+    if start is None:
+        journal.finish("data", State({"sha256": data_hash}))
+    elif start.facts["sha256"] != data_hash:
+        raise InputError(
+            f"The pictures in {data} have changed since the run was started.",
+            expected="the same files under the same labels",
+            remedy="Restore them, or start again with: ripeline train DATA -o RUN",
+        )
+
+
+def _absolute(weights: str) -> str:
+    """A file stays found when the run goes on from elsewhere."""
+    return str(Path(weights).resolve()) if Path(weights).is_file() else weights
 
 
 def _data_hash(items: Sequence[Item]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ripeline import console
+
+if TYPE_CHECKING:
+    from train import TrainConfig
 
 
 @click.command(
@@ -16,49 +19,73 @@ from ripeline import console
 Examples:
   ripeline train photos -o run
   ripeline train photos -o run --labels unripe,turning,ripe --weights backbone.weights.h5 --alpha 0.35
-  ripeline train demo-data -o run --weights starter        # no download""",
+  ripeline train demo-data -o run --weights starter        # no download
+  ripeline train photos -o run --fine-tune-at block_14_expand --select-by validation
+  ripeline train --resume run                              # goes on where it was killed""",
 )
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The run directory to write.")
+@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The run directory to write.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was killed; nothing else."
+)
 @click.option(
     "--labels", help="Labels to use, comma-separated, in ripeness order. Default: labels.txt, else the alphabet."
 )
 @click.option(
     "--weights",
-    default="imagenet",
-    show_default=True,
-    help="imagenet (downloads), starter (comes with Ripeline), none, or a Keras weights file without top.",
+    help="imagenet (default, downloads), starter (comes with Ripeline), none, or a Keras weights file without top.",
 )
 @click.option("--alpha", type=float, help="Width of MobileNetV2: 0.35 (default), 0.5, 0.75, 1.0, 1.3 or 1.4.")
 @click.option("--image-size", "size_px", type=int, help="Side of the square that the model sees, in pixels.")
 @click.option("--epochs", type=int, help="Ceiling of phase one, which ends by itself on a plateau.")
 @click.option("--fine-tune-epochs", type=int, help="Ceiling of phase two; 0 leaves the backbone as it is.")
-@click.option("--fine-tune-at", type=int, help="First backbone layer that phase two may change.")
+@click.option(
+    "--fine-tune-at",
+    metavar="WHERE",
+    help="What phase two may change: the backbone from a layer on, by number (100) or name (block_14_expand), a share of "
+    "its layers (0.2), or auto (default), which tries a few and unfreezes nothing where that is best.",
+)
+@click.option(
+    "--select-by",
+    type=click.Choice(["source", "validation"]),
+    help="Who judges: sources held out in turn (default where there are three), or the validation split.",
+)
+@click.option(
+    "--domain", metavar="COLUMN", help="Column of manifest.csv with the source of a picture. Default: source."
+)
+@click.option("--cache-budget", "cache_budget_mb", type=float, metavar="MB", help="Memory for caches. Default: 2048.")
 @click.option("--seed", type=int, help="Of the split, the views and the training.")
 @console.force
 @console.as_json
-def verb(data: Path, output: Path, labels: str | None, as_json: bool, force: bool, **settings: Any) -> None:
+def verb(
+    data: Path | None,
+    output: Path | None,
+    resume: Path | None,
+    labels: str | None,
+    weights: str | None,
+    as_json: bool,
+    force: bool,
+    **settings: Any,
+) -> None:
     """Fine-tune MobileNetV2 on DATA, a folder with one sub-folder of pictures a label.
 
-    Writes a run directory: model.keras, run.json, splits.csv, history.csv, predictions.csv and report.html.
+    Writes a run directory: model.keras, run.json, splits.csv, history.csv, predictions.csv and report.html. What is
+    needed to go on after a crash lies beside it in a hidden folder until the run is finished.
     """
-    from pydantic import ValidationError
-
-    from edge_runtime.errors import InputError
-
-    console.check_output(output, marker="run.json", force=force)
-    from train import TrainConfig
+    from train import resume_run, train_run
 
     given = {name: value for name, value in settings.items() if value is not None}
-    try:
-        config = TrainConfig(data=data, labels=console.split_names(labels), **given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("size_px", "image_size").replace("_", "-")
-        raise InputError(f"{option} {first['input']}: {first['msg']}.", remedy="see `ripeline train --help`") from error
-    from train import train_run
-
-    run = train_run(config, output, force=force, on_event=console.Narrator())
+    given |= {"weights": weights} if weights else {}
+    if resume is not None:
+        if data or output or labels or force or given:
+            raise click.UsageError("--resume takes everything else from the run: ripeline train --resume RUN")
+        run = resume_run(resume, on_event=console.Narrator())
+    else:
+        if data is None or output is None:
+            raise click.UsageError("Say what to train on and where to write: ripeline train DATA -o RUN")
+        console.check_output(output, marker="run.json", force=force)
+        config = _config(data, labels, given)
+        run = train_run(config, output, force=force, on_event=console.Narrator())
     record = run.record
     test = record.test
     low, high = test.accuracy_ci95
@@ -70,3 +97,17 @@ def verb(data: Path, output: Path, labels: str | None, as_json: bool, force: boo
     )
     console.say(f"Next: ripeline export {run.folder} -o BUNDLE")
     console.emit(run.summary(), as_json=as_json)
+
+
+def _config(data: Path, labels: str | None, given: dict[str, Any]) -> TrainConfig:
+    from pydantic import ValidationError
+
+    from edge_runtime.errors import InputError
+    from train import TrainConfig
+
+    try:
+        return TrainConfig(data=data, labels=console.split_names(labels), **given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("size_px", "image_size").removesuffix("_mb").replace("_", "-")
+        raise InputError(f"{option} {first['input']}: {first['msg']}.", remedy="see `ripeline train --help`") from error

@@ -41,8 +41,8 @@ def small(drawn: Path) -> Callable[..., TrainConfig]:
 
     def config(**changes: object) -> TrainConfig:
         quick: dict[str, object] = {
-            "data": drawn, "weights": "none", "size_px": SIZE_PX, "epochs": 12, "fine_tune_epochs": 2, "views": 2,
-            "head_rate": 0.01,
+            "data": drawn, "weights": "none", "size_px": SIZE_PX, "epochs": 30, "fine_tune_epochs": 2, "views": 2,
+            "head_rate": 0.01, "fine_tune_at": 125, "select_by": "validation",
         }  # fmt: skip
         return TrainConfig.model_validate(quick | changes)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
-from train.backbone import STARTER_FILE, build_backbone, single_tensor_cut
+from train.backbone import STARTER_FILE, build_backbone
 from train.model import build_head, build_model, logits_model
 
 
@@ -68,19 +68,6 @@ def test_a_failed_download_says_what_else_there_is(monkeypatch: pytest.MonkeyPat
     with pytest.raises(InputError, match="could not be downloaded") as caught:
         build_backbone(96, 0.5, "imagenet")
     assert "--weights starter" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("at", "cut"), [(98, 98), (100, 98), (106, 98), (107, 107), (116, 116), (123, 123), (125, 125), (130, 125), (1, 1)]
-)
-def test_cuts_lie_where_one_tensor_is_live(backbone: keras.Model, at: int, cut: int) -> None:
-    assert single_tensor_cut(backbone, at) == cut
-
-
-@pytest.mark.parametrize("at", [0, 154, -1])
-def test_a_layer_that_is_not_there_is_refused(backbone: keras.Model, at: int) -> None:
-    with pytest.raises(InputError, match="1 to 153"):
-        single_tensor_cut(backbone, at)
 
 
 def test_the_model_takes_raw_pixels_and_scales_them_itself(backbone: keras.Model) -> None:

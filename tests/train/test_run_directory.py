@@ -16,7 +16,7 @@ from edge_runtime.records import Box
 from evaluation.dataset import Item
 from evaluation.split import Split
 from train import Run, match_data, read_run
-from train.run_directory import SplitRow, new_run_folder, read_history
+from train.run_directory import SplitRow, new_run_folder, read_history, unfinished_run_folder
 
 
 def test_reading_runs_needs_no_tensorflow(run: Run) -> None:
@@ -131,18 +131,28 @@ def test_an_unknown_record_is_refused(run: Run, tmp_path: Path, spoil) -> None:
         read_run(copy)
 
 
-def test_a_killed_run_leaves_no_folder_that_looks_finished(tmp_path: Path) -> None:
+def test_an_interrupted_run_stays_aside_and_one_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
     output = tmp_path / "RUN"
 
-    def killed_half_way() -> None:
+    def ended_half_way_by(error: BaseException) -> None:
         with new_run_folder(output, force=False) as folder:
-            (folder / "model.keras").write_text("half")
+            assert list(folder.iterdir()) == []
+            (folder / "start.json").write_text("{}")
             assert not output.exists()
-            raise KeyboardInterrupt
+            raise error
 
-    with pytest.raises(KeyboardInterrupt):
-        killed_half_way()
+    for _ in range(2):  # a run that is started again begins with an empty folder
+        with pytest.raises(KeyboardInterrupt):
+            ended_half_way_by(KeyboardInterrupt())
+        assert [path.name for path in tmp_path.iterdir()] == [".RUN.partial"]
+    with pytest.raises(KeyError), unfinished_run_folder(output) as folder:
+        raise KeyError(*(path.name for path in folder.iterdir()))
+    assert [path.name for path in tmp_path.iterdir()] == [".RUN.partial"]
+    with pytest.raises(InputError):
+        ended_half_way_by(InputError("no pictures"))
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="no unfinished run"), unfinished_run_folder(output):
+        pass
 
 
 def test_a_full_folder_is_replaced_only_by_force_and_only_by_success(tmp_path: Path) -> None:
