@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -60,6 +60,15 @@ class Tile:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CaptionedPlot:
+    """A matplotlib figure among others, with its title and how to read it."""
+
+    plot: Plot
+    title: str
+    caption: str = ""
+
+
 @dataclass(slots=True)
 class Section:
     """A heading and what stands under it; each method adds a block and returns the section."""
@@ -79,6 +88,10 @@ class Section:
         """A remark that must not be missed."""
         return self._add(kind="notice", text=text, tone=tone)
 
+    def verdict(self, text: str, tone: Tone) -> Section:
+        """The one sentence to take away."""
+        return self._add(kind="verdict", text=text, tone=tone)
+
     def key_figures(self, figures: Sequence[KeyFigure]) -> Section:
         """A row of numbers."""
         return self._add(kind="key_figures", figures=figures)
@@ -88,16 +101,18 @@ class Section:
         numeric = [bool(rows) and all(_is_numeric(row[i]) for row in rows) for i in range(len(header))]
         return self._add(kind="table", header=header, rows=rows, numeric=numeric, caption=caption)
 
+    def facts(self, facts: Mapping[str, object], caption: str = "") -> Section:
+        """Names with short values, as many side by side as fit."""
+        return self._add(kind="facts", facts={name: str(value) for name, value in facts.items()}, caption=caption)
+
     def plot(self, plot: Plot, caption: str, alt: str = "") -> Section:
         """A matplotlib figure, embedded as SVG."""
-        import matplotlib as mpl
+        return self._add(kind="image", uri=_svg_uri(plot), caption=caption, alt=alt or caption)
 
-        stream = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": "ripeline"}):  # the same plot is the same file
-            plot.savefig(stream, format="svg", metadata={"Date": None})
-        return self._add(
-            kind="image", uri=_uri("image/svg+xml", stream.getvalue()), caption=caption, alt=alt or caption
-        )
+    def plots(self, plots: Sequence[CaptionedPlot]) -> Section:
+        """Small plots side by side where there is room."""
+        shown = [{"uri": _svg_uri(one.plot), "title": one.title, "caption": one.caption} for one in plots]
+        return self._add(kind="plots", plots=shown)
 
     def picture(self, image: Image, caption: str, alt: str = "") -> Section:
         """One picture at its own size, `[height, width, 3]` uint8 RGB."""
@@ -146,12 +161,21 @@ class Page:
         path.write_text(self.html(), encoding="utf-8")
 
 
-_NUMBER = re.compile(r"[-+<>~\s]*\d[\d.,:/\s\u2013-]*(\s?%|\s?px|\s\S{1,4})?|\u2013?")
+_NUMBER = re.compile(r"[-+<>~\s]*\d[\d.,:/\s\u2013-]*(to [\d.]+|e[-+]?\d+)?(\s?%|\s?px|\s\S{1,4})?|\u2013?")
 """A number, a range or a share, perhaps with a unit; also an empty cell or a dash in its place."""
 
 
 def _is_numeric(cell: object) -> bool:
     return isinstance(cell, int | float) or _NUMBER.fullmatch(str(cell)) is not None
+
+
+def _svg_uri(plot: Plot) -> str:
+    import matplotlib as mpl
+
+    stream = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "ripeline"}):  # the same plot is the same file
+        plot.savefig(stream, format="svg", metadata={"Date": None})
+    return _uri("image/svg+xml", stream.getvalue())
 
 
 def _thumbnail(image: Image) -> Image:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluation.page import KeyFigure, Page, Tile
+from evaluation.page import CaptionedPlot, KeyFigure, Page, Tile
 
 
 class Outline(HTMLParser):
@@ -42,7 +42,10 @@ def full_page() -> Page:
     picture = np.full((700, 350, 3), (200, 30, 40), np.uint8)
     section = page.section("All blocks").text("A paragraph.").notice("Mind <this>.", "bad")
     section.key_figures([KeyFigure("Accuracy", "96 %", "of 100", "good")])
-    section.table(["Label", "n", "Share"], [["ripe", 3, "1.5 %"], ["2nd.jpg", 4, "0.9 to 1"]], "A table.")
+    section.table(["Label", "n", "Share"], [["ripe", 3, "1.5 %"], ["2nd.jpg", 4, "hardly any"]], "A table.")
+    section.table(["Interval", "Rate", "Why"], [["81.7 to 100.0 %", "1.0e-04", "2 of 3 right"]])
+    section.verdict("Good <enough>.", "good").facts({"size px": 160, "a & b": None}, "Facts.")
+    section.plots([CaptionedPlot(plot, "First"), CaptionedPlot(plot, "Second", "How to read it.")])
     section.plot(plot, "A plot.").picture(picture, "A picture.").gallery([Tile(picture, "tile", "detail")], "Tiles.")
     return page
 
@@ -53,7 +56,7 @@ def test_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
     outline = Outline()
     outline.feed(html)
     assert outline.open == []
-    assert len(outline.sources) == 3
+    assert len(outline.sources) == 5
     assert all(source.startswith("data:image/") for source in outline.sources)
     assert "url(" not in html
     assert "@import" not in html
@@ -73,7 +76,8 @@ def test_pictures_keep_their_colours_and_thumbnails_are_small() -> None:
 def test_number_columns_are_set_right_and_names_left() -> None:
     html = full_page().html()
     assert '<td class="number">3</td>' in html
-    assert "<td>1.5 %</td>" in html  # "0.9 to 1" below it is words
+    assert "<td>1.5 %</td>" in html  # below it are words
+    assert '<td class="number">81.7 to 100.0 %</td><td class="number">1.0e-04</td><td>2 of 3 right</td>' in html
     assert "<td>2nd.jpg</td>" in html
 
 
