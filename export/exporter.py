@@ -34,9 +34,6 @@ from export.parity import judge
 from export.samples import QUANTIZATION_SAMPLES, choose_samples
 from train.run_directory import Run, match_data
 
-VIEW_CORRELATION = 0.7
-"""Cautious default for rho until it has been measured on several pictures of one fruit."""
-
 DEFAULT_ARTEFACTS = ("tflite-int8", "tflite-fp32")
 """What a bundle is known by, first choice first: the first that did not fail parity."""
 
@@ -229,7 +226,7 @@ def _manifest(
                 record.labels,
                 record.input.model_dump(mode="json"),
                 policy.model_dump(mode="json"),
-                [default, VIEW_CORRELATION],
+                [default, record.evidence.view_correlation.rho],
                 [one.model_dump(mode="json") for one in artefacts],
                 [hashlib.sha256((folder / one.file).read_bytes()).hexdigest() for one in artefacts],
             ],
@@ -243,7 +240,7 @@ def _manifest(
         labels=record.labels,
         input=record.input,
         policy=policy,
-        view_correlation=VIEW_CORRELATION,
+        view_correlation=record.evidence.view_correlation.rho,
         default_artefact=default,
         artefacts=tuple(artefacts),
         provenance={

@@ -74,14 +74,14 @@ def _pictures(page: Page, data: Path, command: str) -> None:
 def _training(page: Page, folder: Path, command: str) -> None:
     import matplotlib as mpl
 
-    from train.report import curves
+    from train.course import curves
     from train.run_directory import read_history, read_run
 
     run = read_run(folder)
     section = page.section("2. Training").command(command)
     with mpl.rc_context(PLOT_STYLE):
         section.plot(
-            curves(read_history(run), run),
+            curves(read_history(run), run.record.events),
             "A new head on the frozen backbone, then the last layers of the backbone at a hundredth of the rate.",
         )
     test = run.record.test

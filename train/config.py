@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from edge_runtime.config import PolicySettings
+from edge_runtime.decide import Policy
 from train.folds import SelectBy
 
 DEFAULT_SIZE_PX = 160
@@ -45,6 +48,9 @@ class TrainConfig(BaseModel):
         views: Pictures kept of each training picture: itself and `views - 1` augmented ones.
         head_decay: L2 penalty on the head in phase one, on features of unit spread.
         cache_budget_mb: Memory for what the frozen part returned; beyond it the run's folder on disk is used.
+        policy: Whose cost is counted on the test split, and an export's default; None accepts the last label.
+        retention: Pictures whose features fine-tuning should keep: forgetting is measured on them as well.
+        target: Unlabelled pictures from the line, to compare with those of training.
         patience: Epochs without an improvement of the judging loss by more than `min_delta` that end a phase.
     """
 
@@ -68,5 +74,12 @@ class TrainConfig(BaseModel):
     fine_tune_rate: float = Field(default=1e-5, gt=0)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     cache_budget_mb: float = Field(default=2048, ge=0)
+    policy: PolicySettings | None = None
+    retention: Path | None = None
+    target: Path | None = None
     patience: int = Field(default=20, ge=1)
     min_delta: float = Field(default=1e-3, ge=0)
+
+    def policy_for(self, labels: Sequence[str]) -> Policy:
+        """The policy for a model of these labels; raises InputError when it names others."""
+        return (self.policy or PolicySettings(accept=tuple(labels[-1:]))).policy(labels, "bundle")

@@ -1,23 +1,42 @@
-"""The page that a person reads after training: is it good enough, and where does it err."""
+"""The page that a person reads after training: is it good enough, where does it err, and how did it come about."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
-from evaluation.dataset import Item
-from evaluation.page import PLOT_STYLE, Page, Section
-from evaluation.report import mistakes_section, result_section
+from evaluation.dataset import Item, read_images
+from evaluation.page import PLOT_STYLE, KeyFigure, Page, Section, Tile, Tone
+from evaluation.report import detail_sections, interval, percent, result_section
 from evaluation.split import Split
-from train.pictures import Pictures
-from train.run_directory import REPORT_FILE, EpochRow, Run
+from evaluation.view_correlation import LEAST_FRUITS, ViewCorrelation
+from train.course import choice_section, course_section, curves, new_place_section, new_places
+from train.forgetting import WARN_BELOW, Forgetting
+from train.pictures import FilePictures, Pictures
+from train.run_directory import CURVES_FILE, REPORT_FILE, EpochRow, Run
+from train.shift import CHANCE_P, Level, Shift
+from train.verdict import verdict
 
-PHASE_NAMES = {"head": "new head", "fine_tune": "fine-tuning"}
-TRAIN_COLOUR, VALIDATION_COLOUR, EVENT_COLOUR = "#c9a227", "#b3202f", "#6b645c"
+_SHIFT_WORDS: dict[Level, tuple[str, Tone]] = {
+    "none": ("The pictures from the line cannot be told from those of training.", "good"),
+    "slight": (
+        "The pictures from the line differ a little from those of training: measurable, seldom decisive.",
+        "plain",
+    ),
+    "clear": (
+        "The pictures from the line look different from those of training: expect the model to do worse there.",
+        "warn",
+    ),
+    "strong": (
+        "The pictures from the line are another world to this model: figures from the test split say little about "
+        "them. Label some and adapt the run with: ripeline adapt",
+        "bad",
+    ),
+}
 
 
 def write_report(
@@ -27,78 +46,94 @@ def write_report(
     pictures: Pictures,
     probabilities: npt.NDArray[np.float32],
 ) -> None:
-    """Write `report.html` and the plots into the run's folder.
+    """Write `report.html` and `curves.png` into the run's folder.
 
     Args:
         run: The run, its record complete.
         history: Every epoch.
         items: The N test pictures.
-        pictures: What the model saw of them.
+        pictures: What the model saw of them; only those that are shown are read.
         probabilities: What it answered, `[N, labels]`.
     """
     record = run.record
-    inputs = pictures.read(range(len(pictures)))
-    page = Page("Training report", f"{', '.join(record.labels)} from {record.data.path.name}")
+    evidence, labels = record.evidence, record.labels
+    page = Page("Training report", f"{', '.join(labels)} from {record.data.path.name}")
     with mpl.rc_context(PLOT_STYLE):
-        result_section(page.section("Result on pictures the model never saw"), record.test, record.labels)
-        page.sections[-1].text(
-            "Pictures from the same sources as those of training say little about a new line: measure there as well."
-        )
-        mistakes_section(page.section("Worst mistakes"), record.labels, items, inputs, probabilities)
-        _course(page.section("How training went"), run, history)
+        result = page.section("Is it good enough?")
+        places = new_places(record.choice)
+        result.verdict(*verdict(labels, record.test, evidence, places))
+        result_section(result, record.test, labels)
+        if places:
+            new_place_section(page.section("At a place it has not seen"), places)
+        detail_sections(page, record.test, labels, items, probabilities, pictures.read)
+        if evidence.shift is not None and record.config.target is not None:
+            _shift(page.section("The line's own pictures"), evidence.shift, record.config.target, run)
+        curves(history, record.events).savefig(run.folder / CURVES_FILE, dpi=130)
+        course_section(page.section("How training went"), history, record.events)
+        if record.choice is not None and record.choice.candidates:
+            choice_section(page.section("How much of the backbone to unfreeze"), record.choice)
+        _features(page.section("What fine-tuning changed, and how views of one fruit err"), run)
         _data(page.section("Data"), run)
         _settings(page.section("Settings"), run)
     page.write(run.folder / REPORT_FILE)
 
 
-def curves(history: Sequence[EpochRow], run: Run) -> Figure:
-    """Loss and accuracy over both phases, with the switch and every divergence marked."""
-    figure = Figure(figsize=(9.2, 3.4))
-    loss_axes, accuracy_axes = figure.subplots(1, 2)
-    epochs = [row.epoch for row in history]
-    for axes, name in ((loss_axes, "loss"), (accuracy_axes, "accuracy")):
-        marker = "o" if len(epochs) < 3 else None
-        axes.plot(epochs, [getattr(row, name) for row in history], color=TRAIN_COLOUR, label="train", marker=marker)
-        axes.plot(
-            epochs,
-            [getattr(row, f"val_{name}") for row in history],
-            color=VALIDATION_COLOUR,
-            label="validation",
-            marker=marker,
-        )
-        axes.set_title(name.capitalize())
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        for event in run.record.events:
-            if event.kind == "unfrozen":
-                axes.axvline(event.epoch - 0.5, color=EVENT_COLOUR, linestyle="--", linewidth=1)
-                axes.annotate(
-                    "fine-tuning",
-                    (event.epoch - 0.5, 1),
-                    xycoords=("data", "axes fraction"),
-                    xytext=(4, -10),
-                    textcoords="offset points",
-                    color=EVENT_COLOUR,
-                    fontsize=8,
-                )
-            elif event.kind in {"diverged", "gave_up"}:
-                axes.axvline(event.epoch, color=VALIDATION_COLOUR, linestyle=":", linewidth=1)
-    loss_axes.set_ylim(bottom=0)
-    accuracy_axes.legend(loc="lower right")
-    return figure
-
-
-def _course(section: Section, run: Run, history: Sequence[EpochRow]) -> None:
-    figure = curves(history, run)
-    figure.savefig(run.folder / "curves.png", dpi=130)
-    section.plot(figure, "Training and validation over both phases; dotted lines mark epochs that were thrown away.")
-    section.table(
-        ["Epoch", "Phase", "Event", "Why", "Rate"],
+def _shift(section: Section, shift: Shift, target: Path, run: Run) -> None:
+    section.notice(*_SHIFT_WORDS[shift.level])
+    section.key_figures(
         [
-            [event.epoch, PHASE_NAMES[event.phase], event.kind.replace("_", " "), event.reason, f"{event.rate:.2g}"]
-            for event in run.record.events
+            KeyFigure(
+                "Told apart", percent(shift.auc), f"of pairs (AUC), 50 % is guessing; 95 %: {interval(shift.auc_ci95)}"
+            ),
+            KeyFigure("By chance", f"p = {shift.auc_p:.3f}", f"counts as a shift up to {CHANCE_P / 2:g}"),
+            KeyFigure("Discrepancy", f"{max(shift.mmd2, 0) ** 0.5:.3f}", f"MMD; p = {shift.mmd_p:.3f}"),
+            KeyFigure("Far from all of training", percent(shift.outside), "of the line's pictures; 5 % is usual"),
+        ]
+    )
+    files = [one.file for one in shift.farthest]
+    found = {picture.file: picture for picture in read_images(target).pictures}
+    shown = FilePictures([found[file] for file in files], run.record.input)
+    section.gallery(
+        [
+            Tile(pixels, f"{one.distance:.2f}\u00d7", one.file)
+            for one, pixels in zip(shift.farthest, shown.read(range(len(files))), strict=True)
         ],
-        "What the recipe decided, and when.",
+        f"The line's pictures that are farthest from any training picture, as multiples of a distance that only one in "
+        f"twenty training pictures has from the others. Compared: {shift.training_pictures} "
+        f"unrelated training pictures with {shift.target_pictures} from {target.name}, by the features of the "
+        "backbone before training.",
+    )
+
+
+def _features(section: Section, run: Run) -> None:
+    evidence = run.record.evidence
+    for name, found in evidence.forgetting.items():
+        if found.forgets:
+            section.notice(
+                f"On {name} pictures the backbone's features are only {found.cka:.2f} like those before fine-tuning "
+                f"(under {WARN_BELOW:g}): it may have forgotten what helps at a new place."
+            )
+    section.text(_forgetting_words(evidence.forgetting))
+    section.text(_correlation_words(evidence.view_correlation))
+
+
+def _forgetting_words(forgetting: dict[str, Forgetting]) -> str:
+    if not forgetting:
+        return "The backbone is as it was: nothing was fine-tuned, nothing forgotten."
+    found = " and ".join(f"{one.cka:.3f} on {one.pictures} {name} pictures" for name, one in forgetting.items())
+    return f"Likeness of the backbone's features before and after fine-tuning (linear CKA, 1 is the same): {found}."
+
+
+def _correlation_words(found: ViewCorrelation) -> str:
+    if found.ci95 is None:
+        return (
+            f"Views of one fruit are taken to err together by \u03c1 = {found.rho:g}, a cautious default: measuring it "
+            f"takes {LEAST_FRUITS} validation fruits with several pictures each (column fruit of manifest.csv); here "
+            f"are {found.fruits}."
+        )
+    return (
+        f"Views of one fruit err together by \u03c1 = {found.rho:.2f} (95 %: {found.ci95[0]:.2f} to "
+        f"{found.ci95[1]:.2f}), measured on {found.pictures} validation pictures of {found.fruits} fruits."
     )
 
 
@@ -119,8 +154,8 @@ def _data(section: Section, run: Run) -> None:
 
 def _settings(section: Section, run: Run) -> None:
     record = run.record
-    shown = record.config.model_dump(mode="json", exclude={"data", "labels"})
-    section.table(["Setting", "Value"], [[name.replace("_", " "), str(value)] for name, value in shown.items()])
+    shown = record.config.model_dump(mode="json", exclude={"data", "labels", "policy"}, exclude_none=True)
+    section.facts({name.replace("_", " "): value for name, value in shown.items()})
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     section.text(
         f"{record.seconds:.0f} s on {record.threads} threads; {versions}. Data SHA-256 {record.data.sha256[:16]}."

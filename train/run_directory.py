@@ -22,6 +22,7 @@ from evaluation.dataset import Item, hash_pictures
 from evaluation.metrics import Scores
 from evaluation.split import Split
 from train.config import TrainConfig
+from train.evidence import Evidence
 from train.folds import SelectBy
 
 SCHEMA_VERSION: Final = 1
@@ -31,6 +32,8 @@ HISTORY_FILE = "history.csv"
 PREDICTIONS_FILE = "predictions.csv"
 MODEL_FILE = "model.keras"
 REPORT_FILE = "report.html"
+CURVES_FILE = "curves.png"
+TENSORBOARD_FOLDER = "tensorboard"
 START_FILE = "start.json"
 """Of an unfinished run: the config that it was started with."""
 
@@ -180,6 +183,7 @@ class RunRecord(_Strict):
     threads: int
     events: tuple[RecipeEvent, ...]
     choice: Choice | None = None
+    evidence: Evidence = Evidence()
     timings_s: dict[str, float]
     seconds: float
     validation: Scores

@@ -22,7 +22,7 @@ LEAST_PICTURES = 20
 MOST_PICTURES = 500
 """Of each set for the tests: enough to see what matters, and the shuffling stays a matter of seconds."""
 
-SHOWN_FARTHEST = 24
+SHOWN_FARTHEST = 12
 SHUFFLES = 999
 FOLDS = 5
 COMPONENTS = 32

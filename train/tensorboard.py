@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import tensorflow as tf
 
+from train.events import Notice, OnEvent, Progress
 from train.run_directory import EpochRow, RecipeEvent
 
 FOLDER = "tensorboard"
@@ -22,19 +22,12 @@ class TensorBoardLog:
     colour. Decisions are texts of the run `events`.
     """
 
-    def __init__(self, folder: Path, past: Iterable[EpochRow | RecipeEvent] = ()) -> None:
-        """Start the log afresh.
-
-        Args:
-            folder: To write to; what an earlier, interrupted start left there is removed.
-            past: What has happened already, when a run goes on.
-        """
+    def __init__(self, folder: Path) -> None:
+        """Start the log afresh: what an interrupted start left in the folder is removed, and told again."""
         shutil.rmtree(folder, ignore_errors=True)
         self._folder = folder
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
         self._attempt, self._last = 0, ("", 0)
-        for entry in past:
-            self(entry)
 
     def __call__(self, entry: EpochRow | RecipeEvent) -> None:
         """Log one entry; it is on disk when this returns."""
@@ -44,6 +37,16 @@ class TensorBoardLog:
             with self._writer(EVENTS).as_default(step=entry.epoch):
                 tf.summary.text(entry.kind, f"{entry.phase}, epoch {entry.epoch}: {entry.reason} (rate {entry.rate:g})")
             self._writers[EVENTS].flush()
+
+    def beside(self, on_event: OnEvent) -> OnEvent:
+        """Tell `on_event` everything, and log what belongs here."""
+
+        def tell(event: Progress | Notice | EpochRow | RecipeEvent) -> None:
+            if isinstance(event, EpochRow | RecipeEvent):
+                self(event)
+            on_event(event)
+
+        return tell
 
     def close(self) -> None:
         """Release the files."""

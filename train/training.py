@@ -18,8 +18,7 @@ import numpy.typing as npt
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec
 from edge_runtime.quiet import native_stderr_silenced
-from evaluation.dataset import Dataset, Item, read_dataset
-from evaluation.metrics import score
+from evaluation.dataset import Dataset, Item, read_dataset, read_images
 from evaluation.split import Assignment, Split, assign_splits
 from train import run_directory as files
 from train.config import TrainConfig
@@ -48,7 +47,7 @@ def train_run(config: TrainConfig, output: Path, *, force: bool = False, on_even
     Raises:
         InputError: The data cannot train, the weights cannot be had, or `output` is taken.
     """
-    config = config.model_copy(update={"data": config.data.resolve(), "weights": _absolute(config.weights)})
+    config = config.model_copy(update=_found_from_anywhere(config))
     with files.new_run_folder(output, force=force) as folder:
         files.write_whole(folder / files.START_FILE, config.model_dump_json())
         _train(config, folder, on_event)
@@ -87,6 +86,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     dataset = read_dataset(config.data, config.labels, domain=config.domain)
     assignment = assign_splits(dataset.items, config.seed)
     _refuse_without_split(dataset, assignment)
+    _refuse_other_inputs(config, dataset.labels)
     data_hash = _data_hash(dataset.items)
     _refuse_other_pictures(Journal(folder / WORK_FOLDER), data_hash, config.data)
     notices = (*dataset.notices, *assignment.warnings)
@@ -104,11 +104,13 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
         importlib.import_module("tensorflow")
     from train.backbone import build_backbone
     from train.determinism import make_deterministic
-    from train.predict import predict_pictures
+    from train.measuring import measure_run
     from train.recipe import LabelledPictures, run_recipe
     from train.report import write_report
+    from train.tensorboard import TensorBoardLog
 
     threads = make_deterministic(config.seed)
+    log = TensorBoardLog(folder / files.TENSORBOARD_FOLDER)
     backbone = build_backbone(config.size_px, config.alpha, config.weights)
     mark = time.perf_counter()
     trained = run_recipe(
@@ -120,24 +122,21 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
         labels=len(dataset.labels),
         config=config,
         folder=folder / WORK_FOLDER,
-        on_event=on_event,
+        on_event=log.beside(on_event),
     )
+    log.close()
     timings["recipe"] = time.perf_counter() - mark
 
     mark = time.perf_counter()
     on_event(Progress("evaluate", 0, 1))
-    measured = {split: predict_pictures(trained.model, pictures[split]).probabilities for split in _MEASURED}
-    scores = {
-        split: score(dataset.labels, truth[rows[split]], p, [item.group for item in items[split]])
-        for split, p in measured.items()
-    }
+    measured = measure_run(trained.model, dataset.labels, items, spec, config, fine_tuned=trained.unfrozen is not None)
     timings["evaluate"] = time.perf_counter() - mark
 
     trained.model.save(folder / files.MODEL_FILE)
     split_rows = tuple(SplitRow.of(i, s) for i, s in zip(dataset.items, assignment.splits, strict=True))
     files.write_rows(folder / files.SPLITS_FILE, split_rows)
     files.write_rows(folder / files.HISTORY_FILE, trained.history)
-    _write_predictions(folder / files.PREDICTIONS_FILE, dataset, rows, measured)
+    _write_predictions(folder / files.PREDICTIONS_FILE, dataset, rows, measured.probabilities)
     record = RunRecord(
         created_at=datetime.now(UTC),
         config=config,
@@ -156,18 +155,16 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
         threads=threads,
         events=tuple(trained.events),
         choice=trained.choice,
+        evidence=measured.evidence,
         timings_s=timings,
         seconds=time.perf_counter() - began,
-        validation=scores[Split.VALIDATION],
-        test=scores[Split.TEST],
+        validation=measured.scores[Split.VALIDATION],
+        test=measured.scores[Split.TEST],
     )
     run = Run(folder, record, split_rows)
-    write_report(run, trained.history, items[Split.TEST], pictures[Split.TEST], measured[Split.TEST])
+    write_report(run, trained.history, items[Split.TEST], pictures[Split.TEST], measured.probabilities[Split.TEST])
     # Last of all, because a folder without it is no run.
     files.write_whole(folder / files.RECORD_FILE, record.model_dump_json(indent=2) + "\n")
-
-
-_MEASURED = (Split.VALIDATION, Split.TEST)
 
 
 def _refuse_without_split(dataset: Dataset, assignment: Assignment) -> None:
@@ -183,6 +180,14 @@ def _refuse_without_split(dataset: Dataset, assignment: Assignment) -> None:
             )
 
 
+def _refuse_other_inputs(config: TrainConfig, labels: Sequence[str]) -> None:
+    """What is needed only at the end is found wanting before the training is paid for."""
+    config.policy_for(labels)
+    for folder in (config.retention, config.target):
+        if folder is not None:
+            read_images(folder)
+
+
 def _refuse_other_pictures(journal: Journal, data_hash: str, data: Path) -> None:
     """A run goes on only with the very pictures that it was started with."""
     start = journal.finished("data")
@@ -196,9 +201,11 @@ def _refuse_other_pictures(journal: Journal, data_hash: str, data: Path) -> None
         )
 
 
-def _absolute(weights: str) -> str:
-    """A file stays found when the run goes on from elsewhere."""
-    return str(Path(weights).resolve()) if Path(weights).is_file() else weights
+def _found_from_anywhere(config: TrainConfig) -> dict[str, object]:
+    """Absolute paths: files stay found when the run goes on from elsewhere."""
+    weights = str(Path(config.weights).resolve()) if Path(config.weights).is_file() else config.weights
+    folders = {name: getattr(config, name) for name in ("data", "retention", "target")}
+    return {"weights": weights} | {name: folder and folder.resolve() for name, folder in folders.items()}
 
 
 def _data_hash(items: Sequence[Item]) -> str:

@@ -66,7 +66,7 @@ def verb(
     opened = read_run(run)
     wanted = parse_formats(console.split_names(formats) or (), quantizer)
     labels = opened.record.labels
-    given = policy.settings(accept, costs)
+    given = policy.settings(accept, costs) or opened.record.config.policy
     if given is None:
         given = PolicySettings(accept=labels[-1:])
         console.notice(f"no --accept given: the policy accepts '{labels[-1]}', the last label of {', '.join(labels)}.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ripeline import console
+from ripeline import console, policy
 
 if TYPE_CHECKING:
     from train import TrainConfig
@@ -21,6 +21,7 @@ Examples:
   ripeline train photos -o run --labels unripe,turning,ripe --weights backbone.weights.h5 --alpha 0.35
   ripeline train demo-data -o run --weights starter        # no download
   ripeline train photos -o run --fine-tune-at block_14_expand --select-by validation
+  ripeline train photos -o run --accept turning,ripe --target pictures_of_the_line
   ripeline train --resume run                              # goes on where it was killed""",
 )
 @click.argument("data", type=click.Path(path_type=Path), required=False)
@@ -42,8 +43,8 @@ Examples:
 @click.option(
     "--fine-tune-at",
     metavar="WHERE",
-    help="What phase two may change: the backbone from a layer on, by number (100) or name (block_14_expand), a share of "
-    "its layers (0.2), or auto (default), which tries a few and unfreezes nothing where that is best.",
+    help="What phase two may change: the backbone from a layer on, by number (100) or name (block_14_expand), a share "
+    "of its layers (0.2), or auto (default), which tries a few and unfreezes nothing where that is best.",
 )
 @click.option(
     "--select-by",
@@ -54,6 +55,15 @@ Examples:
     "--domain", metavar="COLUMN", help="Column of manifest.csv with the source of a picture. Default: source."
 )
 @click.option("--cache-budget", "cache_budget_mb", type=float, metavar="MB", help="Memory for caches. Default: 2048.")
+@policy.options("the last label of the ripeness order.")
+@click.option(
+    "--target", type=click.Path(path_type=Path), metavar="PICTURES",
+    help="Pictures from the line, labelled or not: the report says whether they look like those of training.",
+)  # fmt: skip
+@click.option(
+    "--retention", type=click.Path(path_type=Path), metavar="PICTURES",
+    help="Pictures that fine-tuning should not forget: measured beside the validation pictures.",
+)  # fmt: skip
 @click.option("--seed", type=int, help="Of the split, the views and the training.")
 @console.force
 @console.as_json
@@ -63,6 +73,8 @@ def verb(
     resume: Path | None,
     labels: str | None,
     weights: str | None,
+    accept: str | None,
+    costs: Path | None,
     as_json: bool,
     force: bool,
     **settings: Any,
@@ -76,6 +88,8 @@ def verb(
 
     given = {name: value for name, value in settings.items() if value is not None}
     given |= {"weights": weights} if weights else {}
+    judge = policy.settings(accept, costs)
+    given |= {"policy": judge} if judge else {}
     if resume is not None:
         if data or output or labels or force or given:
             raise click.UsageError("--resume takes everything else from the run: ripeline train --resume RUN")

@@ -36,6 +36,7 @@ def test_a_run_reads_back_as_it_was_written(run: Run) -> None:
     assert again == run
     assert {p.name for p in run.folder.iterdir()} == {
         "run.json", "model.keras", "splits.csv", "history.csv", "predictions.csv", "report.html", "curves.png",
+        "tensorboard",
     }  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def test_history_counts_epochs_through_both_phases(run: Run) -> None:
 
 def test_report_holds_its_pictures(run: Run) -> None:
     html = (run.folder / "report.html").read_text()
-    assert html.count("data:image/svg+xml") == 2
+    assert html.count("data:image/svg+xml") == 5
     assert "http" not in html.replace("http://www.w3.org", "")
 
 

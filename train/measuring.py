@@ -1,0 +1,105 @@
+"""What a trained model is worth: validation first, for all that is fitted or chosen, and the test split last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.preprocess import InputSpec
+from evaluation.dataset import Item, Picture, read_images
+from evaluation.metrics import Scores, score
+from evaluation.split import Split
+from evaluation.temperature import fit_temperature
+from evaluation.view_correlation import ViewCorrelation, measure_view_correlation
+from train.backbone import build_backbone
+from train.config import TrainConfig
+from train.determinism import make_deterministic
+from train.evidence import Evidence, forgetting_on, shift_to
+from train.features import pooled_features
+from train.model import backbone_of
+from train.pictures import FilePictures
+from train.predict import predict_pictures
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """Scores and probabilities `[N, labels]` on the validation and test split, and what else is known."""
+
+    scores: dict[Split, Scores]
+    probabilities: dict[Split, npt.NDArray[np.float32]]
+    evidence: Evidence
+
+
+def measure_run(
+    model: keras.Model,
+    labels: Sequence[str],
+    items: Mapping[Split, Sequence[Item]],
+    spec: InputSpec,
+    config: TrainConfig,
+    *,
+    fine_tuned: bool,
+) -> MeasuredRun:
+    """Measure a model as the line would use it, with the temperature fitted on the validation split.
+
+    Args:
+        model: uint8 RGB to probabilities.
+        labels: In ripeness order.
+        items: Of each split.
+        spec: Of the model's input.
+        config: Of the run: policy, seed, and the other pictures to look at.
+        fine_tuned: Whether the backbone is no longer as it was.
+
+    Raises:
+        InputError: The retention or target pictures cannot be read, or are too few.
+    """
+    probabilities: dict[Split, npt.NDArray[np.float32]] = {}
+    scores: dict[Split, Scores] = {}
+    evidence, temperature = Evidence(), 1.0
+    for split in (Split.VALIDATION, Split.TEST):
+        some = items[split]
+        truth = np.array([labels.index(item.label) for item in some], np.int64)
+        answer = predict_pictures(model, FilePictures(some, spec))
+        probabilities[split] = answer.probabilities
+        if split is Split.VALIDATION:
+            temperature = fit_temperature(answer.logits, truth)
+            correlation = measure_view_correlation(truth, answer.probabilities, [item.fruit for item in some])
+            evidence = _evidence(model, items, spec, config, correlation, fine_tuned=fine_tuned)
+        scores[split] = score(
+            labels,
+            truth,
+            answer.probabilities,
+            [item.group for item in some],
+            temperature=temperature,
+            sources=[item.source for item in some],
+            policy=config.policy_for(labels),
+        )
+    return MeasuredRun(scores, probabilities, evidence)
+
+
+def _evidence(
+    model: keras.Model,
+    items: Mapping[Split, Sequence[Item]],
+    spec: InputSpec,
+    config: TrainConfig,
+    correlation: ViewCorrelation,
+    *,
+    fine_tuned: bool,
+) -> Evidence:
+    if not fine_tuned and config.target is None:
+        return Evidence(view_correlation=correlation)
+    make_deterministic(config.seed)  # weights drawn at random are then the same as at the start
+    before = partial(pooled_features, build_backbone(config.size_px, config.alpha, config.weights))
+    after = partial(pooled_features, backbone_of(model))
+    sets: dict[str, Sequence[Picture]] = {"validation": items[Split.VALIDATION]}
+    if config.retention is not None:
+        sets["retention"] = read_images(config.retention).pictures
+    return Evidence(
+        view_correlation=correlation,
+        forgetting=forgetting_on(sets, spec, before, after, seed=config.seed) if fine_tuned else {},
+        shift=shift_to(config.target, items[Split.TRAIN], spec, before, seed=config.seed) if config.target else None,
+    )
