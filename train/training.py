@@ -85,10 +85,10 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     on_event(Progress("data", 0, 1))
     dataset = read_dataset(config.data, config.labels, domain=config.domain)
     assignment = assign_splits(dataset.items, config.seed)
-    _refuse_without_split(dataset, assignment)
+    refuse_without_split(dataset, assignment)
     _refuse_other_inputs(config, dataset.labels)
-    data_hash = _data_hash(dataset.items)
-    _refuse_other_pictures(Journal(folder / WORK_FOLDER), data_hash, config.data)
+    sha256 = data_hash(dataset.items)
+    _refuse_other_pictures(Journal(folder / WORK_FOLDER), sha256, config.data)
     notices = (*dataset.notices, *assignment.warnings)
     for text in notices:
         on_event(Notice(text))
@@ -144,7 +144,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
         input=spec,
         data=DataRecord(
             path=config.data,
-            sha256=data_hash,
+            sha256=sha256,
             pictures={split: len(at) for split, at in rows.items()},
             ignored=dataset.ignored,
             unreadable=dataset.unreadable,
@@ -167,7 +167,8 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     files.write_whole(folder / files.RECORD_FILE, record.model_dump_json(indent=2) + "\n")
 
 
-def _refuse_without_split(dataset: Dataset, assignment: Assignment) -> None:
+def refuse_without_split(dataset: Dataset, assignment: Assignment) -> None:
+    """Raise InputError where a split gets no picture, or training none of a label."""
     for split in Split:
         present = {i.label for i, s in zip(dataset.items, assignment.splits, strict=True) if s is split}
         lacking = [label for label in dataset.labels if label not in present]
@@ -208,7 +209,8 @@ def _found_from_anywhere(config: TrainConfig) -> dict[str, object]:
     return {"weights": weights} | {name: folder and folder.resolve() for name, folder in folders.items()}
 
 
-def _data_hash(items: Sequence[Item]) -> str:
+def data_hash(items: Sequence[Item]) -> str:
+    """SHA-256 over label and hash of every picture, in no order."""
     lines = sorted(f"{item.label} {item.sha256}" for item in items)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -46,6 +46,9 @@ Examples:
     help="What phase two may change: the backbone from a layer on, by number (100) or name (block_14_expand), a share "
     "of its layers (0.2), or auto (default), which tries a few and unfreezes nothing where that is best.",
 )
+@click.option("--head-rate", type=float, help="Learning rate of phase one. Default: 3e-4.")
+@click.option("--fine-tune-rate", type=float, help="Learning rate of phase two. Default: 1e-5.")
+@click.option("--dropout", type=float, help="Share of the features hidden from the head at each step. Default: 0.2.")
 @click.option(
     "--select-by",
     type=click.Choice(["source", "validation"]),
