@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from edge_runtime.preprocess import fingerprint, fingerprints_agree
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 CHECKSUMS = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.sig"
+"""Of `CHECKSUMS`, by `edge_runtime.signature`; the one file that it cannot cover."""
 TRAINED_ON = "trained_on.txt"
 """SHA-256 of every picture that the run trained on, one a line, so that an evaluation can tell."""
 _EXPORT_AGAIN = "copy the bundle again from where it was made, or export it again"
@@ -151,15 +154,48 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{file} is not valid: {where}: {first['msg']}", remedy=_EXPORT_AGAIN) from error
 
 
+def require_created_since(manifest: Manifest, moment: datetime) -> None:
+    """Raise BundleError when the bundle is older than `moment` (with a time zone): an old one played again."""
+    try:
+        created = datetime.fromisoformat(manifest.created)
+        older = created < moment
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"The bundle does not say when it was created: {manifest.created!r}.") from error
+    if older:
+        raise BundleError(
+            f"The bundle {manifest.bundle_id} is too old: it was created {manifest.created}.",
+            expected=f"one created {moment.isoformat()} or later",
+            remedy="install the current bundle, or lower --min-created if the older one is meant",
+        )
+
+
+def bundle_files(folder: Path) -> list[Path]:
+    """Every file of a bundle but its signature, sorted; raises BundleError when something else lies among them."""
+    entries = sorted(folder.rglob("*"), key=lambda entry: entry.relative_to(folder).as_posix())
+    strange = [entry for entry in entries if entry.is_symlink() or not (entry.is_file() or entry.is_dir())]
+    if strange:
+        raise BundleError(
+            f"The bundle {folder} holds something that is no plain file: "
+            f"{', '.join(entry.relative_to(folder).as_posix() for entry in strange)}.",
+            remedy=_EXPORT_AGAIN,
+        )
+    return [entry for entry in entries if entry.is_file() and entry != folder / SIGNATURE]
+
+
 def checksums(folder: Path) -> str:
-    """The text of `SHA256SUMS` for the folder as it is now: every file but itself, sorted, as `sha256sum` writes it."""
-    files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    return "".join(f"{_sha256(folder / name)}  {name}\n" for name in files if name != CHECKSUMS)
+    """The text of `SHA256SUMS` for the folder as it is now, as `sha256sum` writes it: neither it nor its signature."""
+    names = (file.relative_to(folder).as_posix() for file in bundle_files(folder))
+    return "".join(f"{_sha256(folder / name)}  {name}\n" for name in names if name != CHECKSUMS)
 
 
 def verify_checksums(folder: Path) -> None:
     """Raise BundleError, naming the files, unless the folder is exactly what `SHA256SUMS` says."""
     file = folder / CHECKSUMS
+    if folder.is_file():
+        raise BundleError(
+            f"{folder} is a file, not the folder of a bundle.",
+            remedy=f"unpack it once: ripeline bundle unpack {folder} -o FOLDER",
+        )
     if not folder.is_dir() or not (folder / MANIFEST).is_file() or not file.is_file():
         raise BundleError(
             f"{folder} is no bundle." if folder.exists() else f"There is no bundle at {folder}.",

@@ -37,12 +37,20 @@ def filled_aside(output: Path, *, goes_on: bool = False) -> Iterator[Path]:
         if not goes_on:
             shutil.rmtree(partial, ignore_errors=True)
         raise
-    for file in partial.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
+    for entry in (*partial.rglob("*"), partial):
+        _sync(entry)
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.rename(old)
     partial.rename(target)
+    _sync(target.parent)  # after a power cut too, the name is there before the old folder is gone
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(entry: Path) -> None:
+    """Force a file, or the names in a folder, onto the disk."""
+    handle = os.open(entry, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

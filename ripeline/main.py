@@ -16,6 +16,7 @@ VERBS = {
     "evaluate": "Measure a run or a bundle on labelled photographs.",
     "predict": "Write probabilities for unlabelled pictures.",
     "export": "Convert a run to a bundle and prove that its decisions stayed the same.",
+    "bundle": "Look into a bundle, compare, sign, verify and pack it.",
     "check": "Verify a bundle on this machine; with data, measure it; a gate for CI.",
     "run": "Decide about every fruit that a camera or recording shows.",
     "score": "Score a run against the truth: counted, graded, thrown out, in time; a gate for CI.",

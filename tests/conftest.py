@@ -213,6 +213,39 @@ def bundle(bundle_dir: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle_dir, tmp_path / "bundle"))
 
 
+@pytest.fixture
+def made_bundle(tmp_path: Path, seal: Callable[[Path], None]) -> Path:
+    """A bundle in form, made without training: whole and readable, but its models are noise."""
+    from edge_runtime.bundle import GOLDEN, MANIFEST, TRAINED_ON, Golden
+    from edge_runtime.decide import Policy
+    from edge_runtime.manifest import Artefact, EngineRecord, FloatTolerance, Manifest, Result
+    from edge_runtime.preprocess import InputSpec, fingerprint
+
+    folder = tmp_path / "made"
+    folder.mkdir()
+    record = EngineRecord(temperature=1.5, parity=Result.PASS, golden=FloatTolerance(max_logit_difference=1e-3))
+    noise = np.random.default_rng(7).bytes(3000)
+    for name in ("tflite-fp32.tflite", "onnx-fp32.onnx"):
+        (folder / name).write_bytes(noise)
+    artefacts = (
+        Artefact(name="tflite-fp32", file="tflite-fp32.tflite", format="tflite-fp32", bytes=3000,
+                 engines={"tflite-runtime": record}),
+        Artefact(name="onnx-fp32", file="onnx-fp32.onnx", format="onnx-fp32", bytes=3000,
+                 engines={"onnxruntime": record}),
+    )  # fmt: skip
+    spec, zeros = InputSpec(size_px=SIZE_PX), np.zeros((1, 2), np.float32)
+    Golden(np.zeros((1, SIZE_PX, SIZE_PX, 3), np.uint8), zeros, {}, fingerprint(spec)).save(folder / GOLDEN)
+    manifest = Manifest(
+        bundle_id="0123456789abcdef", created="2026-05-31T12:00:00+00:00", result=Result.PASS, labels=LABELS,
+        input=spec, policy=Policy.accepting(LABELS, ["ripe"]), view_correlation=0.7, default_artefact="tflite-fp32",
+        artefacts=artefacts, provenance={"run": "run", "versions": {"numpy": "1.26.4"}},
+    )  # fmt: skip
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), "utf-8")
+    (folder / TRAINED_ON).write_text("ab" * 32 + "\n")
+    seal(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def seal() -> Callable[[Path], None]:
     """Make the hashes of a changed bundle right again, so that what is tested is not the hash."""

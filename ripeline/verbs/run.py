@@ -6,13 +6,14 @@ import json
 import signal
 import threading
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from ripeline import console
+from ripeline import console, trust
 
 if TYPE_CHECKING:
     from edge_runtime.bundle import Bundle
@@ -33,6 +34,7 @@ SIMULATED = "sim:"
 Examples:
   ripeline run bundle --source belt.mp4 -o out --annotate
   ripeline run bundle --source 0 --config line.toml -o out --duration 3600   # first camera, one hour
+  ripeline run bundle --source 0 -o out --require-signature K.pub --min-created 2026-05-31
   ripeline run bundle --source rtsp://camera.local/stream -o out
   ripeline run bundle --source sim:calm -o out --duration 20""",
 )
@@ -50,6 +52,8 @@ Examples:
 @click.option("--annotate", is_flag=True, help="Also write annotated.mp4 with boxes and verdicts.")
 @click.option("--trace", is_flag=True, help="Also write tracks.csv and, on a line with ejectors, firings.jsonl.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds after which a source is left.")
+@trust.require_signature
+@trust.min_created
 @console.force
 @console.as_json
 def verb(
@@ -63,6 +67,8 @@ def verb(
     annotate: bool,
     trace: bool,
     duration: float | None,
+    require_signature: Path | None,
+    min_created: datetime | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -81,6 +87,8 @@ def verb(
     from edge_runtime.reporters.video import AnnotatedVideo
     from edge_runtime.select import select_engine
 
+    if require_signature or min_created:
+        trust.verify(bundle, require_signature, min_created)
     opened = open_bundle(bundle)
     if opened.manifest.result is Result.INCONCLUSIVE:
         console.notice("the parity of this bundle is INCONCLUSIVE: it was judged on too few pictures.")

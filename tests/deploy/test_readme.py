@@ -32,7 +32,7 @@ COMMANDS = {line: words for line in shell_lines() if (words := ripeline_words(li
 
 
 def test_commands_are_found() -> None:
-    assert {words[0] for words in COMMANDS.values()} == {"check", "run"}
+    assert {words[0] for words in COMMANDS.values()} == {"bundle", "check", "run"}
     assert len(COMMANDS) >= 5
 
 
