@@ -16,7 +16,7 @@ from evaluation.manifest import read_manifest
 from evaluation.view_correlation import ViewCorrelation
 from train.forgetting import Forgetting, measure_forgetting
 from train.pictures import FilePictures, Pictures
-from train.shift import FeatureSet, Shift, measure_shift
+from train.shift import FeatureSet, Shift, measure_shift, refuse_few
 
 MOST_PICTURES = 1000
 """Of any set that goes through a backbone once more: further ones would cost time and change no second digit."""
@@ -24,7 +24,7 @@ MOST_PICTURES = 1000
 Features = Callable[[Pictures], npt.NDArray[np.float32]]
 """From pictures to the pooled features of a backbone, `[N, channels]`."""
 
-_Picture = TypeVar("_Picture", bound=Picture)
+_One = TypeVar("_One")
 
 
 class Evidence(BaseModel):
@@ -69,24 +69,32 @@ def shift_to(target: Path, training: Sequence[Item], spec: InputSpec, features: 
     Raises:
         InputError: No or too few readable pictures.
     """
-    folder = read_images(target)
-    rows = (read_manifest(folder.folder) if target.is_dir() else None) or {}
-
-    def group(picture: Picture) -> str:
-        row = rows.get(picture.file, {})
-        return row.get("group") or row.get("fruit") or picture.sha256
-
-    learned, from_line = some_of(training, seed), some_of(folder.pictures, seed)
+    learned, from_line = some_of(training, seed), some_of(read_target(target), seed)
     return measure_shift(
         FeatureSet(features(FilePictures(learned, spec)), [item.group for item in learned]),
-        FeatureSet(features(FilePictures(from_line, spec)), [group(picture) for picture in from_line]),
-        [picture.file for picture in from_line],
+        FeatureSet(features(FilePictures([one for one, _ in from_line], spec)), [group for _, group in from_line]),
+        [one.file for one, _ in from_line],
         seed=seed,
-        name=str(target),
     )
 
 
-def some_of(pictures: Sequence[_Picture], seed: int) -> list[_Picture]:
+def read_target(target: Path) -> list[tuple[Picture, str]]:
+    """The pictures below a folder, each with its group: by the manifest's `group` or `fruit`, else each its own.
+
+    Raises:
+        InputError: No or too few readable pictures.
+    """
+    folder = read_images(target)
+    rows = (read_manifest(folder.folder) if target.is_dir() else None) or {}
+    found = []
+    for picture in folder.pictures:
+        row = rows.get(picture.file, {})
+        found.append((picture, row.get("group") or row.get("fruit") or picture.sha256))
+    refuse_few([group for _, group in found], str(target))
+    return found
+
+
+def some_of(pictures: Sequence[_One], seed: int) -> list[_One]:
     """`MOST_PICTURES` drawn without replacement, in their order; all where there are no more."""
     if len(pictures) <= MOST_PICTURES:
         return list(pictures)

@@ -81,9 +81,17 @@ class FeatureSet:
     groups: Sequence[str]
 
 
-def measure_shift(
-    training: FeatureSet, target: FeatureSet, target_files: Sequence[str], *, seed: int, name: str = "--target"
-) -> Shift:
+def refuse_few(groups: Sequence[str], of: str) -> None:
+    """Raise InputError where fewer than 20 pictures are unrelated: no test could say anything."""
+    if len(set(groups)) < LEAST_PICTURES:
+        raise InputError(
+            f"Only {len(set(groups))} unrelated pictures in {of}: too few to tell whether they differ from others.",
+            expected=f"at least {LEAST_PICTURES}, better 200",
+            remedy="Add pictures of different fruit, or leave --target out.",
+        )
+
+
+def measure_shift(training: FeatureSet, target: FeatureSet, target_files: Sequence[str], *, seed: int) -> Shift:
     """Compare the two sets. Takes seconds, whatever their size.
 
     For the tests each group is one picture, because related pictures would make any two sets look different.
@@ -93,20 +101,14 @@ def measure_shift(
         target: Of the line's.
         target_files: Names of the target pictures.
         seed: Of the draw and the shuffling.
-        name: Of the target pictures, for errors.
 
     Raises:
         InputError: Fewer than 20 unrelated pictures in one of the sets.
     """
+    refuse_few(training.groups, "the training pictures")
+    refuse_few(target.groups, "the target pictures")
     rng = np.random.default_rng(seed)
     chosen = [_one_of_each_group(one.groups, rng) for one in (training, target)]
-    for one, of in zip(chosen, ("the training pictures", name), strict=True):
-        if len(one) < LEAST_PICTURES:
-            raise InputError(
-                f"Only {len(one)} unrelated pictures in {of}: too few to tell whether they differ from the others.",
-                expected=f"at least {LEAST_PICTURES}, better 200",
-                remedy="Add pictures of different fruit, or leave --target out.",
-            )
     sides = [one.features[at].astype(np.float64) for one, at in zip((training, target), chosen, strict=True)]
     pooled = np.concatenate(sides)
     is_target = np.repeat([False, True], [len(side) for side in sides])

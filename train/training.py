@@ -23,9 +23,11 @@ from evaluation.split import Assignment, Split, assign_splits
 from train import run_directory as files
 from train.config import TrainConfig
 from train.events import Notice, OnEvent, Progress
+from train.evidence import read_target
 from train.journal import Journal, State
 from train.pictures import FilePictures
 from train.run_directory import DataRecord, Run, RunRecord, SplitRow
+from train.shift import refuse_few
 
 WORK_FOLDER = "work"
 """Inside an unfinished run: its state, and caches that outgrew the memory."""
@@ -86,7 +88,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     dataset = read_dataset(config.data, config.labels, domain=config.domain)
     assignment = assign_splits(dataset.items, config.seed)
     refuse_without_split(dataset, assignment)
-    _refuse_other_inputs(config, dataset.labels)
+    _refuse_other_inputs(config, dataset, assignment)
     sha256 = data_hash(dataset.items)
     _refuse_other_pictures(Journal(folder / WORK_FOLDER), sha256, config.data)
     notices = (*dataset.notices, *assignment.warnings)
@@ -181,12 +183,15 @@ def refuse_without_split(dataset: Dataset, assignment: Assignment) -> None:
             )
 
 
-def _refuse_other_inputs(config: TrainConfig, labels: Sequence[str]) -> None:
+def _refuse_other_inputs(config: TrainConfig, dataset: Dataset, assignment: Assignment) -> None:
     """What is needed only at the end is found wanting before the training is paid for."""
-    config.policy_for(labels)
-    for folder in (config.retention, config.target):
-        if folder is not None:
-            read_images(folder)
+    config.policy_for(dataset.labels)
+    if config.retention is not None:
+        read_images(config.retention)
+    if config.target is not None:
+        read_target(config.target)
+        learned = zip(dataset.items, assignment.splits, strict=True)
+        refuse_few([item.group for item, split in learned if split is Split.TRAIN], "the training pictures")
 
 
 def _refuse_other_pictures(journal: Journal, data_hash: str, data: Path) -> None:

@@ -105,8 +105,8 @@ def test_without_a_shift_one_in_twenty_lies_outside() -> None:
 
 def test_too_few_pictures_are_refused_by_name() -> None:
     rng = np.random.default_rng(7)
-    with pytest.raises(InputError, match="Only 19 unrelated pictures in line_photos"):
-        measure_shift(alone(draw(rng, 50)), alone(draw(rng, 19)), ["x"] * 19, seed=0, name="line_photos")
+    with pytest.raises(InputError, match="Only 19 unrelated pictures in the target pictures"):
+        measure_shift(alone(draw(rng, 50)), alone(draw(rng, 19)), ["x"] * 19, seed=0)
 
 
 def test_the_same_seed_finds_the_same() -> None:
