@@ -172,7 +172,7 @@ def _plots(
                 risk_coverage_plot(probabilities, truth, temperature),
                 "Error if unsure pictures are left out",
                 f"The surest first. To be wrong at most so often, answer {', '.join(covered)}. Area under the curve "
-                f"{100 * selective.aurc:.2f} % (AURC).",
+                f"{100 * selective.aurc:.2f}\u00a0% (AURC).",
             )
         )
     section.plots(plots)

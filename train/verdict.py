@@ -61,6 +61,7 @@ def _reservations(
             yield "warn", f"but at one of these only on {percent(places[poorest].accuracy)} ({poorest})."
     if any(one.forgets for one in evidence.forgetting.values()):
         yield "warn", "but fine-tuning changed the backbone's features much, so mind pictures from new places."
-    low = scores.recall_ci95[worst][0]
+    least_sure = min(recall, key=lambda label: scores.recall_ci95[label][0])
+    low = scores.recall_ci95[least_sure][0]
     if low < SURE_RECALL:
-        yield "warn", f"but of '{worst}' it may recognise as little as {percent(low)}: add pictures of it."
+        yield "warn", f"but of '{least_sure}' it may recognise as little as {percent(low)}: add pictures of it."

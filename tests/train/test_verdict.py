@@ -74,6 +74,15 @@ def test_the_gravest_reservation_is_named(measured: Scores, evidence: Evidence, 
     assert ". " not in text  # one sentence
 
 
+def test_a_label_with_few_pictures_is_named_even_if_all_were_right() -> None:
+    truth = np.repeat([0, 1, 2], [200, 200, 6])
+    answers = truth.copy()
+    answers[:10] = 1
+    text, tone = verdict(LABELS, score(LABELS, truth, np.eye(3)[answers], range(406)), Evidence(), {})
+    assert "of 'ripe' it may recognise as little as" in text
+    assert tone == "warn"
+
+
 def test_an_untested_label_is_graver_than_anything_else() -> None:
     truth = np.repeat([0, 2], 50)
     text, tone = verdict(
