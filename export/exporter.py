@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +21,19 @@ from evaluation.aside import filled_aside
 from evaluation.dataset import load_inputs
 from evaluation.split import Split
 from evaluation.temperature import fit_temperature
-from export.document import PARITY, ArtefactParity, write_documents
+from export.document import ArtefactParity, write_documents
 from export.formats import Format
 from export.golden import GOLDEN_INPUTS, choose_golden, swapped_colours, tolerance_for, wrong_scaling
 from export.graph import Network
 from export.inspect import Inspection, assert_sound
 from export.measure import Measured, measure
 from export.parity import judge
+from export.provenance import created, provenance
 from export.samples import QUANTIZATION_SAMPLES, choose_samples
 from train.run_directory import Run, match_data
 
 DEFAULT_ARTEFACTS = ("tflite-int8", "tflite-fp32")
 """What a bundle is known by, first choice first: the first that did not fail parity."""
-
-_PACKAGES = ("ripeline", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "openvino", "ai-edge-quantizer",
-             "ai-edge-litert", "tflite-runtime", "opencv-python-headless", "numpy")  # fmt: skip
 
 Progress = Callable[[str], None]
 
@@ -66,6 +61,7 @@ class _Inputs:
     """Model inputs `[n, size, size, 3]` and label indices `[n]` of what each step needs."""
 
     samples: npt.NDArray[np.uint8]
+    sample_sha256: tuple[str, ...]
     validation: npt.NDArray[np.uint8]
     validation_truth: npt.NDArray[np.int64]
     test: npt.NDArray[np.uint8]
@@ -141,7 +137,7 @@ def export_run(
         Golden(inputs.golden, inputs.split(keras_outputs)[2], golden_logits, fingerprint(record.input)).save(
             folder / GOLDEN
         )
-        manifest = _manifest(run, policy, artefacts, conversions, parities, folder)
+        manifest = _manifest(run, policy, artefacts, conversions, inputs.sample_sha256, parities, folder)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
         write_documents(folder, run, manifest, parities, inputs.test, inputs.test_truth)
         trained_on = sorted(row.sha256 for row in run.splits if row.split is Split.TRAIN)
@@ -165,6 +161,7 @@ def _load(run: Run, data: Path | None) -> _Inputs:
     golden = [pool[place] for place in choose_golden(truth(pool), seed)]
     return _Inputs(
         samples=load_inputs(samples, spec),
+        sample_sha256=tuple(item.sha256 for item in samples),
         validation=load_inputs(items[Split.VALIDATION], spec),
         validation_truth=truth(items[Split.VALIDATION]),
         test=load_inputs(items[Split.TEST], spec),
@@ -213,6 +210,7 @@ def _manifest(
     policy: Policy,
     artefacts: Sequence[Artefact],
     conversions: dict[str, JsonValue],
+    samples: Sequence[str],
     parities: Sequence[ArtefactParity],
     folder: Path,
 ) -> Manifest:
@@ -235,7 +233,7 @@ def _manifest(
     )
     return Manifest(
         bundle_id=identity.hexdigest()[:16],
-        created=_created(record.created_at),
+        created=created(record.created_at),
         result=result,
         labels=record.labels,
         input=record.input,
@@ -243,30 +241,5 @@ def _manifest(
         view_correlation=record.evidence.view_correlation.rho,
         default_artefact=default,
         artefacts=tuple(artefacts),
-        provenance={
-            "run": run.folder.name,
-            "data_sha256": record.data.sha256,
-            # Names, not paths: the same run must give the same bundle from wherever its weights were read.
-            "training": record.config.model_dump(mode="json", exclude={"data"})
-            | {"weights": Path(record.config.weights).name},
-            "versions": {name: found for name in _PACKAGES if (found := _version(name))},
-            "conversions": conversions,
-            "quantization_samples": {"count": QUANTIZATION_SAMPLES, "from": "train", "seed": record.config.seed},
-            "parity": PARITY,
-        },
+        provenance=provenance(run, conversions, samples),
     )
-
-
-def _created(finished: datetime) -> str:
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else finished.astimezone(UTC)
-    return moment.isoformat(timespec="seconds")
-
-
-def _version(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
