@@ -33,49 +33,45 @@ Engine = Callable[[npt.NDArray[np.uint8]], Outputs]
 
 
 def fastest_engine(model: keras.Model, pictures: int) -> Engine:
-    """What to run `model` with over that many pictures: TFLite where it pays and agrees, else Keras.
+    """What to run `model` with over that many pictures: TFLite where it pays and agrees, else Keras's own graph.
 
-    The model's weights are taken as they are now; with Keras later changes would show.
+    The model's weights are taken as they are now.
 
     Args:
         model: uint8 pictures in, one or more float32 tensors out.
         pictures: How many it will see.
     """
-    slow = _keras_engine(model)
-    if pictures < WORTH_CONVERTING:
-        return slow
-    fast = _tflite_engine(model)
+    signature = tf.TensorSpec((BATCH, *model.input_shape[1:]), tf.uint8)
+    # Frozen: later changes do not show, and the converter would silently leave variables in what it is given.
+    graph = convert_variables_to_constants_v2(
+        tf.function(lambda batch: model(batch, training=False)).get_concrete_function(signature)
+    )
+    slow = _tensorflow_engine(graph)
+    fast = _tflite_engine(graph) if pictures >= WORTH_CONVERTING else None
     if fast is None:
         return slow
     size_px = model.input_shape[1]
     sample = np.random.default_rng(0).integers(0, 256, (BATCH, size_px, size_px, 3), np.uint8)
-    slow(sample)  # traces
+    slow(sample)  # the first call also optimises the graph
     expected, slow_s = _timed(slow, sample)
     found, fast_s = _timed(fast, sample)
     return fast if fast_s < slow_s and _agree(found, expected) else slow
 
 
-def _keras_engine(model: keras.Model) -> Engine:
-    forward = tf.function(lambda batch: model(batch, training=False))
-
+def _tensorflow_engine(graph: Any) -> Engine:
     def run(batch: npt.NDArray[np.uint8]) -> Outputs:
         padded, n = _padded(batch)
-        outputs = forward(tf.constant(padded))
-        return tuple(output.numpy()[:n] for output in (outputs if isinstance(outputs, list) else [outputs]))
+        return tuple(output.numpy()[:n] for output in graph(tf.constant(padded)))
 
     return run
 
 
-def _tflite_engine(model: keras.Model) -> Engine | None:
+def _tflite_engine(graph: Any) -> Engine | None:
     """One single-threaded interpreter for each core, handed out to whoever calls; None if it cannot be converted."""
-    shape = (BATCH, *model.input_shape[1:])
     try:
         with native_stderr_silenced(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the interpreter's move to another package
-            flow = tf.function(lambda batch: model(batch, training=False))
-            # Frozen first: the converter leaves variables in what it is given otherwise, and says nothing.
-            frozen = convert_variables_to_constants_v2(flow.get_concrete_function(tf.TensorSpec(shape, tf.uint8)))
-            content = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+            content = tf.lite.TFLiteConverter.from_concrete_functions([graph]).convert()
             interpreters = [
                 tf.lite.Interpreter(model_content=content, num_threads=1) for _ in range(os.cpu_count() or 1)
             ]

@@ -18,6 +18,7 @@ from evaluation.split import Split
 from train import Run, TrainConfig, load_keras_model, match_data, predict_keras, train_run
 from train.backbone import build_backbone
 from train.events import OnEvent, Progress
+from train.model import backbone_of
 from train.pictures import InMemory
 from train.recipe import LabelledPictures, Trained, run_recipe
 from train.run_directory import EpochRow, RecipeEvent, read_history
@@ -101,6 +102,23 @@ def test_what_is_trainable_is_exactly_what_was_asked_for_and_batch_normalisation
     }
     best = min(row.val_loss for row in trained.history if row.phase == "fine_tune")
     assert loss_of(trained.model, examples[1]) == pytest.approx(best, rel=1e-4)
+
+
+def test_the_whole_model_answers_like_the_layers_one_after_the_other(
+    backbone: keras.Model, examples: tuple[LabelledPictures, LabelledPictures], small: Small, tmp_path: Path
+) -> None:
+    config = small(fine_tune_at=130, fine_tune_rate=1e-4, fine_tune_epochs=2, epochs=3)
+    trained = train_on(examples, backbone, config, tmp_path)
+    assert trained.unfrozen == 130
+    pixels = examples[1].pictures.read(range(16))
+    found = {backbone.layers[0].name: keras.ops.convert_to_tensor(pixels.astype(np.float32) / 127.5 - 1)}
+    for layer in backbone_of(trained.model).layers[1:]:
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        values = [found[tensor._keras_history.operation.name] for tensor in inputs]
+        found[layer.name] = layer(values if len(values) > 1 else values[0])
+    pooled = found[backbone.layers[-1].name].numpy().mean(axis=(1, 2))
+    kernel, bias = trained.model.get_layer("probabilities").get_weights()
+    np.testing.assert_allclose(trained.model.predict(pixels, verbose=0), softmax(pooled @ kernel + bias), atol=1e-4)
 
 
 def test_a_batch_normalisation_that_moves_is_noticed_even_if_the_phase_is_thrown_away(
