@@ -20,7 +20,9 @@ INTERRUPTED = 130
 # Importable module -> the extra of the `ripeline` distribution that brings it.
 _EXTRAS = {
     "ai_edge_litert": "litert",
+    "cleanlab": "train",
     "cv2": "edge",
+    "imagehash": "train",
     "jinja2": "report",
     "keras": "train",
     "matplotlib": "report",
@@ -29,6 +31,7 @@ _EXTRAS = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "pydantic": "edge",
+    "sklearn": "train",
     "tensorflow": "train",
     "tf2onnx": "export",
     "tflite_runtime": "edge",

@@ -12,6 +12,7 @@ from ripeline import console
 # Verb -> its one-line help, so that `ripeline --help` imports none of them.
 VERBS = {
     "simulate": "Draw labelled crops or a moving belt with known truth.",
+    "audit": "Find what is wrong with labelled photographs before training.",
     "train": "Fine-tune a model on labelled photographs.",
     "evaluate": "Measure a run or a bundle on labelled photographs.",
     "predict": "Write probabilities for unlabelled pictures.",

@@ -43,15 +43,21 @@ class FrozenPart:
         return self._engine(batch)
 
 
-def pooled_features(backbone: keras.Model, pictures: Pictures) -> npt.NDArray[np.float32]:
-    """Global average of the backbone's last activations, `[N, channels]` float32, in the order of the pictures."""
+def pooled_features(
+    backbone: keras.Model, pictures: Pictures, on_progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> npt.NDArray[np.float32]:
+    """Global average of the backbone's last activations, `[N, channels]` float32, in the order of the pictures.
+
+    `on_progress` is told (done, N) in the calling thread.
+    """
     frozen = FrozenPart(backbone, (), len(pictures))
     features = np.empty((len(pictures), *frozen.shapes[-1]), np.float32)
 
     def work(rows: Sequence[int]) -> None:
         features[rows[0] : rows[-1] + 1] = frozen(pictures.read(rows))[-1]
 
-    in_threads(work, batches(range(len(pictures))))
+    n = len(pictures)
+    in_threads(work, batches(range(n)), lambda pieces: on_progress(min(pieces * BATCH, n), n))
     return features
 
 
