@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.config import LineConfig, load_costs, load_line_config
+from edge_runtime.config import LineConfig, PolicySettings, load_costs, load_line_config
 from edge_runtime.decide import Costs
-from edge_runtime.errors import ConfigError
+from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.records import BeltDirection
 
 
@@ -139,3 +139,15 @@ def test_costs_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"costs\.toml: no such file") as caught:
         load_costs(tmp_path / "costs.toml")
     assert "--costs" in str(caught.value.remedy)
+
+
+def test_settings_become_a_policy_for_the_model_they_fit(tmp_path: Path) -> None:
+    path = tmp_path / "costs.toml"
+    path.write_text(
+        "[ripe]\nACCEPT = 0\nDIVERT = 1\nUNDECIDED = 0.2\n[unripe]\nACCEPT = 6\nDIVERT = 0\nUNDECIDED = 0.2\n"
+    )
+    settings = PolicySettings(costs=load_costs(path))
+    assert settings.policy(("unripe", "ripe"), "costs.toml").accepted() == ("ripe",)
+    assert PolicySettings(accept=("unripe",)).policy(("unripe", "ripe"), "a").accepted() == ("unripe",)
+    with pytest.raises(InputError, match="no costs for turning"):
+        settings.policy(("unripe", "turning", "ripe"), "costs.toml")
