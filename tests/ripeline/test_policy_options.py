@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ ACCEPT = 0
 DIVERT = 2
 UNDECIDED = 1
 """
+COST = {"ACCEPT": 3.0, "DIVERT": 2.0, "UNDECIDED": 1.0}
 
 
 @pytest.fixture
@@ -59,15 +61,22 @@ def test_a_run_and_its_bundle_are_measured_alike(
     assert run["expected_calibration_error"] == pytest.approx(bundle["expected_calibration_error"], abs=2e-3)
 
 
-def test_a_cost_table_goes_into_the_bundle(
-    ripeline: Ripeline, run_dir: Path, dataset_dir: Path, costs: Path, tmp_path: Path
+def test_what_a_run_says_of_its_policy_and_of_views_goes_into_the_bundle(
+    ripeline: Ripeline, run_dir: Path, dataset_dir: Path, tmp_path: Path
 ) -> None:
-    words = ["--costs", costs, "--formats", "tflite-fp32", "--data", dataset_dir]
-    outcome = ripeline("export", run_dir, "-o", tmp_path / "bundle", *words)
+    run = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    record = json.loads((run / "run.json").read_text())
+    assert record["evidence"]["view_correlation"]["origin"] == "default"  # a handful of validation fruits
+    record["evidence"]["view_correlation"] |= {"rho": 0.31, "origin": "measured"}
+    record["config"]["policy"] = {"accept": None, "costs": dict.fromkeys(("unripe", "ripe"), COST)}
+    (run / "run.json").write_text(json.dumps(record))
+    words = ["--formats", "tflite-fp32", "--data", dataset_dir]
+    outcome = ripeline("export", run, "-o", tmp_path / "bundle", *words)
     assert outcome.code == 0, outcome.stderr
-    policy = json.loads((tmp_path / "bundle" / "manifest.json").read_text())["policy"]
-    assert policy["costs"]["unripe"] == {"ACCEPT": 10.0, "DIVERT": 0.0, "UNDECIDED": 1.0}
-    assert policy["origin"] == "bundle"
+    assert "no --accept given" not in outcome.stderr
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    assert manifest["policy"] == {"costs": {"unripe": COST, "ripe": COST}, "origin": "bundle"}
+    assert manifest["view_correlation"] == 0.31
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "export"])
