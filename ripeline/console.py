@@ -30,6 +30,7 @@ _EXTRAS = {
     "onnx": "export",
     "onnxruntime": "onnx",
     "openvino": "openvino",
+    "optuna": "tune",
     "pydantic": "edge",
     "sklearn": "train",
     "tensorflow": "train",
@@ -120,8 +121,11 @@ class Narrator:
 
     _STAGES: ClassVar = {
         "data": "reading pictures",
+        "audit": "looking at pictures",
         "features of train": "running the frozen part over the training pictures",
         "features of validation": "running the frozen part over the validation pictures",
+        "features": "running the backbone over old and new pictures",
+        "weights": "trying how much the new pictures should count",
         "boundaries": "trying how much to unfreeze",
         "evaluate": "measuring",
     }

@@ -14,6 +14,8 @@ VERBS = {
     "simulate": "Draw labelled crops or a moving belt with known truth.",
     "audit": "Find what is wrong with labelled photographs before training.",
     "train": "Fine-tune a model on labelled photographs.",
+    "adapt": "Fit a run to a new line with a handful of labelled pictures of it.",
+    "tune": "Search settings for training, on one machine or many.",
     "evaluate": "Measure a run or a bundle on labelled photographs.",
     "predict": "Write probabilities for unlabelled pictures.",
     "export": "Convert a run to a bundle and prove that its decisions stayed the same.",

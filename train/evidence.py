@@ -14,6 +14,7 @@ from edge_runtime.preprocess import InputSpec
 from evaluation.dataset import Item, Picture, read_images
 from evaluation.manifest import read_manifest
 from evaluation.view_correlation import ViewCorrelation
+from train.audit.findings import Summary
 from train.forgetting import Forgetting, measure_forgetting
 from train.pictures import FilePictures, Pictures
 from train.shift import FeatureSet, Shift, measure_shift, refuse_few
@@ -34,6 +35,7 @@ class Evidence(BaseModel):
         view_correlation: rho, for the runtime.
         forgetting: By set of pictures, `validation` and perhaps `retention`; empty where nothing was fine-tuned.
         shift: Between the training pictures and those of `--target`.
+        audit: What the quick audit of the data found, worst first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +43,7 @@ class Evidence(BaseModel):
     view_correlation: ViewCorrelation = ViewCorrelation()
     forgetting: dict[str, Forgetting] = {}
     shift: Shift | None = None
+    audit: tuple[Summary, ...] = ()
 
 
 def forgetting_on(

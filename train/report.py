@@ -14,6 +14,8 @@ from evaluation.page import PLOT_STYLE, KeyFigure, Page, Section, Tile, Tone
 from evaluation.report import detail_sections, interval, percent, result_section
 from evaluation.split import Split
 from evaluation.view_correlation import LEAST_FRUITS, ViewCorrelation
+from train.adaptation_page import adaptation_section
+from train.audit.findings import TONES
 from train.course import choice_section, course_section, curves, new_place_section, new_places
 from train.forgetting import WARN_BELOW, Forgetting
 from train.pictures import FilePictures, Pictures
@@ -59,6 +61,8 @@ def write_report(
     evidence, labels = record.evidence, record.labels
     page = Page("Training report", f"{', '.join(labels)} from {record.data.path.name}")
     with mpl.rc_context(PLOT_STYLE):
+        if record.adaptation is not None:
+            adaptation_section(page.section("On the new line"), record.adaptation, labels, record.input)
         result = page.section("Is it good enough?")
         places = new_places(record.choice)
         result.verdict(*verdict(labels, record.test, evidence, places))
@@ -145,6 +149,10 @@ def _data(section: Section, run: Run) -> None:
     groups = {label: len({r.group for r in run.splits if r.label == label}) for label in run.record.labels}
     for notice in run.record.data.notices:
         section.notice(notice)
+    for found in run.record.evidence.audit:
+        section.notice(found.advice, TONES[found.severity])
+    if run.record.evidence.audit:
+        section.text("The pictures behind these remarks: ripeline audit.")
     section.table(
         ["Label", "Train", "Validation", "Test", "Groups"],
         [[label, *counts[label].values(), groups[label]] for label in run.record.labels],

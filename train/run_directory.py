@@ -21,6 +21,7 @@ from evaluation.aside import filled_aside, partial_of
 from evaluation.dataset import Item, hash_pictures
 from evaluation.metrics import Scores
 from evaluation.split import Split
+from train.adaptation import Adaptation
 from train.config import TrainConfig
 from train.evidence import Evidence
 from train.folds import SelectBy
@@ -160,9 +161,13 @@ class SplitRow(_Strict):
 
 
 class DataRecord(_Strict):
-    """Where the pictures came from; `sha256` covers label and hash of every picture used."""
+    """Where the pictures came from; `sha256` covers label and hash of every picture used.
+
+    `further` are the folders of pictures that adapting added.
+    """
 
     path: Path
+    further: tuple[Path, ...] = ()
     sha256: str
     pictures: dict[Split, int]
     ignored: int
@@ -184,6 +189,7 @@ class RunRecord(_Strict):
     events: tuple[RecipeEvent, ...]
     choice: Choice | None = None
     evidence: Evidence = Evidence()
+    adaptation: Adaptation | None = None
     timings_s: dict[str, float]
     seconds: float
     validation: Scores
@@ -255,6 +261,7 @@ def match_data(run: Run, data: Path | None = None) -> dict[Split, list[Item]]:
     Args:
         run: A finished run.
         data: Where to look, None for the folder that the run recorded. Files may have been renamed or moved below it.
+            Pictures that adapting added are looked for where they were then, and here.
 
     Returns:
         The pictures of each split, in the order of `splits.csv`.
@@ -268,6 +275,8 @@ def match_data(run: Run, data: Path | None = None) -> dict[Split, list[Item]]:
             f"The pictures of run {run.folder} are not at {folder}.", remedy="Say where they are with --data DATA."
         )
     found = hash_pictures(folder)
+    for further in filter(Path.is_dir, run.record.data.further):
+        found = hash_pictures(further) | found
     lost = [row for row in run.splits if row.sha256 not in found]
     if lost:
         changed = sum((folder / row.file).is_file() for row in lost)

@@ -8,7 +8,7 @@ import importlib.metadata
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from edge_runtime.quiet import native_stderr_silenced
 from evaluation.dataset import Dataset, Item, read_dataset, read_images
 from evaluation.split import Assignment, Split, assign_splits
 from train import run_directory as files
+from train.audit import Kind, Severity, Summary, quick_audit, summarise
 from train.config import TrainConfig
 from train.events import Notice, OnEvent, Progress
 from train.evidence import read_target
@@ -91,16 +92,19 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     _refuse_other_inputs(config, dataset, assignment)
     sha256 = data_hash(dataset.items)
     _refuse_other_pictures(Journal(folder / WORK_FOLDER), sha256, config.data)
+    on_event(Progress("data", 1, 1))
+    timings["data"] = time.perf_counter() - began
+    mark = time.perf_counter()
+    audit = summarise(quick_audit(dataset, lambda done, total: on_event(Progress("audit", done, total))).findings)
+    timings["audit"] = time.perf_counter() - mark
     notices = (*dataset.notices, *assignment.warnings)
-    for text in notices:
+    for text in (*notices, *(one.advice for one in audit if _told(one))):
         on_event(Notice(text))
     spec = InputSpec(size_px=config.size_px)
     truth = dataset.label_indices()
     rows = {split: np.flatnonzero([s is split for s in assignment.splits]) for split in Split}
     items = {split: [dataset.items[i] for i in at] for split, at in rows.items()}
     pictures = {split: FilePictures(part, spec) for split, part in items.items()}
-    on_event(Progress("data", 1, 1))
-    timings["data"] = time.perf_counter() - began
 
     with native_stderr_silenced():  # seconds of TensorFlow, after all that may be refused
         importlib.import_module("tensorflow")
@@ -138,7 +142,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     split_rows = tuple(SplitRow.of(i, s) for i, s in zip(dataset.items, assignment.splits, strict=True))
     files.write_rows(folder / files.SPLITS_FILE, split_rows)
     files.write_rows(folder / files.HISTORY_FILE, trained.history)
-    _write_predictions(folder / files.PREDICTIONS_FILE, dataset, rows, measured.probabilities)
+    write_predictions(folder / files.PREDICTIONS_FILE, dataset.labels, items, measured.probabilities)
     record = RunRecord(
         created_at=datetime.now(UTC),
         config=config,
@@ -157,7 +161,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
         threads=threads,
         events=tuple(trained.events),
         choice=trained.choice,
-        evidence=measured.evidence,
+        evidence=measured.evidence.model_copy(update={"audit": audit}),
         timings_s=timings,
         seconds=time.perf_counter() - began,
         validation=measured.scores[Split.VALIDATION],
@@ -167,6 +171,11 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     write_report(run, trained.history, items[Split.TEST], pictures[Split.TEST], measured.probabilities[Split.TEST])
     # Last of all, because a folder without it is no run.
     files.write_whole(folder / files.RECORD_FILE, record.model_dump_json(indent=2) + "\n")
+
+
+def _told(summary: Summary) -> bool:
+    """Whether a person should hear of it before the training; of damaged files the reader of the data tells."""
+    return summary.severity is not Severity.NOTE and summary.kind is not Kind.UNREADABLE
 
 
 def refuse_without_split(dataset: Dataset, assignment: Assignment) -> None:
@@ -220,16 +229,16 @@ def data_hash(items: Sequence[Item]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _write_predictions(
+def write_predictions(
     path: Path,
-    dataset: Dataset,
-    rows: dict[Split, npt.NDArray[np.intp]],
-    measured: dict[Split, npt.NDArray[np.float32]],
+    labels: Sequence[str],
+    items: Mapping[Split, Sequence[Item]],
+    measured: Mapping[Split, npt.NDArray[np.float32]],
 ) -> None:
+    """Write what a model answered, `[n, labels]` probabilities for the pictures of each measured split."""
     lines: list[list[object]] = []
     for split, probabilities in measured.items():
-        for at, row in zip(rows[split], probabilities, strict=True):
-            item = dataset.items[at]
-            answer = dataset.labels[int(row.argmax())]
+        for item, row in zip(items[split], probabilities, strict=True):
+            answer = labels[int(row.argmax())]
             lines.append([item.file, split, item.label, answer, *(f"{p:.6f}" for p in row)])
-    files.write_csv(path, ["file", "split", "label", "predicted", *(f"p_{label}" for label in dataset.labels)], lines)
+    files.write_csv(path, ["file", "split", "label", "predicted", *(f"p_{label}" for label in labels)], lines)

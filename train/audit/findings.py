@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from evaluation.page import Tone
+
 SHOWN_FILES = 5
 
 
@@ -20,6 +22,9 @@ class Severity(StrEnum):
     """Probable, or a limit on what to expect; look at it."""
     NOTE = "note"
     """Worth knowing."""
+
+
+TONES: dict[Severity, Tone] = {Severity.SERIOUS: "bad", Severity.WARNING: "warn", Severity.NOTE: "plain"}
 
 
 class Kind(StrEnum):
@@ -129,6 +134,11 @@ class Summary(BaseModel):
     text: str
     remedy: str
     pictures: tuple[str, ...]
+
+    @property
+    def advice(self) -> str:
+        """What was found and what to do about it."""
+        return f"{self.text} {self.remedy}"
 
 
 def worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:

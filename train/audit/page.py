@@ -11,12 +11,11 @@ from edge_runtime.records import Image
 from evaluation.dataset import Dataset, Item
 from evaluation.page import KeyFigure, Page, Section, Tile, Tone
 from train.audit.confounding import GIVEN_AWAY, given_away, source_table
-from train.audit.findings import WORDS, Finding, Kind, Severity, Summary, summarise
+from train.audit.findings import TONES, WORDS, Finding, Kind, Severity, Summary, summarise
 from train.audit.full import Audit
 from train.audit.looks import region_of
 
 MOST_TILES = 30
-TONES: dict[Severity, Tone] = {Severity.SERIOUS: "bad", Severity.WARNING: "warn", Severity.NOTE: "plain"}
 PAIRED = (Kind.CONTRADICTION, Kind.LEAK, Kind.DUPLICATE)
 RELIABLE_PROBE = 0.8
 

@@ -1,0 +1,97 @@
+"""What `run.json` says of a run that was adapted from another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class TriedWeight(_Strict):
+    """One share of the loss for the new pictures, judged by cross-validation over their groups.
+
+    `better_by` is by how much cross-entropy falls below that of the old head, `noise` the standard error of that.
+    """
+
+    weight: float
+    loss: float
+    better_by: float
+    noise: float
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+
+
+class OldPictures(_Strict):
+    """What the adaptation costs on the test split of the parent; the interval is Tango's, of the paired difference."""
+
+    pictures: int
+    accuracy_before: float
+    accuracy_after: float
+    difference_ci95: tuple[float, float]
+
+
+class Mistake(_Strict):
+    """A new picture that the chosen head, not having seen it, takes for something else."""
+
+    file: str
+    label: str
+    answer: str
+
+
+class Adaptation(_Strict):
+    """Where an adapted run comes from, what was chosen and what to expect.
+
+    Attributes:
+        parent: Name of the run's folder.
+        parent_sha256: Of its `run.json`.
+        data: The new pictures.
+        data_sha256: Of their labels and hashes.
+        pictures: New ones of each label; a label with none is untested at the new line.
+        groups: How many unrelated pictures they are.
+        weight: Chosen share of the loss; 0 keeps the old head.
+        tried: Every weight, 0 first.
+        on_old: What it costs where the parent came from.
+        temperature_factor: By how much the temperature fitted on validation is to be multiplied.
+        mistakes: On new pictures.
+    """
+
+    parent: str
+    parent_sha256: str
+    data: Path
+    data_sha256: str
+    pictures: dict[str, int]
+    groups: int
+    weight: float
+    tried: tuple[TriedWeight, ...]
+    on_old: OldPictures
+    temperature_factor: float
+    mistakes: tuple[Mistake, ...]
+
+    @property
+    def helps(self) -> bool:
+        """Whether the head was changed at all."""
+        return self.weight > 0
+
+    @property
+    def surely_helps(self) -> bool:
+        """Whether that is more than chance would do with so few pictures."""
+        return self.helps and self.expected.better_by > 2 * self.expected.noise
+
+    @property
+    def before(self) -> TriedWeight:
+        """The old head at the new line."""
+        return self.tried[0]
+
+    @property
+    def expected(self) -> TriedWeight:
+        """The chosen head at the new line."""
+        return next(one for one in self.tried if one.weight == self.weight)
+
+    @property
+    def untested(self) -> tuple[str, ...]:
+        """Labels of which there is no new picture."""
+        return tuple(label for label, count in self.pictures.items() if count == 0)
