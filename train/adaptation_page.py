@@ -92,5 +92,7 @@ def _curve(found: Adaptation) -> Figure:
     axes.axvline(found.weight, color="#6b645c", linestyle="--", linewidth=1)
     axes.set_xlabel("weight of the new pictures (0: the old head)")
     axes.set_ylabel("cross-entropy")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(
+        bottom=0, top=1.15 * max(one.loss + (one.noise if math.isfinite(one.noise) else 0) for one in found.tried)
+    )
     return figure
