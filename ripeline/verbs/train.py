@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ripeline import console, policy
-
-if TYPE_CHECKING:
-    from train import TrainConfig
+from ripeline.settings import train_config
 
 
 @click.command(
@@ -101,8 +99,12 @@ def verb(
         if data is None or output is None:
             raise click.UsageError("Say what to train on and where to write: ripeline train DATA -o RUN")
         console.check_output(output, marker="run.json", force=force)
-        config = _config(data, labels, given)
-        run = train_run(config, output, force=force, on_event=console.Narrator())
+        config = train_config(data, labels, given)
+        try:
+            run = train_run(config, output, force=force, on_event=console.Narrator())
+        except KeyboardInterrupt:
+            console.say(f"Go on with: ripeline train --resume {output}")
+            raise
     record = run.record
     test = record.test
     low, high = test.accuracy_ci95
@@ -114,17 +116,3 @@ def verb(
     )
     console.say(f"Next: ripeline export {run.folder} -o BUNDLE")
     console.emit(run.summary(), as_json=as_json)
-
-
-def _config(data: Path, labels: str | None, given: dict[str, Any]) -> TrainConfig:
-    from pydantic import ValidationError
-
-    from edge_runtime.errors import InputError
-    from train import TrainConfig
-
-    try:
-        return TrainConfig(data=data, labels=console.split_names(labels), **given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("size_px", "image_size").removesuffix("_mb").replace("_", "-")
-        raise InputError(f"{option} {first['input']}: {first['msg']}.", remedy="see `ripeline train --help`") from error
