@@ -15,18 +15,25 @@ from pydantic import JsonValue
 
 from edge_runtime.bundle import CHECKSUMS, GOLDEN, MANIFEST, TRAINED_ON, Golden, checksums
 from edge_runtime.decide import Policy
+from edge_runtime.errors import EngineError
 from edge_runtime.manifest import Artefact, EngineRecord, Manifest, Result
 from edge_runtime.preprocess import fingerprint
 from evaluation.aside import filled_aside
 from evaluation.dataset import load_inputs
 from evaluation.split import Split
 from evaluation.temperature import fit_temperature
-from export.document import ArtefactParity, write_documents
+from export.document import ArtefactParity, Missing, write_documents
 from export.formats import Format
-from export.golden import GOLDEN_INPUTS, choose_golden, swapped_colours, tolerance_for, wrong_scaling
+from export.golden import (
+    GOLDEN_INPUTS,
+    choose_golden,
+    swapped_colours,
+    tolerance_for,
+    wrong_scaling,
+)
 from export.graph import Network
 from export.inspect import Inspection, assert_sound
-from export.measure import Measured, measure
+from export.measure import Measured, Unavailable, measure
 from export.parity import judge
 from export.provenance import created, provenance
 from export.samples import QUANTIZATION_SAMPLES, choose_samples
@@ -45,6 +52,7 @@ class Export:
     folder: Path
     manifest: Manifest
     parities: tuple[ArtefactParity, ...]
+    missing: tuple[Missing, ...]
 
     def summary(self) -> dict[str, Any]:
         """What `ripeline export --json` prints."""
@@ -53,6 +61,7 @@ class Export:
             "bundle_id": self.manifest.bundle_id,
             "result": self.manifest.result,
             "artefacts": [one.row() for one in self.parities],
+            "unavailable": [one.model_dump() for one in self.missing],
         }
 
 
@@ -66,6 +75,7 @@ class _Inputs:
     validation_truth: npt.NDArray[np.int64]
     test: npt.NDArray[np.uint8]
     test_truth: npt.NDArray[np.int64]
+    test_groups: tuple[str, ...]
     golden: npt.NDArray[np.uint8]
 
     def stacked(self) -> npt.NDArray[np.uint8]:
@@ -102,7 +112,7 @@ def export_run(
     Raises:
         InputError: Pictures are missing or changed.
         ConversionError: A converter wrote something else than was asked for.
-        EngineError: No engine could run an artefact, or one crashed.
+        EngineError: No engine for a kind of artefact is installed, or none could run any of them.
     """
     record = run.record
     progress("finding the run's pictures again")
@@ -117,6 +127,7 @@ def export_run(
     with filled_aside(output) as folder:
         artefacts: list[Artefact] = []
         parities: list[ArtefactParity] = []
+        missing: list[Missing] = []
         golden_logits: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
         conversions: dict[str, JsonValue] = {}
         for one in formats:
@@ -126,12 +137,22 @@ def export_run(
             inspection = assert_sound(file, precision=one.precision)
             engines: dict[str, EngineRecord] = {}
             for measured in measure(file, stacked):
+                if isinstance(measured, Unavailable):
+                    missing.append(Missing(name=one.name, engine=measured.engine, reason=measured.reason))
+                    continue
                 progress(f"measured {one.name} on {measured.engine}")
-                parity, engines[measured.engine] = _judge(run, one, inputs, keras_outputs, measured, file, inspection)
+                parity, engines[measured.engine] = _judge(
+                    run, one, inputs, policy, keras_outputs, measured, file, inspection
+                )
                 parities.append(parity)
                 golden_logits[one.name, measured.engine] = inputs.split(measured.logits)[2]
             artefacts.append(
                 Artefact(name=one.name, file=file.name, format=one.name, bytes=file.stat().st_size, engines=engines)
+            )
+        if not parities:
+            raise EngineError(
+                "No engine could run any artefact: " + "; ".join(f"{one.engine}: {one.reason}" for one in missing),
+                remedy="install another version of the engines",
             )
         progress("writing the bundle")
         Golden(inputs.golden, inputs.split(keras_outputs)[2], golden_logits, fingerprint(record.input)).save(
@@ -139,11 +160,11 @@ def export_run(
         )
         manifest = _manifest(run, policy, artefacts, conversions, inputs.sample_sha256, parities, folder)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
-        write_documents(folder, run, manifest, parities, inputs.test, inputs.test_truth)
+        write_documents(folder, run, manifest, parities, missing, inputs.test, inputs.test_truth)
         trained_on = sorted(row.sha256 for row in run.splits if row.split is Split.TRAIN)
         (folder / TRAINED_ON).write_text("".join(f"{digest}\n" for digest in trained_on), "utf-8")
         (folder / CHECKSUMS).write_text(checksums(folder), "utf-8")
-    return Export(output, manifest, tuple(parities))
+    return Export(output, manifest, tuple(parities), tuple(missing))
 
 
 def _load(run: Run, data: Path | None) -> _Inputs:
@@ -166,6 +187,7 @@ def _load(run: Run, data: Path | None) -> _Inputs:
         validation_truth=truth(items[Split.VALIDATION]),
         test=load_inputs(items[Split.TEST], spec),
         test_truth=truth(items[Split.TEST]),
+        test_groups=tuple(item.group for item in items[Split.TEST]),
         golden=load_inputs(golden, spec),
     )
 
@@ -174,6 +196,7 @@ def _judge(
     run: Run,
     one: Format,
     inputs: _Inputs,
+    policy: Policy,
     keras_outputs: npt.NDArray[np.float32],
     measured: Measured,
     file: Path,
@@ -182,6 +205,8 @@ def _judge(
     validation, test, golden, swapped, misscaled = inputs.split(measured.logits)
     _, keras_test, keras_golden, _, _ = inputs.split(keras_outputs)
     temperature = fit_temperature(validation, inputs.validation_truth)
+    if run.record.adaptation is not None:
+        temperature *= run.record.adaptation.temperature_factor
     parity = judge(run.record.labels, inputs.test_truth, keras_test, test)
     tolerance = tolerance_for(
         quantized=one.quantized, recorded=golden, keras_logits=keras_golden, swapped=swapped, misscaled=misscaled
@@ -197,6 +222,7 @@ def _judge(
             temperature=temperature,
             operators=inspection.operators,
             parity=parity,
+            decisions=decisions,
             flipped=tuple(int(i) for i in np.flatnonzero(keras_test.argmax(-1) != test.argmax(-1))),
             keras_labels=tuple(int(i) for i in keras_test.argmax(-1)),
             found_labels=tuple(int(i) for i in test.argmax(-1)),

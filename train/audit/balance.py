@@ -19,8 +19,8 @@ def balance_findings(dataset: Dataset) -> list[Finding]:
     counts = Counter(item.label for item in dataset.items)
     findings = []
     if len(dataset.labels) < 2:
-        found = f"only the label {dataset.labels[0]}" if dataset.labels else "no labels"
-        findings.append(Finding(kind=Kind.LABELS, severity=Severity.SERIOUS, sentence=f"There is {found}."))
+        found = f"There is only the label {dataset.labels[0]}." if dataset.labels else "There are no labels."
+        findings.append(Finding(kind=Kind.LABELS, severity=Severity.SERIOUS, sentence=found, score=2.0))
     for label in dataset.labels:
         if not counts[label]:
             lost = sum(file.split("/", 1)[0] == label for file in dataset.unreadable)
