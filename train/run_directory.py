@@ -300,12 +300,17 @@ def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
     on with it. An InputError leaves nothing.
 
     Raises:
-        InputError: `output` is a file, or a folder that is not empty and `force` is false.
+        InputError: `output` is a file; or it is a folder that is not empty, or an unfinished run, and `force` is false.
     """
     if output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file.", expected="a folder to write the run to")
     if output.is_dir() and any(output.iterdir()) and not force:
         raise InputError(f"{output} is not empty.", remedy="Name another folder, or replace it with --force.")
+    if (partial_of(output) / START_FILE).is_file() and not force:
+        raise InputError(
+            f"A run of the name {output} was begun and not finished.",
+            remedy=f"Go on with it: ripeline train --resume {output}. Or begin again with --force.",
+        )
     shutil.rmtree(partial_of(output), ignore_errors=True)
     try:
         with filled_aside(output, goes_on=True) as partial:

@@ -90,6 +90,8 @@ def _with_verdict(row: Candidate, best: Candidate, factor: float) -> Candidate:
         reason = "beaten"
     elif row.reason:
         reason = row.reason
+    elif row.better_by <= 0:
+        reason = f"worse by {-row.better_by:.4f}"
     elif row.better_by <= factor * row.noise:
         reason = f"better by {row.better_by:.4f}, within {factor:g} standard errors ({factor * row.noise:.4f})"
     else:
@@ -164,7 +166,8 @@ def _try(
             trial.judged = judged
         gain, noise = paired_gain(judged, heads.judged)
         if trial.epochs == PROMISING_AFTER and not asked_for and not gain > PROMISING_FACTOR * noise:
-            trial.stopped = f"better by {gain:.4f} ± {noise:.4f} after {trial.epochs} epochs: not worth more"
+            words = f"better by {gain:.4f}" if gain > 0 else f"worse by {-gain:.4f}"
+            trial.stopped = f"{words} ± {noise:.4f} after {trial.epochs} epochs: not worth more"
 
     def result() -> State:
         arrays: dict[str, npt.NDArray[Any]] = {f"losses.{j}": one.losses for j, one in enumerate(trial.judged)}

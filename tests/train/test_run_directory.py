@@ -136,16 +136,19 @@ def test_an_interrupted_run_stays_aside_and_one_that_is_refused_leaves_nothing(t
     output = tmp_path / "RUN"
 
     def ended_half_way_by(error: BaseException) -> None:
-        with new_run_folder(output, force=False) as folder:
+        with new_run_folder(output, force=True) as folder:
             assert list(folder.iterdir()) == []
             (folder / "start.json").write_text("{}")
             assert not output.exists()
             raise error
 
-    for _ in range(2):  # a run that is started again begins with an empty folder
+    for _ in range(2):  # a run that is begun again by force begins with an empty folder
         with pytest.raises(KeyboardInterrupt):
             ended_half_way_by(KeyboardInterrupt())
         assert [path.name for path in tmp_path.iterdir()] == [".RUN.partial"]
+    with pytest.raises(InputError, match="not finished") as caught, new_run_folder(output, force=False):
+        pass
+    assert f"ripeline train --resume {output}" in str(caught.value)
     with pytest.raises(KeyError), unfinished_run_folder(output) as folder:
         raise KeyError(*(path.name for path in folder.iterdir()))
     assert [path.name for path in tmp_path.iterdir()] == [".RUN.partial"]
