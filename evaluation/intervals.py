@@ -50,27 +50,36 @@ def tango_interval(only_first: int, only_second: int, n: int, level: float = 0.9
     return _tango(only_first, only_second, n, _two_sided_z(level))
 
 
-def tango_lower_bound(only_first: int, only_second: int, n: int, level: float = 0.95) -> float:
+def tango_lower_bound(only_first: float, only_second: float, n: float, level: float = 0.95) -> float:
     """One-sided lower bound for the first proportion minus the second, by the same score test (Tango 1998)."""
     return _tango(only_first, only_second, n, NormalDist().inv_cdf(level)).low
 
 
-def pairs_needed(discordant_rate: float, margin: float, level: float = 0.95, power: float = 0.95) -> int:
-    """Pairs with which two equally good models are told to differ by less than a margin.
+def paired_interval(
+    change: npt.ArrayLike, groups: Groups | None = None, level: float = 0.95, largest: float = 1.0
+) -> Interval:
+    """Interval for the mean change of a value over the same pictures, for pictures that come in groups.
 
-    Normal approximation of McNemar's variance: `n = (z_level + z_power)^2 * discordant_rate / margin^2`, with the
-    two-sided z of `level`, which errs on the side of more pictures.
+    Tango's interval at the effective sample size of the changes and, where a group has several pictures, the bootstrap
+    over groups: the wider at each end. Without any change it is as wide as the groups are few. Changes of less than
+    `largest` count as a part of a pair; they vary less than whole ones of the same mean, so that the interval holds.
 
     Args:
-        discordant_rate: Share of pairs where exactly one of the two is right, 0..1.
-        margin: The difference to exclude, above 0, as a share.
-        level: Coverage of the interval that has to lie within the margin.
-        power: Chance to succeed with that many pairs.
+        change: `[N]` new minus old, within -largest..largest; for right and wrong answers -1, 0 or 1. N of 1 or more.
+        groups: `[N]` names; None where every picture is independent.
+        level: Two-sided coverage; 0.90 for an end that is a one-sided 95 % bound.
+        largest: The largest change that is possible, above 0.
     """
-    if margin <= 0:
-        raise ValueError("margin must be above zero")
-    z = _two_sided_z(level) + NormalDist().inv_cdf(power)
-    return math.ceil(z**2 * discordant_rate / margin**2)
+    changes = np.asarray(change, np.float64)
+    n = float(len(changes))
+    worth = 1.0 if groups is None else min(1.0, effective_sample_size(changes, groups) / n)
+    gained, lost = (float(np.maximum(sign * changes, 0).sum()) / largest for sign in (1, -1))
+    score = _tango(gained * worth, lost * worth, n * worth, _two_sided_z(level))
+    low, high = score.low * largest, score.high * largest
+    if groups is not None and len({str(group) for group in groups}) < n:
+        resampled = cluster_bootstrap(changes, groups, level)
+        low, high = min(low, resampled.low), max(high, resampled.high)
+    return Interval(low, high)
 
 
 def cluster_bootstrap(
@@ -225,8 +234,8 @@ def _two_sided_z(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _tango(only_first: int, only_second: int, n: int, z: float) -> Interval:
-    if n < 1 or only_first < 0 or only_second < 0 or only_first + only_second > n:
+def _tango(only_first: float, only_second: float, n: float, z: float) -> Interval:
+    if n <= 0 or only_first < 0 or only_second < 0 or only_first + only_second > n * (1 + 1e-9):
         raise ValueError(f"{only_first} + {only_second} discordant pairs of {n} are impossible")
 
     def score(delta: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.engines import is_installed
-from edge_runtime.errors import BundleError, InputError, RipelineError
+from edge_runtime.engines import is_installed, open_engine
+from edge_runtime.errors import BundleError, EngineError, InputError, RipelineError
 from edge_runtime.golden import open_proven_engine
 from edge_runtime.manifest import Artefact, Result
 from evaluation.dataset import Dataset, load_inputs
-from export.measure import measure
-from export.parity import REGRESSION_MARGINS, Parity, judge
+from export.diagnosis import HANDFUL, Reference, Suspects
+from export.measure import Unavailable, measure
+from export.parity import FLOAT_MARGINS, PARITY_MARGINS, Parity, judge
 
 REFERENCE = "tflite-fp32"
+FLOAT_FORMATS = ("tflite-fp32", "onnx-fp32")
 
 Logits = npt.NDArray[np.float32]
 
@@ -63,7 +66,9 @@ def check_self_test(bundle: Bundle) -> list[Check]:
             open_proven_engine(bundle, artefact.name, engine)
             checks.append(Check("self-test", artefact.name, engine, Result.PASS))
         except RipelineError as error:
-            checks.append(Check("self-test", artefact.name, engine, Result.FAIL, error.what))
+            checks.append(
+                Check("self-test", artefact.name, engine, Result.FAIL, error.what + _cause(bundle, artefact, engine))
+            )
     if not checks:
         engines = sorted({engine for _, engine, _ in bundle.manifest.pairs()})
         raise BundleError(
@@ -74,61 +79,47 @@ def check_self_test(bundle: Bundle) -> list[Check]:
     return checks
 
 
-def check_parity(bundle: Bundle, dataset: Dataset, reference: Logits | None = None) -> list[Check]:
+def check_parity(bundle: Bundle, dataset: Dataset, reference: Reference | None = None) -> list[Check]:
     """Every artefact on every engine here against a reference, on labelled pictures.
 
     Args:
         bundle: Under test.
         dataset: Pictures with the bundle's labels.
-        reference: Logits `[n, labels]` of the Keras model; None for the bundle's own float32 artefact.
+        reference: The Keras model, from uint8 inputs to logits `[n, labels]`; None for the bundle's own float32 one.
     """
     inputs, truth = load_inputs(dataset.items, bundle.manifest.input), dataset.label_indices()
     subject = "parity with Keras"
     if reference is None:
         subject = f"parity with {REFERENCE}"
-        reference = logits_of(bundle, bundle.artefact(REFERENCE), inputs)
+        reference = partial(logits_of, bundle, bundle.artefact(REFERENCE))
+    expected, groups = reference(inputs), [item.group for item in dataset.items]
+    few = np.unique(np.linspace(0, len(inputs) - 1, HANDFUL).astype(np.int64))
+    suspects = Suspects(reference, inputs[few], [dataset.items[place] for place in few], bundle.manifest.input)
     checks = []
     for artefact in bundle.manifest.artefacts:
         engines = [engine for engine in artefact.engines if is_installed(engine)]
         if not engines:
             continue
+        margins = FLOAT_MARGINS if artefact.format in FLOAT_FORMATS else PARITY_MARGINS
         for measured in measure(bundle.file(artefact), inputs, engines):
-            parity = judge(bundle.manifest.labels, truth, reference, measured.logits)
-            checks.append(
-                Check(subject, artefact.name, measured.engine, parity.result, "; ".join(parity.reasons), parity)
-            )
+            if isinstance(measured, Unavailable):
+                checks.append(Check(subject, artefact.name, measured.engine, Result.FAIL, measured.reason))
+                continue
+            parity = judge(bundle.manifest.labels, truth, expected, measured.logits, margins, groups)
+            reasons = list(parity.reasons)
+            if parity.result is Result.FAIL:
+                reasons += filter(None, [suspects.explain(bundle.manifest.labels, measured.logits[few])])
+            checks.append(Check(subject, artefact.name, measured.engine, parity.result, "; ".join(reasons), parity))
     return checks
 
 
-def check_regression(new: Bundle, old: Bundle, dataset: Dataset) -> Check:
-    """The default artefacts of two bundles on the same pictures: is the new one no worse?
+def logits_of(bundle: Bundle, artefact: Artefact, inputs: npt.NDArray[np.uint8]) -> Logits:
+    """Outputs of an artefact on the first of its engines that is installed here.
 
     Raises:
-        InputError: The bundles do not know the same labels.
+        BundleError: None of them is installed.
+        EngineError: It cannot run the artefact.
     """
-    if set(new.manifest.labels) != set(old.manifest.labels):
-        raise InputError(
-            f"{new.folder} and {old.folder} do not know the same labels: "
-            f"{', '.join(new.manifest.labels)} and {', '.join(old.manifest.labels)}.",
-            remedy="compare bundles of one task; for a new set of labels there is no baseline yet",
-        )
-    name = new.manifest.default_artefact
-    found = logits_of(new, new.artefact(name), load_inputs(dataset.items, new.manifest.input))
-    before = logits_of(old, old.artefact(old.manifest.default_artefact), load_inputs(dataset.items, old.manifest.input))
-    by_name = [old.manifest.labels.index(label) for label in new.manifest.labels]
-    parity = judge(
-        new.manifest.labels,
-        dataset.label_indices(),
-        np.ascontiguousarray(before[:, by_name]),
-        found,
-        REGRESSION_MARGINS,
-    )
-    subject = f"no worse than {old.manifest.bundle_id}"
-    return Check(subject, name, "", parity.result, "; ".join(parity.reasons), parity)
-
-
-def logits_of(bundle: Bundle, artefact: Artefact, inputs: npt.NDArray[np.uint8]) -> Logits:
-    """Outputs of an artefact on the first of its engines that is installed here."""
     engines = [engine for engine in artefact.engines if is_installed(engine)]
     if not engines:
         raise BundleError(
@@ -136,12 +127,35 @@ def logits_of(bundle: Bundle, artefact: Artefact, inputs: npt.NDArray[np.uint8])
             expected=f"one of {', '.join(artefact.engines)}",
             remedy="pip install 'ripeline[edge]'",
         )
-    return next(measure(bundle.file(artefact), inputs, engines[:1])).logits
+    measured = next(measure(bundle.file(artefact), inputs, engines[:1]))
+    if isinstance(measured, Unavailable):
+        raise EngineError(measured.reason, remedy="try another engine; `ripeline check BUNDLE` tells which work here")
+    return measured.logits
+
+
+def _cause(bundle: Bundle, artefact: Artefact, engine: str) -> str:
+    """In brackets, the usual mistake under which this engine would give what was recorded; empty when none does."""
+    recorded = bundle.golden.logits.get((artefact.name, engine))
+    try:
+        loaded = open_engine(engine, bundle.file(artefact))
+        if recorded is None or loaded.logits(bundle.golden.inputs).shape != recorded.shape:
+            return ""
+        suspects = Suspects(loaded.logits, bundle.golden.inputs, (), bundle.manifest.input)
+        text = suspects.explain(bundle.manifest.labels, recorded)
+    except Exception:  # it has been refused already; every engine has its own kinds of error
+        return ""
+    return f" (it {text})" if text else ""
 
 
 def verdict(checks: Sequence[Check]) -> Result:
     """The worst of all results."""
     return Result.worst([check.result for check in checks])
+
+
+def in_one_line(reasons: Sequence[str]) -> str:
+    """The reason of a refusal for a log: the first one, and how many more there are."""
+    first = " ".join(reasons[0].split()) if reasons else "no reason given"
+    return first + (f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else "")
 
 
 def require_pictures(dataset: Dataset, folder: Path) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edge_runtime.manifest import Manifest, Result
 from evaluation.page import PLOT_STYLE, KeyFigure, Page, Tile, Tone
+from export.decisions import Decisions
 from export.parity import Parity
 from train.run_directory import Run
 
@@ -28,6 +29,16 @@ _TONES: dict[Result, Tone] = {Result.PASS: "good", Result.INCONCLUSIVE: "warn", 
 _COLOURS = {Result.PASS: "#2e7d4f", Result.INCONCLUSIVE: "#c98a1b", Result.FAIL: "#b3202f"}
 
 
+class Missing(BaseModel):
+    """A pair that could not be measured, and so is not in the manifest and never runs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    engine: str
+    reason: str
+
+
 class ArtefactParity(BaseModel):
     """Everything measured of one artefact on one engine; `flipped` are places in the held-out split."""
 
@@ -41,6 +52,8 @@ class ArtefactParity(BaseModel):
     temperature: float
     operators: dict[str, int]
     parity: Parity
+    decisions: Decisions | None
+    diagnosis: tuple[str, ...] = ()
     flipped: tuple[int, ...]
     keras_labels: tuple[int, ...]
     found_labels: tuple[int, ...]
@@ -59,6 +72,8 @@ class ArtefactParity(BaseModel):
             "difference": self.parity.accuracy.difference,
             "lower_bound": self.parity.accuracy.lower_bound,
             "images_needed": self.parity.images_needed,
+            "verdict_flips": None if self.decisions is None else self.decisions.flips,
+            "diagnosis": list(self.diagnosis),
             "p50_ms": self.p50_ms,
             "result": self.parity.result,
         }
@@ -74,6 +89,7 @@ class ArtefactParity(BaseModel):
             "vs Keras": f"{parity.accuracy.difference:+.1%}",
             "at least": f"{parity.accuracy.lower_bound:+.2%}",
             "agreement": f"{parity.agreement:.1%}",
+            "verdicts": "–" if self.decisions is None else f"{1 - self.decisions.flips:.1%}",
             "max |Δp|": f"{parity.max_abs_diff:.1e}",
             "one image": f"{self.p50_ms:.2f} ms",
             "result": parity.result.value,
@@ -85,6 +101,7 @@ def write_documents(
     run: Run,
     manifest: Manifest,
     parities: Sequence[ArtefactParity],
+    missing: Sequence[Missing],
     test_inputs: npt.NDArray[np.uint8],
     test_truth: npt.NDArray[np.int64],
 ) -> None:
@@ -95,6 +112,7 @@ def write_documents(
         run: Where it came from.
         manifest: Its own, complete.
         parities: Of every artefact on every engine.
+        missing: Pairs that could not be measured.
         test_inputs: What parity was measured on, `[n, size, size, 3]` uint8 RGB.
         test_truth: Label indices `[n]`.
     """
@@ -108,9 +126,10 @@ def write_documents(
             "result": manifest.result,
             "labels": manifest.labels,
             "artefacts": [one.model_dump(mode="json", exclude=left_out) for one in parities],
+            "unavailable": [one.model_dump() for one in missing],
         },
     )
-    _page(run, manifest, parities, test_inputs, test_truth).write(folder / PARITY_PAGE)
+    _page(run, manifest, parities, missing, test_inputs, test_truth).write(folder / PARITY_PAGE)
     (folder / MODEL_CARD).write_text(_model_card(run, manifest, parities), "utf-8")
 
 
@@ -118,6 +137,7 @@ def _page(
     run: Run,
     manifest: Manifest,
     parities: Sequence[ArtefactParity],
+    missing: Sequence[Missing],
     test_inputs: npt.NDArray[np.uint8],
     test_truth: npt.NDArray[np.int64],
 ) -> Page:
@@ -135,19 +155,22 @@ def _page(
             KeyFigure("Lowest agreement", f"{lowest.parity.agreement:.1%}", f"{lowest.name} on {lowest.engine}"),
         ]
     )
-    for text, tone in remarks(parities):
+    for text, tone in remarks(parities, missing):
         result.notice(text, tone)
     rows = [one.table_row() for one in parities]
     result.table(
         list(rows[0]),
         [list(row.values()) for row in rows],
-        "“At least” is the one-sided 95 % lower bound of the accuracy difference (Tango's paired score interval); "
+        "“At least” is the one-sided 95 % lower bound of the accuracy difference (Tango's paired score interval, "
+        "pictures of one group counted once); “verdicts” is the share with the same verdict under the cost table; "
         "times are medians on one thread of the machine that exported.",
     )
     with mpl.rc_context(PLOT_STYLE):
         result.plot(
-            _forest(parities), "Accuracy against the Keras model, with the lower bound; the line is the margin."
+            _forest(parities),
+            "Accuracy against Keras, with one-sided 95 % bounds; the dashed line is the margin.",
         )
+    _decisions(page, parities)
     flips = page.section("Pictures that got another label")
     tiles = [
         Tile(
@@ -171,14 +194,39 @@ def _page(
     return page
 
 
-def remarks(parities: Sequence[ArtefactParity]) -> list[tuple[str, Tone]]:
+def _decisions(page: Page, parities: Sequence[ArtefactParity]) -> None:
+    rows = [
+        [
+            one.name,
+            one.engine,
+            f"{found.flips:.2%}",
+            found.good_to_diverted,
+            found.bad_to_accepted,
+            f"{found.abstention:+.2%}",
+            f"{found.calibration:+.4f}",
+            f"{found.cost:+.4f}",
+            f"{found.cost_ci95[0]:+.3f} to {found.cost_ci95[1]:+.3f}",
+        ]
+        for one in parities
+        if (found := one.decisions) is not None
+    ]
+    if rows:
+        page.section("Does the line still decide the same?").table(
+            ["artefact", "engine", "flips", "good → diverted", "bad → accepted", "undecided", "ΔECE", "cost", "95 %"],
+            rows,
+            "Verdicts under the bundle's cost table, each picture as a fruit of one view. Cost a fruit, against Keras.",
+        )
+
+
+def remarks(parities: Sequence[ArtefactParity], missing: Sequence[Missing] = ()) -> list[tuple[str, Tone]]:
     """Each failure by itself; what has too few pictures in one sentence, since the reason is the same."""
     remarks = [
         (f"{one.name} on {one.engine}: {reason}.", _TONES[Result.FAIL])
         for one in parities
         if one.parity.result is Result.FAIL
-        for reason in one.parity.reasons
+        for reason in (*one.parity.reasons, *one.diagnosis)
     ]
+    remarks += [(f"{one.name} cannot run on {one.engine}: {one.reason}", _TONES[Result.FAIL]) for one in missing]
     open_ones = [one for one in parities if one.parity.result is Result.INCONCLUSIVE]
     if open_ones:
         needs = sorted({one.parity.images_needed or 0 for one in open_ones})
@@ -205,7 +253,7 @@ def _forest(parities: Sequence[ArtefactParity]) -> Figure:
     axes = figure.subplots()
     for place, one in enumerate(reversed(parities)):
         accuracy, colour = one.parity.accuracy, _COLOURS[one.parity.result]
-        axes.plot([accuracy.lower_bound * 100, accuracy.difference * 100], [place, place], color=colour, linewidth=2)
+        axes.plot([accuracy.lower_bound * 100, accuracy.upper_bound * 100], [place, place], color=colour, linewidth=2)
         axes.plot(accuracy.difference * 100, place, "o", color=colour)
     axes.axvline(-parities[0].parity.accuracy.margin * 100, color="#6b645c", linestyle="--", linewidth=1)
     axes.axvline(0, color="#9a938c", linewidth=0.8)

@@ -16,16 +16,19 @@ from pydantic import JsonValue
 from edge_runtime.bundle import CHECKSUMS, GOLDEN, MANIFEST, TRAINED_ON, Golden, checksums
 from edge_runtime.decide import Policy
 from edge_runtime.errors import EngineError
-from edge_runtime.manifest import Artefact, EngineRecord, Manifest, Result
+from edge_runtime.manifest import Artefact, EngineRecord, FloatTolerance, Manifest, QuantizedTolerance, Result
 from edge_runtime.preprocess import fingerprint
 from evaluation.aside import filled_aside
-from evaluation.dataset import load_inputs
+from evaluation.dataset import Item, load_inputs
 from evaluation.split import Split
 from evaluation.temperature import fit_temperature
+from export.decisions import compare_decisions
+from export.diagnosis import HANDFUL, Suspects, samples_unlike
 from export.document import ArtefactParity, Missing, write_documents
 from export.formats import Format
 from export.golden import (
     GOLDEN_INPUTS,
+    MAX_FLOAT_LOGIT_DIFFERENCE,
     choose_golden,
     swapped_colours,
     tolerance_for,
@@ -34,7 +37,7 @@ from export.golden import (
 from export.graph import Network
 from export.inspect import Inspection, assert_sound
 from export.measure import Measured, Unavailable, measure
-from export.parity import judge
+from export.parity import FLOAT_MARGINS, PARITY_MARGINS, death, judge
 from export.provenance import created, provenance
 from export.samples import QUANTIZATION_SAMPLES, choose_samples
 from train.run_directory import Run, match_data
@@ -75,7 +78,7 @@ class _Inputs:
     validation_truth: npt.NDArray[np.int64]
     test: npt.NDArray[np.uint8]
     test_truth: npt.NDArray[np.int64]
-    test_groups: tuple[str, ...]
+    test_pictures: tuple[Item, ...]
     golden: npt.NDArray[np.uint8]
 
     def stacked(self) -> npt.NDArray[np.uint8]:
@@ -124,6 +127,13 @@ def export_run(
     stacked = inputs.stacked()
     keras_outputs: npt.NDArray[np.float32] = model.predict(stacked, batch_size=64, verbose=0)
     network = Network(model, inputs.samples)
+    few = np.unique(np.linspace(0, len(inputs.test) - 1, HANDFUL).astype(np.int64))
+    suspects = Suspects(
+        lambda seen: model.predict(seen, batch_size=64, verbose=0),
+        inputs.test[few],
+        [inputs.test_pictures[place] for place in few],
+        record.input,
+    )
     with filled_aside(output) as folder:
         artefacts: list[Artefact] = []
         parities: list[ArtefactParity] = []
@@ -144,6 +154,12 @@ def export_run(
                 parity, engines[measured.engine] = _judge(
                     run, one, inputs, policy, keras_outputs, measured, file, inspection
                 )
+                if parity.parity.result is Result.FAIL:
+                    found = inputs.split(measured.logits)[1][few]
+                    causes = [suspects.explain(record.labels, found)]
+                    if one.quantized:
+                        causes.append(samples_unlike(inputs.samples, inputs.test[few]))
+                    parity = parity.model_copy(update={"diagnosis": tuple(filter(None, causes))})
                 parities.append(parity)
                 golden_logits[one.name, measured.engine] = inputs.split(measured.logits)[2]
             artefacts.append(
@@ -187,7 +203,7 @@ def _load(run: Run, data: Path | None) -> _Inputs:
         validation_truth=truth(items[Split.VALIDATION]),
         test=load_inputs(items[Split.TEST], spec),
         test_truth=truth(items[Split.TEST]),
-        test_groups=tuple(item.group for item in items[Split.TEST]),
+        test_pictures=tuple(items[Split.TEST]),
         golden=load_inputs(golden, spec),
     )
 
@@ -203,13 +219,23 @@ def _judge(
     inspection: Inspection,
 ) -> tuple[ArtefactParity, EngineRecord]:
     validation, test, golden, swapped, misscaled = inputs.split(measured.logits)
-    _, keras_test, keras_golden, _, _ = inputs.split(keras_outputs)
-    temperature = fit_temperature(validation, inputs.validation_truth)
-    if run.record.adaptation is not None:
-        temperature *= run.record.adaptation.temperature_factor
-    parity = judge(run.record.labels, inputs.test_truth, keras_test, test)
-    tolerance = tolerance_for(
-        quantized=one.quantized, recorded=golden, keras_logits=keras_golden, swapped=swapped, misscaled=misscaled
+    keras_validation, keras_test, keras_golden, _, _ = inputs.split(keras_outputs)
+    labels, truth, groups = run.record.labels, inputs.test_truth, [item.group for item in inputs.test_pictures]
+    margins = PARITY_MARGINS if one.quantized else FLOAT_MARGINS
+    parity = judge(labels, truth, keras_test, test, margins, groups)
+    softer = 1.0 if run.record.adaptation is None else run.record.adaptation.temperature_factor
+    tolerance: FloatTolerance | QuantizedTolerance
+    if death(keras_outputs, measured.logits):
+        # No temperature and no tolerance can be had from it, and none is needed: it never runs.
+        temperature, tolerance = 1.0, FloatTolerance(max_logit_difference=MAX_FLOAT_LOGIT_DIFFERENCE)
+    else:
+        temperature = fit_temperature(validation, inputs.validation_truth) * softer
+        tolerance = tolerance_for(
+            quantized=one.quantized, recorded=golden, keras_logits=keras_golden, swapped=swapped, misscaled=misscaled
+        )
+    keras_temperature = fit_temperature(keras_validation, inputs.validation_truth) * softer
+    decisions = compare_decisions(
+        policy, labels, truth, keras_test, test, temperatures=(keras_temperature, temperature), groups=groups
     )
     record = EngineRecord(temperature=temperature, parity=parity.result, golden=tolerance)
     return (

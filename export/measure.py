@@ -7,7 +7,7 @@ caller's main module again, TensorFlow included.
 
 from __future__ import annotations
 
-import json
+import resource
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -30,18 +30,27 @@ _REFUSED = 3
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Logits `[n, labels]` float32 of all images, and the median time of one of them on one thread."""
+    """Logits `[n, labels]` float32 of all images, the median time of one on one thread, the process's peak memory."""
 
     engine: str
     logits: npt.NDArray[np.float32]
     p50_ms: float
+    peak_mb: float
 
 
-def measure(artefact: Path, inputs: Images, engines: Iterable[str] | None = None) -> Iterator[Measured]:
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """An engine that could not run the artefact, and why; such a pair has no parity and so never runs."""
+
+    engine: str
+    reason: str
+
+
+def measure(artefact: Path, inputs: Images, engines: Iterable[str] | None = None) -> Iterator[Measured | Unavailable]:
     """Yield outputs of an artefact for `inputs` `[n, size, size, 3]` from each engine installed here that can run it.
 
     Raises:
-        EngineError: No engine for this kind of file is installed, or one of them failed.
+        EngineError: No engine for this kind of file is installed.
     """
     names = [name for name in engines or engines_for(artefact) if is_installed(name)]
     if not names:
@@ -58,14 +67,17 @@ def measure(artefact: Path, inputs: Images, engines: Iterable[str] | None = None
             command = [sys.executable, "-m", "export.measure", *words]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == _REFUSED:
-                raise EngineError(**json.loads(done.stdout))
+                yield Unavailable(name, done.stdout.strip())
+                continue
             if done.returncode != 0:
-                raise EngineError(
-                    f"{name} crashed on {artefact} (exit code {done.returncode}): {done.stderr[-500:].strip()}",
-                    remedy="use another version of the engine, or leave the format out with --formats",
+                said = done.stderr.strip().splitlines()
+                yield Unavailable(
+                    name,
+                    f"{name} crashed on {artefact.name} (exit code {done.returncode}): {said[-1] if said else ''}",
                 )
+                continue
             with np.load(outputs_file) as outputs:
-                yield Measured(name, outputs["logits"], float(outputs["p50_ms"]))
+                yield Measured(name, outputs["logits"], float(outputs["p50_ms"]), float(outputs["peak_mb"]))
 
 
 def _main(artefact: str, engine: str, inputs_file: str, outputs_file: str) -> int:
@@ -75,9 +87,11 @@ def _main(artefact: str, engine: str, inputs_file: str, outputs_file: str) -> in
         starts = range(0, len(inputs), _BATCH)
         logits = np.concatenate([loaded.logits(np.ascontiguousarray(inputs[at : at + _BATCH])) for at in starts])
     except RipelineError as error:
-        print(json.dumps({"what": error.what, "expected": error.expected, "remedy": error.remedy}))
+        print(error.what)
         return _REFUSED
-    np.savez(outputs_file, logits=logits, p50_ms=median_latency_ms(loaded, np.ascontiguousarray(inputs[:1])))
+    p50_ms = median_latency_ms(loaded, np.ascontiguousarray(inputs[:1]))
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
+    np.savez(outputs_file, logits=logits, p50_ms=p50_ms, peak_mb=peak_mb)
     return 0
 
 

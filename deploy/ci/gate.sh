@@ -9,6 +9,9 @@ set -euo pipefail
 : "${TRAIN_DATA=}" # labelled pictures to train on; empty: simulated ones, and others to check with
 : "${CHECK_DATA=}" # labelled pictures of your line that training must not see
 : "${BASELINE=}"   # the bundle released last, than which the new one must not be worse; needs pictures to check with
+: "${GATE=}"       # gate.toml: how much worse, slower and larger than BASELINE is too much
+: "${HISTORY=}"    # history.jsonl: one line a bundle; the new one must not be worse than the best in it either
+: "${RUN=}"        # a finished run to take instead of training one
 : "${STRICT=0}"    # 1: too few pictures to say counts as a no. The simulated ones of the defaults are too few.
 : "${LABELS=}"     # to learn, in ripeness order; empty: all, in the order of the data's labels.txt
 : "${ACCEPT=ripe}" # those of good fruit
@@ -45,11 +48,15 @@ fi
 strict=()
 if [ "$STRICT" = 1 ]; then strict=(--strict); fi
 
-step train train "$TRAIN_DATA" -o "$out/run" ${LABELS:+--labels "$LABELS"} --weights "$WEIGHTS" \
-  --image-size "$IMAGE_SIZE" --epochs "$EPOCHS" --fine-tune-epochs "$FINE_TUNE_EPOCHS" --seed "$SEED"
-step export export "$out/run" -o "$out/bundle" --accept "$ACCEPT" "${strict[@]}"
+if [ -z "$RUN" ]; then
+  RUN=$out/run
+  step train train "$TRAIN_DATA" -o "$RUN" ${LABELS:+--labels "$LABELS"} --weights "$WEIGHTS" \
+    --image-size "$IMAGE_SIZE" --epochs "$EPOCHS" --fine-tune-epochs "$FINE_TUNE_EPOCHS" --seed "$SEED"
+fi
+step export export "$RUN" -o "$out/bundle" --accept "$ACCEPT" "${strict[@]}"
 if [ -n "$CHECK_DATA" ]; then
   step evaluate evaluate "$out/bundle" "$CHECK_DATA" -o "$out/evaluation"
 fi
-step check check "$out/bundle" ${CHECK_DATA:+"$CHECK_DATA"} ${BASELINE:+--baseline "$BASELINE"} "${strict[@]}"
+step check check "$out/bundle" ${CHECK_DATA:+"$CHECK_DATA"} ${BASELINE:+--baseline "$BASELINE"} \
+  ${GATE:+--gate "$GATE"} ${HISTORY:+--record "$HISTORY"} --junit "$out/reports/junit.xml" "${strict[@]}"
 printf '\n%s may be shipped.\n' "$out/bundle" >&2

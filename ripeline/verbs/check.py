@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from edge_runtime.bundle import Bundle
     from evaluation.dataset import Dataset
+    from export.check import Check
+    from export.diagnosis import Reference
+    from export.gate import GatePolicy
+    from export.history import Entry
 
 
 @click.command(
@@ -24,7 +28,8 @@ Examples:
   ripeline check bundle                                   # whole, and behaves here as when it was exported
   ripeline check bundle photos                            # each artefact against the float32 one
   ripeline check bundle photos --run run                  # each artefact against the Keras model
-  ripeline check new photos --baseline released --strict  # in CI: no worse than the last release""",
+  ripeline check new photos --baseline released --gate gate.toml   # in CI: no worse than the last release
+  ripeline check new photos --record history.jsonl        # nor than the best release so far""",
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path), required=False)
@@ -35,8 +40,29 @@ Examples:
     help="An earlier bundle that this one must not be worse than; implies --strict.",
 )
 @click.option("--strict", is_flag=True, help="Too few pictures to say counts as a no (exit 1).")
+@click.option(
+    "--gate",
+    type=click.Path(path_type=Path),
+    help="gate.toml: margins, critical labels, largest ratios of latency, size, memory; for --baseline and --record.",
+)
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    help="history.jsonl: compare with the best bundle in it, add this one, and draw the trend beside it as SVG.",
+)
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write the checks as JUnit XML, for a CI server.")
 @console.as_json
-def verb(bundle: Path, data: Path | None, run: Path | None, baseline: Path | None, strict: bool, as_json: bool) -> None:
+def verb(
+    bundle: Path,
+    data: Path | None,
+    run: Path | None,
+    baseline: Path | None,
+    strict: bool,
+    gate: Path | None,
+    record: Path | None,
+    junit: Path | None,
+    as_json: bool,
+) -> None:
     """Verify BUNDLE: every file's hash, the schema, the preprocessing, and the golden self-test on this machine.
 
     With DATA (labelled pictures) also its parity. Exit 0: good. Exit 1: it failed, with the reason.
@@ -44,12 +70,12 @@ def verb(bundle: Path, data: Path | None, run: Path | None, baseline: Path | Non
     from edge_runtime.bundle import MANIFEST, open_bundle
     from edge_runtime.errors import BundleError, InputError
     from edge_runtime.manifest import Result
-    from evaluation.dataset import read_dataset
-    from export.check import check_parity, check_regression, check_self_test, require_pictures, verdict
+    from export.check import check_self_test, in_one_line, verdict
 
-    if data is None and (run is not None or baseline is not None):
+    if data is None and any(option is not None for option in (run, baseline, gate, record)):
         raise InputError(
-            "--run and --baseline need pictures.", remedy="name a folder of labelled pictures after the bundle"
+            "--run, --baseline, --gate and --record need pictures.",
+            remedy="name a folder of labelled pictures after the bundle",
         )
     try:
         opened = open_bundle(bundle, allow_rejected=True)
@@ -59,15 +85,9 @@ def verb(bundle: Path, data: Path | None, run: Path | None, baseline: Path | Non
         _say_no(error.what, as_json=as_json)
     checks = check_self_test(opened)
     if data is not None:
-        dataset = read_dataset(data, opened.manifest.labels, every_label=False)
-        require_pictures(dataset, data)
-        for text in dataset.notices:
-            console.notice(text)
-        checks += check_parity(opened, dataset, None if run is None else _keras_logits(run, opened, dataset))
-        if baseline is not None:
-            checks.append(check_regression(opened, open_bundle(baseline), dataset))
+        checks += _on_pictures(opened, data, run, baseline, gate, record)
     result = verdict(checks)
-    reasons = [f"{one.subject}: {one.name}: {one.reason}" for one in checks if one.reason]
+    reasons = [f"{one.subject}: {one.name}: {one.reason}" for one in sorted(checks, key=_passed) if one.reason]
     if opened.manifest.result is Result.FAIL:
         result = Result.FAIL
         reasons.insert(0, "it failed parity when it was exported and is marked rejected")
@@ -94,9 +114,18 @@ def verb(bundle: Path, data: Path | None, run: Path | None, baseline: Path | Non
         "bundle_id": opened.manifest.bundle_id,
         "checks": [one.row() for one in checks],
     }
+    if junit is not None:
+        _write_junit(junit, bundle, checks, strict=strict)
     console.emit(document, as_json=as_json)
+    if reasons and (result is Result.FAIL or strict):
+        console.say(f"Reason: {in_one_line(reasons)}")
     if result is Result.FAIL or (result is Result.INCONCLUSIVE and strict):
         raise console.GateSaidNo
+
+
+def _passed(check: Check) -> bool:
+    """To put what failed before what is merely open."""
+    return check.result != "FAIL"
 
 
 def _say_no(reason: str, *, as_json: bool) -> NoReturn:
@@ -105,9 +134,75 @@ def _say_no(reason: str, *, as_json: bool) -> NoReturn:
     raise console.GateSaidNo
 
 
-def _keras_logits(run: Path, bundle: Bundle, dataset: Dataset) -> npt.NDArray[np.float32]:
-    from edge_runtime.errors import InputError
+def _on_pictures(
+    bundle: Bundle, data: Path, run: Path | None, baseline: Path | None, gate: Path | None, record: Path | None
+) -> list[Check]:
+    from edge_runtime.bundle import open_bundle
+    from evaluation.dataset import read_dataset
+    from export.check import check_parity, require_pictures
+    from export.gate import GatePolicy, read_gate_policy
+    from export.history import read_history
+
+    policy = GatePolicy() if gate is None else read_gate_policy(gate)
+    history = [] if record is None else read_history(record)
+    dataset = read_dataset(data, bundle.manifest.labels, every_label=False)
+    require_pictures(dataset, data)
+    for text in dataset.notices:
+        console.notice(text)
+    checks = [] if baseline is None else _regression(bundle, open_bundle(baseline), dataset, policy)
+    checks += check_parity(bundle, dataset, None if run is None else _keras_model(run, bundle))
+    if record is not None:
+        checks += _remember(record, history, bundle, dataset, policy, checks)
+    return checks
+
+
+def _regression(new: Bundle, old: Bundle, dataset: Dataset, policy: GatePolicy) -> list[Check]:
     from evaluation.dataset import load_inputs
+    from export.regression import check_ratios, check_regression, measure_in_turn
+
+    compared = check_regression(new, old, dataset, policy)
+    one_of_each = [load_inputs(dataset.items[:1], bundle.manifest.input) for bundle in (new, old)]
+    ours, theirs = measure_in_turn([(new, one_of_each[0]), (old, one_of_each[1])])
+    return [compared, check_ratios(new.manifest.default_artefact, ours, theirs, policy)]
+
+
+def _remember(
+    file: Path, history: list[Entry], bundle: Bundle, dataset: Dataset, policy: GatePolicy, checks: list[Check]
+) -> list[Check]:
+    """Compare with the best of the history, then add this bundle with the result of everything, and draw the trend."""
+    import matplotlib as mpl
+
+    from evaluation.dataset import load_inputs
+    from evaluation.page import PLOT_STYLE
+    from export.check import logits_of, verdict
+    from export.history import best, entry, record, trend
+    from export.regression import check_against_best, footprint
+
+    inputs = load_inputs(dataset.items, bundle.manifest.input)
+    logits = logits_of(bundle, bundle.artefact(bundle.manifest.default_artefact), inputs)
+    p50_ms = footprint(bundle, inputs[:1]).p50_ms
+    found = entry(bundle.manifest, verdict(checks), dataset, logits, p50_ms)
+    top = best(history, found)
+    compared = []
+    if top is not None:
+        compared.append(check_against_best(found, top, dataset, policy.allowed(bundle.manifest.labels)))
+        found = found.model_copy(update={"result": verdict([*checks, *compared])})
+    record(file, found)
+    with mpl.rc_context(PLOT_STYLE):
+        trend([*history, found]).savefig(file.with_suffix(".svg"))
+    console.say(f"{len(history) + 1} bundles in {file}; the trend is in {file.with_suffix('.svg')}")
+    return compared
+
+
+def _write_junit(file: Path, bundle: Path, checks: list[Check], *, strict: bool) -> None:
+    from export.junit import Case, junit
+
+    cases = [Case(one.subject, one.name, one.result, one.reason) for one in checks]
+    file.write_text(junit(f"ripeline check {bundle.name}", cases, strict=strict), "utf-8")
+
+
+def _keras_model(run: Path, bundle: Bundle) -> Reference:
+    from edge_runtime.errors import InputError
     from train.run_directory import read_run
 
     opened = read_run(run)
@@ -118,7 +213,10 @@ def _keras_logits(run: Path, bundle: Bundle, dataset: Dataset) -> npt.NDArray[np
         )
     from train import load_keras_model, logits_model  # seconds of TensorFlow, after what may be refused
 
-    logits: npt.NDArray[np.float32] = logits_model(load_keras_model(opened)).predict(
-        load_inputs(dataset.items, bundle.manifest.input), verbose=0
-    )
+    model = logits_model(load_keras_model(opened))
+
+    def logits(inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = model.predict(inputs, verbose=0)
+        return found
+
     return logits

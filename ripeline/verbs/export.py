@@ -74,7 +74,7 @@ def verb(
     with console.steps("export") as step:
         export = export_run(opened, output, formats=wanted, policy=judge, data=data, progress=step)
     console.say(console.table([one.table_row() for one in export.parities]))
-    for text, _ in remarks(export.parities):
+    for text, _ in remarks(export.parities, export.missing):
         console.say(f"  {text}")
     result = export.manifest.result
     console.say(f"{result}: bundle {export.manifest.bundle_id} in {output}. Look at {output / 'parity.html'}")

@@ -62,12 +62,48 @@ def gate(
     )
 
 
-def test_script_passes_shellcheck(script: Path) -> None:
-    lint("shellcheck", script)
+def test_scripts_pass_shellcheck(script: Path) -> None:
+    lint("shellcheck", script, script.with_name("comment.sh"))
 
 
 def test_workflow_matches_the_schema(workflow_file: Path) -> None:
     lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow_file)
+
+
+def test_gitlab_job_matches_the_schema_and_its_lines_pass_shellcheck(script: Path, tmp_path: Path) -> None:
+    file = script.with_name("gitlab-ci.yml")
+    lint("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", file)
+    job = yaml.safe_load(file.read_text("utf-8"))["gate"]
+    lines = tmp_path / "lines.sh"
+    lines.write_text(
+        "\n".join(["#!/usr/bin/env bash", *job["before_script"], *job["script"], *job["after_script"]]), "utf-8"
+    )
+    lint("shellcheck", lines)
+    assert "set -o pipefail" in job["script"], "without it `| tee` hides a no"
+    assert job["artifacts"]["reports"]["junit"] in (f"gate-out/{name}" for name in ("reports/junit.xml",))
+
+
+TABLE = "artefact     engine  result\ntflite-fp32  litert  PASS\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "first", "kept", "left_out"),
+    [
+        (f"epoch 1\n{TABLE}\nout/bundle may be shipped.\n", "may be shipped", "litert", "epoch 1"),
+        (f"epoch 1\n{TABLE}Reason: recall of ripe -9 %\n", "**Gate: no.**", "Reason: recall", "epoch 1"),
+        ("There is no folder mine.\n", "**Gate: no.**", "There is no folder mine.", "litert"),
+    ],
+)
+def test_comment_says_what_the_gate_came_to(
+    script: Path, tmp_path: Path, log: str, first: str, kept: str, left_out: str
+) -> None:
+    file = tmp_path / "gate.log"
+    file.write_text(log, "utf-8")
+    done = subprocess.run([script.with_name("comment.sh"), file], capture_output=True, text=True, check=True)
+    assert first in done.stdout.splitlines()[0]
+    assert kept in done.stdout
+    assert left_out not in done.stdout
+    assert done.stdout.count("```") == 2
 
 
 def test_shell_lines_of_the_workflow_pass_shellcheck(workflow: dict[str, Any], tmp_path: Path) -> None:
@@ -87,7 +123,7 @@ def test_workflow_calls_the_script_and_keeps_what_it_writes(workflow: dict[str, 
     kept = [step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", "")]
     assert any("gate-out/reports/" in path for path in kept)
     assert "gate-out/bundle/" in kept
-    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
     assert "secrets." not in json.dumps(workflow)
 
 
@@ -117,7 +153,12 @@ def recorded(script: Path, tmp_path: Path) -> Callable[..., tuple[int, list[str]
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"STRICT": 1, "LABELS": "a,b"}, {"TRAIN_DATA": "mine"}, {"CHECK_DATA": "other", "BASELINE": "released"}],
+    [
+        {},
+        {"STRICT": 1, "LABELS": "a,b"},
+        {"TRAIN_DATA": "mine"},
+        {"CHECK_DATA": "other", "BASELINE": "released", "GATE": "gate.toml", "HISTORY": "h.jsonl"},
+    ],
     ids=lambda settings: " ".join(settings) or "defaults",
 )
 def test_all_that_the_script_types_parses(
@@ -133,6 +174,9 @@ def test_all_that_the_script_types_parses(
     for name in ("export", "check"):
         assert calls[name]["strict"] == ("STRICT" in settings)
     assert calls["train"]["labels"] == settings.get("LABELS")
+    assert calls["check"]["gate"] == (Path("gate.toml") if "GATE" in settings else None)
+    assert calls["check"]["record"] == (Path("h.jsonl") if "HISTORY" in settings else None)
+    assert calls["check"]["junit"].name == "junit.xml"
     assert calls["check"]["baseline"] == (Path("released") if "BASELINE" in settings else None)
     # Simulated pictures are never mixed with one's own: who trains on their own brings their own to check with.
     drawn = [parse(words.split()) for words in lines if words.startswith("simulate")]
@@ -143,6 +187,13 @@ def test_all_that_the_script_types_parses(
         assert calls["check"]["data"] is None
     else:
         assert calls["check"]["data"] == calls["evaluate"]["data"] != calls["train"]["data"]
+
+
+def test_a_run_that_is_given_is_not_trained_again(recorded: Callable[..., tuple[int, list[str]]]) -> None:
+    code, lines = recorded(RUN="finished", TRAIN_DATA="mine")
+    assert code == 0
+    assert [words.split()[0] for words in lines] == ["export", "check"]
+    assert lines[0].startswith("export finished ")
 
 
 @pytest.mark.parametrize("verb", ["train", "export", "evaluate", "check"])

@@ -11,7 +11,7 @@ from evaluation.intervals import (
     bootstrap,
     cluster_bootstrap,
     effective_sample_size,
-    pairs_needed,
+    paired_interval,
     tango_interval,
     tango_lower_bound,
     wilson,
@@ -79,21 +79,31 @@ def test_tango_refuses_impossible_counts() -> None:
         tango_interval(30, 30, 50)
 
 
-def test_pairs_needed_gives_the_usual_sizes() -> None:
-    assert pairs_needed(0.02, 0.01) == pytest.approx(2600, rel=0.01)
-    assert pairs_needed(0.02, 0.005) == pytest.approx(10_400, rel=0.01)
-    with pytest.raises(ValueError, match="above zero"):
-        pairs_needed(0.02, 0.0)
+def test_paired_interval_of_single_pictures_is_tango_s() -> None:
+    change = np.array([1] * 4 + [-1] * 9 + [0] * 287)
+    assert paired_interval(change) == pytest.approx(tango_interval(4, 9, 300))
+    assert paired_interval(change, np.arange(300).astype(str)) == pytest.approx(tango_interval(4, 9, 300))
+    assert paired_interval(change * 2.5, largest=2.5) == pytest.approx(np.multiply(tango_interval(4, 9, 300), 2.5))
 
 
-def test_that_many_pairs_do_suffice() -> None:
-    n, rate, margin = pairs_needed(0.04, 0.02), 0.04, 0.02
-    draws = np.random.default_rng(1).multinomial(n, [rate / 2, rate / 2, 1 - rate], size=400)
-    inside = [
-        -margin < (interval := tango_interval(b, c, n)).low and interval.high < margin for b, c, _ in draws.tolist()
-    ]
-    assert np.mean([tango_interval(b, c, n).low > -margin for b, c, _ in draws.tolist()]) > 0.92
-    assert np.mean(inside) > 0.85
+def test_paired_interval_without_any_change_counts_each_group_once() -> None:
+    groups = np.repeat(np.arange(60), 5).astype(str)
+    assert paired_interval(np.zeros(300), groups) == pytest.approx(tango_interval(0, 0, 60), abs=1e-6)
+
+
+@pytest.mark.parametrize(("size", "rho"), [(1, 0.0), (4, 0.8)])
+def test_paired_bound_covers_what_it_promises_when_groups_change_together(size: int, rho: float) -> None:
+    """2 % gained and 4 % lost; the one-sided 95 % bound, within Monte-Carlo error."""
+    rng, draws, groups = np.random.default_rng(7), 200, 150
+    names = np.repeat(np.arange(groups), size).astype(str)
+    covered = 0
+    for _ in range(draws):
+        of_group = rng.choice([1, -1, 0], p=[0.02, 0.04, 0.94], size=groups).repeat(size)
+        own = rng.choice([1, -1, 0], p=[0.02, 0.04, 0.94], size=groups * size)
+        change = np.where(np.repeat(rng.random(groups), size) < rho, of_group, own)
+        covered += paired_interval(change, names, 0.90).low <= -0.02
+    noise = 3 * np.sqrt(0.05 * 0.95 / draws)
+    assert 0.95 - noise <= covered / draws < 1
 
 
 def grouped(
