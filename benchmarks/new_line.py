@@ -14,6 +14,7 @@ Then the same run of the first seed after `ripeline adapt` with 5, 10, 20 and 40
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small fits beside each other, not one large one
 import numpy as np
 import numpy.typing as npt
 from record import arguments, publish
