@@ -17,7 +17,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from edge_runtime.errors import InputError
+from edge_runtime.errors import InputError, RipelineError
 from edge_runtime.preprocess import InputSpec
 from edge_runtime.quiet import native_stderr_silenced
 from evaluation.dataset import Dataset, read_dataset
@@ -117,7 +117,7 @@ def tune(
         except optuna.TrialPruned:
             raise
         except Exception as error:
-            trial.set_user_attr(FAILURE, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+            trial.set_user_attr(FAILURE, _reason(error))
             raise
 
     def after(study: optuna.Study, trial: FrozenTrial) -> None:
@@ -186,6 +186,13 @@ def judged_loss(trained: Trained) -> float:
     phases = attempts(trained.history)
     kept = phases[0] if trained.unfrozen is None else phases[-1]
     return min(row.val_loss if row.source_loss is None else row.source_loss for row in kept)
+
+
+def _reason(error: Exception) -> str:
+    """One line; TensorFlow begins its messages with where and ends them with what."""
+    if isinstance(error, RipelineError):
+        return error.what
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[-1:]])
 
 
 def _forget_the_model() -> None:
