@@ -18,13 +18,13 @@ from train.audit.looks import HASH_BITS, THUMBNAIL_PX, Looks, OnProgress, poses
 
 CANDIDATE_BITS = 40
 """Pairs whose hashes differ in no more bits are looked at closely. On strawberries nearly all copies lie below that
-were saved again, halved, mirrored, turned, brightened or cropped by up to 5 %, a quarter of those cropped by up to 10 %,
-and 0.07 % of unrelated pairs."""
+were saved again, halved, mirrored, turned, brightened or cropped by up to 5 %, a quarter of those cropped by up to
+10 %, and 0.07 % of unrelated pairs."""
 NEAREST = 5
 """Candidates for each picture at most, the nearest first, so that time grows with pictures and not with pairs."""
 SAME_PICTURE = 0.98
-"""Correlation after alignment from which two pictures are one. All 77 planted copies of strawberries that were candidates
-reached it; of 736 candidate pairs from different groups 8 did, each the same photograph to the eye."""
+"""Correlation after alignment from which two pictures are one. All 77 planted copies of strawberries that were
+candidates reached it; of 736 candidate pairs from different groups 8 did, each the same photograph to the eye."""
 PERHAPS_SAME = 0.9
 LARGEST_WARP = 0.2
 ROWS_AT_ONCE = 512
