@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from edge_runtime.manifest import Manifest, Result
 from evaluation.page import PLOT_STYLE, KeyFigure, Page, Tile, Tone
 from export.decisions import Decisions
+from export.junit import Case, junit
 from export.parity import Parity
 from train.run_directory import Run
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PARITY = "parity.json"
 PARITY_PAGE = "parity.html"
+PARITY_JUNIT = "junit.xml"
 MEASURED = "measured.json"
 MODEL_CARD = "MODEL_CARD.md"
 _SHOWN_FLIPS = 24
@@ -57,6 +59,10 @@ class ArtefactParity(BaseModel):
     flipped: tuple[int, ...]
     keras_labels: tuple[int, ...]
     found_labels: tuple[int, ...]
+
+    def causes(self) -> tuple[str, ...]:
+        """Why it did not simply pass, and the usual mistake that would explain it."""
+        return (*self.parity.reasons, *self.diagnosis)
 
     def row(self) -> dict[str, Any]:
         """As `ripeline export --json` lists it."""
@@ -105,7 +111,7 @@ def write_documents(
     test_inputs: npt.NDArray[np.uint8],
     test_truth: npt.NDArray[np.int64],
 ) -> None:
-    """Write all four into the bundle's folder.
+    """Write all five into the bundle's folder.
 
     Args:
         folder: Of the bundle.
@@ -130,6 +136,11 @@ def write_documents(
         },
     )
     _page(run, manifest, parities, missing, test_inputs, test_truth).write(folder / PARITY_PAGE)
+    cases = [
+        Case("parity with Keras", f"{one.name} on {one.engine}", one.parity.result, "; ".join(one.causes()))
+        for one in parities
+    ] + [Case("parity with Keras", f"{one.name} on {one.engine}", Result.FAIL, one.reason) for one in missing]
+    (folder / PARITY_JUNIT).write_text(junit(f"ripeline export {manifest.bundle_id}", cases), "utf-8")
     (folder / MODEL_CARD).write_text(_model_card(run, manifest, parities), "utf-8")
 
 
@@ -224,7 +235,7 @@ def remarks(parities: Sequence[ArtefactParity], missing: Sequence[Missing] = ())
         (f"{one.name} on {one.engine}: {reason}.", _TONES[Result.FAIL])
         for one in parities
         if one.parity.result is Result.FAIL
-        for reason in (*one.parity.reasons, *one.diagnosis)
+        for reason in one.causes()
     ]
     remarks += [(f"{one.name} cannot run on {one.engine}: {one.reason}", _TONES[Result.FAIL]) for one in missing]
     open_ones = [one for one in parities if one.parity.result is Result.INCONCLUSIVE]
