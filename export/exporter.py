@@ -223,17 +223,16 @@ def _judge(
     labels, truth, groups = run.record.labels, inputs.test_truth, [item.group for item in inputs.test_pictures]
     margins = PARITY_MARGINS if one.quantized else FLOAT_MARGINS
     parity = judge(labels, truth, keras_test, test, margins, groups)
-    softer = 1.0 if run.record.adaptation is None else run.record.adaptation.temperature_factor
     tolerance: FloatTolerance | QuantizedTolerance
     if death(keras_outputs, measured.logits):
         # No temperature and no tolerance can be had from it, and none is needed: it never runs.
         temperature, tolerance = 1.0, FloatTolerance(max_logit_difference=MAX_FLOAT_LOGIT_DIFFERENCE)
     else:
-        temperature = fit_temperature(validation, inputs.validation_truth) * softer
+        temperature = fit_temperature(validation, inputs.validation_truth) * run.record.temperature_factor
         tolerance = tolerance_for(
             quantized=one.quantized, recorded=golden, keras_logits=keras_golden, swapped=swapped, misscaled=misscaled
         )
-    keras_temperature = fit_temperature(keras_validation, inputs.validation_truth) * softer
+    keras_temperature = fit_temperature(keras_validation, inputs.validation_truth) * run.record.temperature_factor
     decisions = compare_decisions(
         policy, labels, truth, keras_test, test, temperatures=(keras_temperature, temperature), groups=groups
     )

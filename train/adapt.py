@@ -106,15 +106,15 @@ def adapt_run(
     model.get_layer(PROBABILITIES).set_weights([adapted.kernel, adapted.bias])
     adaptation = _adaptation(
         run, fresh, new_data, tried, chosen, new_truth, groups,
-        temperature_factor=_temperature_factor(adapted.logits(features[2][:, 0]), truth[Split.VALIDATION], chosen,
-                                               new_truth),
         on_old=_on_old(head, adapted, features[3][:, 0], truth[Split.TEST]),
     )  # fmt: skip
+    # What the parent learned from the validation pictures made it surer of them than it should be.
+    on_validation = adapted.logits(features[2][:, 0]) * np.float32(record.temperature_factor)
+    temperature = _temperature(on_validation, truth[Split.VALIDATION], chosen, new_truth)
 
     on_event(Progress("evaluate", 0, 1))
     plain = record.config.model_copy(update={"target": None, "retention": None})
-    measured = measure_run(model, record.labels, old, record.input, plain, fine_tuned=False)
-    evidence = record.evidence.model_copy(update={"view_correlation": measured.evidence.view_correlation})
+    measured = measure_run(model, record.labels, old, record.input, plain, fine_tuned=False, temperature=temperature)
     with files.new_run_folder(output, force=force) as folder:
         model.save(folder / files.MODEL_FILE)
         splits = (*run.splits, *(SplitRow.of(item, Split.TRAIN) for item in fresh.items))
@@ -132,7 +132,7 @@ def adapt_run(
                         "pictures": record.data.pictures | {Split.TRAIN: len(old[Split.TRAIN]) + len(fresh.items)},
                     }
                 ),
-                "evidence": evidence,
+                "temperature_factor": measured.temperature_factor,
                 "validation": measured.scores[Split.VALIDATION],
                 "test": measured.scores[Split.TEST],
                 "adaptation": adaptation,
@@ -259,21 +259,20 @@ def _features(model: object, parts: Sequence[_Views], on_event: OnEvent) -> list
     ]
 
 
-def _temperature_factor(
+def _temperature(
     on_validation: npt.NDArray[np.float32],
     validation_truth: npt.NDArray[np.int64],
     chosen: Tried,
     new_truth: npt.NDArray[np.int64],
 ) -> float:
-    """By how much confidence must be lowered at the new line, beyond what the validation pictures ask for.
+    """What suits the new pictures, each answered by a head that did not see it, and the validation pictures.
 
-    The new pictures, each answered by a head that did not see it, and the validation pictures count the same: a handful
-    alone would give a wild temperature.
+    Both count the same: a handful alone would give a wild temperature.
     """
     times = max(round(len(validation_truth) / len(new_truth)), 1)
     both = np.concatenate([on_validation, np.tile(chosen.logits, (times, 1))])
     truth = np.concatenate([validation_truth, np.tile(new_truth, times)])
-    return fit_temperature(both, truth) / fit_temperature(on_validation, validation_truth)
+    return fit_temperature(both, truth)
 
 
 def _on_old(before: Head, after: Head, features: npt.NDArray[np.float32], truth: npt.NDArray[np.int64]) -> OldPictures:
@@ -297,7 +296,6 @@ def _adaptation(
     truth: npt.NDArray[np.int64],
     groups: Sequence[str],
     *,
-    temperature_factor: float,
     on_old: OldPictures,
 ) -> Adaptation:
     def rows(one: Tried) -> TriedWeight:
@@ -322,7 +320,6 @@ def _adaptation(
         weight=chosen.weight,
         tried=tuple(rows(one) for one in tried),
         on_old=on_old,
-        temperature_factor=temperature_factor,
         mistakes=tuple(
             Mistake(file=item.file, label=item.label, answer=run.record.labels[answer])
             for item, answer in zip(fresh.items, chosen.logits.argmax(axis=1), strict=True)

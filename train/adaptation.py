@@ -55,7 +55,6 @@ class Adaptation(_Strict):
         weight: Chosen share of the loss; 0 keeps the old head.
         tried: Every weight, 0 first.
         on_old: What it costs where the parent came from.
-        temperature_factor: By how much the temperature fitted on validation is to be multiplied.
         mistakes: On new pictures.
     """
 
@@ -68,7 +67,6 @@ class Adaptation(_Strict):
     weight: float
     tried: tuple[TriedWeight, ...]
     on_old: OldPictures
-    temperature_factor: float
     mistakes: tuple[Mistake, ...]
 
     @property

@@ -21,18 +21,23 @@ from train.config import TrainConfig
 from train.determinism import make_deterministic
 from train.evidence import Evidence, forgetting_on, shift_to
 from train.features import pooled_features
-from train.model import backbone_of
+from train.model import PROBABILITIES, backbone_of
 from train.pictures import FilePictures
-from train.predict import predict_pictures
+from train.predict import KerasPredictions, predict_pictures
+from train.refit import Head
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRun:
-    """Scores and probabilities `[N, labels]` on the validation and test split, and what else is known."""
+    """Scores and probabilities `[N, labels]` on the validation and test split, and what else is known.
+
+    `temperature_factor` is what a temperature fitted on the validation pictures must be multiplied by.
+    """
 
     scores: dict[Split, Scores]
     probabilities: dict[Split, npt.NDArray[np.float32]]
     evidence: Evidence
+    temperature_factor: float
 
 
 def measure_run(
@@ -43,6 +48,8 @@ def measure_run(
     config: TrainConfig,
     *,
     fine_tuned: bool,
+    learned_head: Head | None = None,
+    temperature: float | None = None,
 ) -> MeasuredRun:
     """Measure a model as the line would use it, with the temperature fitted on the validation split.
 
@@ -53,20 +60,28 @@ def measure_run(
         spec: Of the model's input.
         config: Of the run: policy, seed, and the other pictures to look at.
         fine_tuned: Whether the backbone is no longer as it was.
+        learned_head: Where the model's own head has learned from the validation pictures: one that has not, which
+            answers them in its place.
+        temperature: Then, what to use instead of one fitted on them.
 
     Raises:
         InputError: The retention or target pictures cannot be read, or are too few.
     """
     probabilities: dict[Split, npt.NDArray[np.float32]] = {}
     scores: dict[Split, Scores] = {}
-    evidence, temperature = Evidence(), 1.0
+    evidence, factor = Evidence(), 1.0
     for split in (Split.VALIDATION, Split.TEST):
         some = items[split]
         truth = np.array([labels.index(item.label) for item in some], np.int64)
         answer = predict_pictures(model, FilePictures(some, spec))
+        if split is Split.VALIDATION:
+            fitted = fit_temperature(answer.logits, truth)
+            temperature = temperature or fitted
+            factor = temperature / fitted
+            if learned_head is not None:
+                answer = _answer_with(learned_head, model, FilePictures(some, spec))
         probabilities[split] = answer.probabilities
         if split is Split.VALIDATION:
-            temperature = fit_temperature(answer.logits, truth)
             correlation = measure_view_correlation(truth, answer.probabilities, [item.fruit for item in some])
             evidence = _evidence(model, items, spec, config, correlation, fine_tuned=fine_tuned)
         scores[split] = score(
@@ -74,11 +89,21 @@ def measure_run(
             truth,
             answer.probabilities,
             [item.group for item in some],
-            temperature=temperature,
+            temperature=temperature or 1.0,
             sources=[item.source for item in some],
             policy=config.policy_for(labels),
         )
-    return MeasuredRun(scores, probabilities, evidence)
+    return MeasuredRun(scores, probabilities, evidence, factor)
+
+
+def _answer_with(head: Head, model: keras.Model, pictures: FilePictures) -> KerasPredictions:
+    layer = model.get_layer(PROBABILITIES)
+    own = layer.get_weights()
+    layer.set_weights([head.kernel, head.bias])
+    try:
+        return predict_pictures(model, pictures)
+    finally:
+        layer.set_weights(own)
 
 
 def _evidence(

@@ -22,11 +22,13 @@ from train.config import TrainConfig
 from train.events import OnEvent, Progress
 from train.features import FrozenPart
 from train.fine_tune import fine_tune
+from train.finish import finish_head
 from train.folds import FEWEST_PICTURES, FEWEST_SOURCES, Folds, by_source, by_validation, held_out_sources
 from train.head import Heads, train_heads
 from train.journal import Journal
 from train.model import PROBABILITIES, build_head, build_model
 from train.pictures import Pictures
+from train.refit import Head
 from train.run_directory import Choice, EpochRow, RecipeEvent
 from train.search import choose_boundary
 from train.top import Top
@@ -45,12 +47,21 @@ class LabelledPictures:
 class Trained:
     """The recipe's outcome: the whole model, its history and what was decided on the way.
 
-    `unfrozen` is the first layer of the backbone that phase two changed, None if it is as it was.
+    Attributes:
+        model: uint8 RGB to probabilities.
+        choice: How much was unfrozen, and who said so.
+        unfrozen: The first layer of the backbone that phase two changed, None if it is as it was.
+        learned_head: Where the final head has learned from the validation pictures as well: the last one that had not.
+        temperature: Then, what suits the final head at places not seen.
+        history: Every epoch.
+        events: Every decision.
     """
 
     model: keras.Model
     choice: Choice
     unfrozen: int | None = None
+    learned_head: Head | None = None
+    temperature: float | None = None
     history: list[EpochRow] = field(default_factory=list)
     events: list[RecipeEvent] = field(default_factory=list)
 
@@ -93,15 +104,15 @@ def run_recipe(
 
     boundaries = _boundaries(backbone, config)
     cuts = sorted({single_tensor_cut(backbone, at) for at in boundaries})
-    frozen = FrozenPart(backbone, cuts, len(train.pictures) * config.views + len(validation.pictures))
+    frozen = FrozenPart(backbone, cuts, (len(train.pictures) + len(validation.pictures)) * config.views)
     budget = Budget(int(config.cache_budget_mb * 2**20))
     caches: list[list[Examples]] = []
-    for name, part, views in (("train", train, config.views), ("validation", validation, 1)):
+    for name, part in (("train", train), ("validation", validation)):
         outputs = cache_views(
             frozen,
             part.pictures,
             name=name,
-            views=views,
+            views=config.views,
             seed=config.seed,
             budget=budget,
             folder=folder / "cache",
@@ -119,6 +130,15 @@ def run_recipe(
     at_boundary = {at: at_cut[single_tensor_cut(backbone, at)] for at in boundaries}
     if boundaries:
         _phase_two(backbone, trained, heads, folds, at_boundary, labels, config, journal, record, on_event)
+    if trained.unfrozen is None and (finished := finish_head(heads, on_train[-1], on_validation[-1], folds)):
+        trained.learned_head = Head(heads.kernels[0], heads.biases[0])
+        trained.temperature = finished.temperature
+        trained.model.get_layer(PROBABILITIES).set_weights([finished.head.kernel, finished.head.bias])
+        reason = (
+            f"the head fitted to its end, on the validation pictures as well; tempered loss on held-out sources "
+            f"{finished.loss_before:.4f} before, {finished.loss:.4f} now"
+        )
+        record(RecipeEvent(phase="head", epoch=heads.last_epoch, kind="finished", reason=reason, rate=0.0))
     return trained
 
 

@@ -22,7 +22,7 @@ WEIGHTS = (0.0, 0.1, 0.25, 0.5, 0.75)
 FOLDS = 5
 DECAY = 1e-2
 """L2 penalty on the kernel, on features of unit spread: that of phase one."""
-_MOST_STEPS = 40
+_MOST_STEPS = 120
 
 Features = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]

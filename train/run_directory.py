@@ -52,7 +52,7 @@ class RecipeEvent(_Strict):
 
     phase: Phase
     epoch: int
-    kind: Literal["plateau", "ceiling", "chosen", "unfrozen", "diverged", "gave_up", "kept"]
+    kind: Literal["plateau", "ceiling", "chosen", "unfrozen", "diverged", "gave_up", "kept", "finished"]
     reason: str
     rate: float
 
@@ -176,7 +176,11 @@ class DataRecord(_Strict):
 
 
 class RunRecord(_Strict):
-    """`run.json`."""
+    """`run.json`.
+
+    `temperature_factor` is what a temperature fitted on the validation pictures is to be multiplied by: above 1 where
+    the model has learned from them, or where a new line makes it less sure.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     created_at: datetime
@@ -190,6 +194,7 @@ class RunRecord(_Strict):
     choice: Choice | None = None
     evidence: Evidence = Evidence()
     adaptation: Adaptation | None = None
+    temperature_factor: float = 1.0
     timings_s: dict[str, float]
     seconds: float
     validation: Scores

@@ -135,7 +135,16 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
 
     mark = time.perf_counter()
     on_event(Progress("evaluate", 0, 1))
-    measured = measure_run(trained.model, dataset.labels, items, spec, config, fine_tuned=trained.unfrozen is not None)
+    measured = measure_run(
+        trained.model,
+        dataset.labels,
+        items,
+        spec,
+        config,
+        fine_tuned=trained.unfrozen is not None,
+        learned_head=trained.learned_head,
+        temperature=trained.temperature,
+    )
     timings["evaluate"] = time.perf_counter() - mark
 
     trained.model.save(folder / files.MODEL_FILE)
@@ -162,6 +171,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
         events=tuple(trained.events),
         choice=trained.choice,
         evidence=measured.evidence.model_copy(update={"audit": audit}),
+        temperature_factor=measured.temperature_factor,
         timings_s=timings,
         seconds=time.perf_counter() - began,
         validation=measured.scores[Split.VALIDATION],

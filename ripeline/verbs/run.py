@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_runtime.config import LineConfig
     from edge_runtime.decide import Policy
     from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
+    from edge_runtime.line import LineSummary
     from edge_runtime.pipeline import Step
     from edge_runtime.ports import Camera, Encoder
     from edge_runtime.records import Frame
@@ -140,6 +141,11 @@ def verb(
         simulated.write_truth(output)
     if summary.failure is not None:
         raise summary.failure
+    _tell(summary, output)
+    console.emit(document, as_json=as_json)
+
+
+def _tell(summary: LineSummary, output: Path) -> None:
     for text in summary.notices:
         console.notice(text)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in summary.verdicts.items())
@@ -147,7 +153,6 @@ def verb(
     console.say(f"{summary.fruits} fruit in {frames['processed']} frames ({frames['dropped']} dropped): {verdicts}")
     if (times := summary.latency_ms.get("frame")) is not None:
         console.say(f"A frame takes {times['p50']:.1f} ms (median), {times['p99']:.1f} ms (p99). Wrote {output}")
-    console.emit(document, as_json=as_json)
 
 
 def _settings(source: str, config: Path | None) -> LineConfig:

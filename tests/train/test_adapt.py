@@ -109,10 +109,7 @@ def test_its_temperature_reaches_the_bundle(adapted: Run, tmp_path: Path) -> Non
     from export.formats import parse_formats
 
     def temperature(factor: float) -> float:
-        found = adapted.record.adaptation
-        assert found is not None
-        scaled = found.model_copy(update={"temperature_factor": factor})
-        run = Run(adapted.folder, adapted.record.model_copy(update={"adaptation": scaled}), adapted.splits)
+        run = Run(adapted.folder, adapted.record.model_copy(update={"temperature_factor": factor}), adapted.splits)
         policy = run.record.config.policy_for(run.record.labels)
         bundle = export_run(run, tmp_path / str(factor), formats=parse_formats(["tflite-fp32"]), policy=policy)
         return next(record.temperature for _, _, record in bundle.manifest.pairs())
