@@ -35,7 +35,7 @@ from export.golden import (
     wrong_scaling,
 )
 from export.graph import Network
-from export.inspect import Inspection, assert_sound
+from export.inspect import ConversionError, Inspection, assert_sound
 from export.measure import Measured, Unavailable, measure
 from export.parity import FLOAT_MARGINS, PARITY_MARGINS, death, judge
 from export.provenance import created, provenance
@@ -120,6 +120,13 @@ def export_run(
     record = run.record
     progress("finding the run's pictures again")
     inputs = _load(run, data)
+    unlike = samples_unlike(inputs.samples, inputs.validation)
+    if unlike and any(one.precision == "int8" for one in formats):
+        # A net can bear it on few pictures, so that parity alone would not notice.
+        raise ConversionError(
+            f"{unlike[0].upper()}{unlike[1:]}.",
+            remedy="look at the training pictures of the run; a quantiser must see what the line will",
+        )
     from train import load_keras_model, logits_model  # seconds of TensorFlow, after all that may be refused
 
     model = logits_model(load_keras_model(run))
@@ -156,10 +163,8 @@ def export_run(
                 )
                 if parity.parity.result is Result.FAIL:
                     found = inputs.split(measured.logits)[1][few]
-                    causes = [suspects.explain(record.labels, found)]
-                    if one.quantized:
-                        causes.append(samples_unlike(inputs.samples, inputs.test[few]))
-                    parity = parity.model_copy(update={"diagnosis": tuple(filter(None, causes))})
+                    cause = suspects.explain(record.labels, found)
+                    parity = parity.model_copy(update={"diagnosis": (cause,) if cause else ()})
                 parities.append(parity)
                 golden_logits[one.name, measured.engine] = inputs.split(measured.logits)[2]
             artefacts.append(

@@ -12,9 +12,11 @@ import pytest
 
 from edge_runtime.config import PolicySettings
 from edge_runtime.manifest import Result
+from export import exporter
 from export.document import remarks
 from export.exporter import export_run
 from export.formats import FORMATS
+from export.inspect import ConversionError
 from train.run_directory import read_run
 
 
@@ -74,3 +76,19 @@ def test_a_converter_s_mistake_fails_the_export_and_is_named(
     assert export.manifest.result is Result.FAIL
     assert named in " ".join(text for text, _ in remarks(export.parities, export.missing))
     assert named in (tmp_path / "bundle" / "junit.xml").read_text("utf-8")
+
+
+def test_quantisation_samples_of_noise_stop_the_export(
+    run_dir: Path, dataset_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, load = read_run(run_dir), exporter._load
+
+    def noisy(*words: Any) -> Any:
+        inputs = load(*words)
+        return replace(inputs, samples=np.random.default_rng(0).integers(0, 256, inputs.samples.shape, np.uint8))
+
+    monkeypatch.setattr(exporter, "_load", noisy)
+    policy = PolicySettings(accept=("ripe",)).policy(run.record.labels, "bundle")
+    with pytest.raises(ConversionError, match="quantisation samples do not look like pictures"):
+        export_run(run, tmp_path / "b", formats=(FORMATS["tflite-int8"],), policy=policy, data=dataset_dir)
+    assert not (tmp_path / "b").exists()
