@@ -19,7 +19,9 @@ from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Result
 from evaluation.aside import filled_aside
 from evaluation.dataset import read_dataset
-from export.check import check_parity, check_regression, check_self_test, verdict
+from export.check import check_parity, check_self_test, verdict
+from export.gate import GatePolicy
+from export.regression import check_regression
 
 if TYPE_CHECKING:
     from tests.conftest import Outcome, Ripeline
@@ -241,7 +243,7 @@ def test_a_bundle_is_no_worse_than_itself_and_worse_than_what_it_was(
 ) -> None:
     dataset = read_dataset(dataset_dir, ("unripe", "ripe"))
     good = open_bundle(bundle_dir)
-    assert check_regression(good, good, dataset).result is not Result.FAIL
+    assert check_regression(good, good, dataset, GatePolicy()).result is not Result.FAIL
     assert all(one.result is Result.PASS for one in check_self_test(good))
 
 
@@ -251,5 +253,22 @@ def test_too_few_pictures_are_a_no_only_where_one_is_strict(
 ) -> None:
     outcome = ripeline("check", bundle_dir, dataset_dir, *strict, "--json")
     assert outcome.code == code
+    assert ("Reason: " in outcome.stderr) == bool(strict)
     assert outcome.document["result"] == "INCONCLUSIVE"  # 60 pictures exclude no loss of a hundredth
     assert "too few" in outcome.document["reasons"][0]
+
+
+def test_the_gate_compares_with_baseline_and_best_and_leaves_a_history(
+    ripeline: Ripeline, bundle_dir: Path, dataset_dir: Path, tmp_path: Path
+) -> None:
+    gate, history, report = tmp_path / "gate.toml", tmp_path / "history.jsonl", tmp_path / "junit.xml"
+    gate.write_text("[largest_ratio]\nsize = 0.5\n")
+    words = ["--baseline", bundle_dir, "--gate", gate, "--record", history, "--junit", report, "--json"]
+    outcome = ripeline("check", bundle_dir, dataset_dir, *words)
+    assert outcome.code == 1
+    assert outcome.document["result"] == "FAIL"
+    assert outcome.stderr.splitlines()[-1].startswith("Reason: ratios")
+    assert "size is 1.00 times the baseline's, 0.5 at most" in outcome.stderr.splitlines()[-1]
+    assert json.loads(history.read_text("utf-8"))["result"] == "FAIL"
+    assert history.with_suffix(".svg").read_text("utf-8").startswith("<?xml")
+    assert 'failures="' in report.read_text("utf-8")
