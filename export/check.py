@@ -147,6 +147,11 @@ def _cause(bundle: Bundle, artefact: Artefact, engine: str) -> str:
     return f" (it {text})" if text else ""
 
 
+def worst_first(checks: Sequence[Check]) -> list[Check]:
+    """What failed before what is open, and that before what passed."""
+    return sorted(checks, key=lambda check: list(Result).index(check.result), reverse=True)
+
+
 def verdict(checks: Sequence[Check]) -> Result:
     """The worst of all results."""
     return Result.worst([check.result for check in checks])

@@ -118,7 +118,7 @@ def check_ratios(artefact: str, new: Footprint, old: Footprint, gate: GatePolicy
         if limit is not None and ratio > limit
     ]
     told = ", ".join(f"{name} x{ratio:.2f}" for name, (ratio, _) in ratios.items())
-    return Check(f"ratios ({told})", artefact, new.engine, Result.FAIL if over else Result.PASS, "; ".join(over))
+    return Check("ratios", artefact, new.engine, Result.FAIL if over else Result.PASS, "; ".join(over) or told)
 
 
 def footprint(bundle: Bundle, one: npt.NDArray[np.uint8]) -> Footprint:

@@ -70,7 +70,7 @@ def verb(
     from edge_runtime.bundle import MANIFEST, open_bundle
     from edge_runtime.errors import BundleError, InputError
     from edge_runtime.manifest import Result
-    from export.check import check_self_test, in_one_line, verdict
+    from export.check import check_self_test, in_one_line, verdict, worst_first
 
     if data is None and any(option is not None for option in (run, baseline, gate, record)):
         raise InputError(
@@ -87,7 +87,7 @@ def verb(
     if data is not None:
         checks += _on_pictures(opened, data, run, baseline, gate, record)
     result = verdict(checks)
-    reasons = [f"{one.subject}: {one.name}: {one.reason}" for one in sorted(checks, key=_passed) if one.reason]
+    reasons = [f"{one.subject}: {one.name}: {one.reason}" for one in worst_first(checks) if one.reason]
     if opened.manifest.result is Result.FAIL:
         result = Result.FAIL
         reasons.insert(0, "it failed parity when it was exported and is marked rejected")
@@ -121,11 +121,6 @@ def verb(
         console.say(f"Reason: {in_one_line(reasons)}")
     if result is Result.FAIL or (result is Result.INCONCLUSIVE and strict):
         raise console.GateSaidNo
-
-
-def _passed(check: Check) -> bool:
-    """To put what failed before what is merely open."""
-    return check.result != "FAIL"
 
 
 def _say_no(reason: str, *, as_json: bool) -> NoReturn:

@@ -63,7 +63,7 @@ def test_ratios_beyond_the_gate_say_no_and_others_are_told() -> None:
     old, new = Footprint("e", 1.0, 2.0, 50.0), Footprint("e", 1.6, 2.0, 60.0)
     free = check_ratios("a", new, old, GatePolicy())
     assert free.result is Result.PASS
-    assert "latency x1.60" in free.subject
+    assert "latency x1.60" in free.reason
     strict = check_ratios("a", new, old, GatePolicy.model_validate({"largest_ratio": {"latency": 1.5, "memory": 1.3}}))
     assert strict.result is Result.FAIL
     assert strict.reason == "latency is 1.60 times the baseline's, 1.5 at most"
