@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import LABELS, draw_folder
 
 from edge_runtime.errors import InputError
+from tests.train.conftest import LABELS, draw_folder
 from train import load_keras_model, read_run, resume_run
 
 # Runs in a process of its own: starts a run or goes on with one, and is killed at an event such as "fine_tune 6".
