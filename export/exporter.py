@@ -182,8 +182,7 @@ def export_run(
         manifest = _manifest(run, policy, artefacts, conversions, inputs.sample_sha256, parities, folder)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
         write_documents(folder, run, manifest, parities, missing, inputs.test, inputs.test_truth)
-        trained_on = sorted(row.sha256 for row in run.splits if row.split is Split.TRAIN)
-        (folder / TRAINED_ON).write_text("".join(f"{digest}\n" for digest in trained_on), "utf-8")
+        (folder / TRAINED_ON).write_text("".join(f"{digest}\n" for digest in sorted(run.learned)), "utf-8")
         (folder / CHECKSUMS).write_text(checksums(folder), "utf-8")
     return Export(output, manifest, tuple(parities), tuple(missing))
 

@@ -77,7 +77,6 @@ def _open_bundle(model: Path, artefact: str | None, engine: str) -> Classifier:
 
 
 def _open_run(model: Path) -> Classifier:
-    from evaluation.split import Split
     from train.run_directory import read_run
 
     run = read_run(model)
@@ -89,7 +88,7 @@ def _open_run(model: Path) -> Classifier:
         labels=run.record.labels,
         spec=run.record.input,
         origin={"model": str(model), "artefact": "model.keras", "engine": "keras"},
-        trained_on=frozenset(row.sha256 for row in run.splits if row.split is Split.TRAIN),
+        trained_on=run.learned,
         temperature=validation.calibrated.temperature if validation.calibrated else 1.0,
         policy=test.cost.policy if test.cost else Policy.accepting(run.record.labels, run.record.labels[-1:]),
         _logits=lambda inputs: network.predict(inputs, verbose=0),

@@ -178,6 +178,7 @@ class DataRecord(_Strict):
 class RunRecord(_Strict):
     """`run.json`.
 
+    `learned_from` are the splits whose pictures the model has learned from.
     `temperature_factor` is what a temperature fitted on the validation pictures is to be multiplied by: above 1 where
     the model has learned from them, or where a new line makes it less sure.
     """
@@ -194,6 +195,7 @@ class RunRecord(_Strict):
     choice: Choice | None = None
     evidence: Evidence = Evidence()
     adaptation: Adaptation | None = None
+    learned_from: tuple[Split, ...] = (Split.TRAIN,)
     temperature_factor: float = 1.0
     timings_s: dict[str, float]
     seconds: float
@@ -208,6 +210,11 @@ class Run:
     folder: Path
     record: RunRecord
     splits: tuple[SplitRow, ...]
+
+    @property
+    def learned(self) -> frozenset[str]:
+        """SHA-256 of every picture that the model has learned from."""
+        return frozenset(row.sha256 for row in self.splits if row.split in self.record.learned_from)
 
     @property
     def model_path(self) -> Path:
@@ -266,7 +273,7 @@ def match_data(run: Run, data: Path | None = None) -> dict[Split, list[Item]]:
     Args:
         run: A finished run.
         data: Where to look, None for the folder that the run recorded. Files may have been renamed or moved below it.
-            Pictures that adapting added are looked for where they were then, and here.
+            What an adapted run does not find there is looked for where it was then, too.
 
     Returns:
         The pictures of each split, in the order of `splits.csv`.
@@ -280,8 +287,9 @@ def match_data(run: Run, data: Path | None = None) -> dict[Split, list[Item]]:
             f"The pictures of run {run.folder} are not at {folder}.", remedy="Say where they are with --data DATA."
         )
     found = hash_pictures(folder)
-    for further in filter(Path.is_dir, run.record.data.further):
-        found = hash_pictures(further) | found
+    if run.record.data.further:  # an adapted run's pictures lie in several folders, of which one may have moved
+        for other in filter(Path.is_dir, {run.record.data.path, *run.record.data.further} - {folder}):
+            found = hash_pictures(other) | found
     lost = [row for row in run.splits if row.sha256 not in found]
     if lost:
         changed = sum((folder / row.file).is_file() for row in lost)

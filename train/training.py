@@ -171,6 +171,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
         events=tuple(trained.events),
         choice=trained.choice,
         evidence=measured.evidence.model_copy(update={"audit": audit}),
+        learned_from=(Split.TRAIN,) if trained.learned_head is None else (Split.TRAIN, Split.VALIDATION),
         temperature_factor=measured.temperature_factor,
         timings_s=timings,
         seconds=time.perf_counter() - began,

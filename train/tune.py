@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 STUDY_FILE = "study.json"
 PAGE_FILE = "study.html"
 DATABASE_FILE = "study.db"
+_HEAD_ENDED = ("plateau", "ceiling")
 _AFTER_PHASE_ONE = 1
 
 
@@ -160,7 +161,12 @@ def _run_trial(
             on_event(event)
         elif isinstance(event, EpochRow):
             losses.append(event.val_loss if event.source_loss is None else event.source_loss)
-        elif isinstance(event, RecipeEvent) and event.phase == "head" and config.fine_tune_at:
+        elif (
+            isinstance(event, RecipeEvent)
+            and event.kind in _HEAD_ENDED
+            and event.phase == "head"
+            and config.fine_tune_at
+        ):
             # Heads of different rates are compared at their best, and a poor one is not worth the longer phase two.
             trial.report(min(losses), _AFTER_PHASE_ONE)
             if trial.should_prune():

@@ -15,8 +15,8 @@ from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Manifest, Result
 
 FILES = (
-    "MODEL_CARD.md", "SHA256SUMS", "golden.npz", "manifest.json", "measured.json", "onnx-fp32.onnx", "parity.html",
-    "parity.json", "tflite-fp32.tflite", "tflite-int8.tflite", "trained_on.txt",
+    "MODEL_CARD.md", "SHA256SUMS", "golden.npz", "junit.xml", "manifest.json", "measured.json", "onnx-fp32.onnx",
+    "parity.html", "parity.json", "tflite-fp32.tflite", "tflite-int8.tflite", "trained_on.txt",
 )  # fmt: skip
 
 Seal = Callable[[Path], None]

@@ -114,7 +114,7 @@ def test_a_model_for_other_pictures_is_refused(bundle: Path, seal: Seal, artefac
     golden = Golden.load(bundle / GOLDEN)
     replace(golden, inputs=np.ascontiguousarray(golden.inputs[:, :-1])).save(bundle / GOLDEN)
     seal(bundle)
-    with pytest.raises(BundleError, match="does not take the golden inputs"):
+    with pytest.raises(BundleError, match=r"does not take the golden inputs|not finite numbers of shape"):
         open_proven_engine(open_bundle(bundle), artefact, engine)
 
 
@@ -178,8 +178,8 @@ def test_auto_passes_over_what_does_not_prove_itself(
     document["artefacts"][1]["engines"][TFLITE[0]]["parity"] = "FAIL"
     (bundle / MANIFEST).write_text(json.dumps(document), "utf-8")
     seal(bundle)
-    monkeypatch.setattr(engines, "is_installed", lambda name: name != "onnxruntime")
-    monkeypatch.setattr(select, "is_installed", lambda name: name != "onnxruntime")
+    monkeypatch.setattr(engines, "is_installed", lambda name: name not in ONNX)
+    monkeypatch.setattr(select, "is_installed", lambda name: name not in ONNX)
     if TFLITE[1:]:
         chosen = select_engine(open_bundle(bundle))
         assert (chosen.artefact, chosen.engine.name) == ("tflite-int8", TFLITE[1])

@@ -132,7 +132,7 @@ def test_a_verb_without_json_prints_nothing_to_stdout(ripeline: Ripeline, bundle
     [
         (["fly"], "fly"),
         (["train"], "DATA"),
-        (["train", "photos"], "--output"),
+        (["train", "photos"], "-o RUN"),
         (["run", "bundle", "-o", "out"], "--source"),
         (["run", "bundle", "--source", "0", "-o", "out", "--duration", "-3"], "--duration"),
         (["check", "--frobnicate"], "--frobnicate"),

@@ -124,6 +124,7 @@ def test_a_label_without_new_pictures_is_said_to_be_untested(
     outcome = ripeline("adapt", run_dir, tmp_path / "few", "-o", tmp_path / "run2", "--json")
     assert outcome.code == 0, outcome.stderr
     assert outcome.document["adaptation"]["pictures"] == {LABELS[0]: 10, LABELS[1]: 0}
+    assert outcome.document["adaptation"]["weight"] == 0  # one label alone says nothing about where it ends
     assert f"no new picture of '{LABELS[1]}'" in outcome.stderr
     assert "untested there" in (tmp_path / "run2" / "report.html").read_text("utf-8")
 
