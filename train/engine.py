@@ -1,13 +1,13 @@
 """The frozen part of the network through TensorFlow Lite, whose CPU kernels (XNNPACK) outrun Keras several times.
 
-The one file of `train` that knows of TFLite. What it returns is checked against Keras; where it cannot be had, differs
-or is no faster, Keras itself does the work.
+The one file of `train` that knows of TFLite. What it returns is checked against Keras; where it cannot be had or
+differs, Keras itself does the work. Which of the two it is follows from the model and the number of pictures alone,
+never from a stopwatch: a busy machine would take the other one, and the same seed would give other weights.
 """
 
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -32,7 +32,7 @@ Engine = Callable[[npt.NDArray[np.uint8]], Outputs]
 """`[n, size, size, 3]` uint8 RGB to float32 outputs of n rows each; safe to call from many threads."""
 
 
-def fastest_engine(model: keras.Model, pictures: int) -> Engine:
+def engine_for(model: keras.Model, pictures: int) -> Engine:
     """What to run `model` with over that many pictures: TFLite where it pays and agrees, else Keras's own graph.
 
     The model's weights are taken as they are now.
@@ -52,10 +52,7 @@ def fastest_engine(model: keras.Model, pictures: int) -> Engine:
         return slow
     size_px = model.input_shape[1]
     sample = np.random.default_rng(0).integers(0, 256, (BATCH, size_px, size_px, 3), np.uint8)
-    slow(sample)  # the first call also optimises the graph
-    expected, slow_s = _timed(slow, sample)
-    found, fast_s = _timed(fast, sample)
-    return fast if fast_s < slow_s and _agree(found, expected) else slow
+    return fast if _agree(fast(sample), slow(sample)) else slow
 
 
 def _tensorflow_engine(graph: Any) -> Engine:
@@ -100,11 +97,6 @@ def _padded(batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
     """Filled up to `BATCH`, so that there is one graph and one result whatever the number of pictures."""
     n = len(batch)
     return (batch, n) if n == BATCH else (np.concatenate([batch, np.zeros((BATCH - n, *batch.shape[1:]), np.uint8)]), n)
-
-
-def _timed(engine: Engine, batch: npt.NDArray[np.uint8]) -> tuple[Outputs, float]:
-    began = time.perf_counter()
-    return engine(batch), time.perf_counter() - began
 
 
 def _agree(found: Outputs, expected: Outputs) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.augment import augmented_view
-from train.engine import BATCH, Engine, Outputs, fastest_engine
+from train.engine import BATCH, Engine, Outputs, engine_for
 from train.model import scaling
 from train.pictures import Pictures
 
@@ -36,7 +36,7 @@ class FrozenPart:
         image = keras.Input(backbone.input_shape[1:], dtype="uint8")
         outputs = inner(scaling()(image), training=False)
         self.shapes = tuple(tuple(output.shape[1:]) for output in outputs)
-        self._engine: Engine = fastest_engine(keras.Model(image, outputs), pictures)
+        self._engine: Engine = engine_for(keras.Model(image, outputs), pictures)
 
     def __call__(self, batch: npt.NDArray[np.uint8]) -> Outputs:
         """Outputs for up to `BATCH` pictures, uint8 RGB; safe to call from many threads."""

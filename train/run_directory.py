@@ -340,7 +340,7 @@ def unfinished_run_folder(output: Path) -> Iterator[Path]:
     Raises:
         InputError: There is none.
     """
-    if not (partial_of(output) / START_FILE).is_file():
+    if not any((partial_of(output) / name).is_file() for name in (START_FILE, RECORD_FILE)):
         finished = (output / RECORD_FILE).is_file()
         raise InputError(
             f"{output} is finished." if finished else f"There is no unfinished run of the name {output}.",

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec
 from edge_runtime.quiet import native_stderr_silenced
-from evaluation.dataset import Dataset, Item, read_dataset, read_images
+from evaluation.dataset import Dataset, Item, hash_file, read_dataset, read_images
 from evaluation.split import Assignment, Split, assign_splits
 from train import run_directory as files
 from train.audit import Kind, Severity, Summary, quick_audit, summarise
@@ -69,6 +69,7 @@ def resume_run(output: Path, *, on_event: OnEvent = lambda _: None) -> Run:
         InputError: There is no unfinished run, or its pictures have changed.
     """
     with files.unfinished_run_folder(output) as folder:
+        # A run that was killed at the very end is whole and lacks only its name.
         if not (folder / files.RECORD_FILE).is_file():
             start = (folder / files.START_FILE).read_bytes()
             _train(TrainConfig.model_validate_json(start), folder, on_event)
@@ -79,7 +80,7 @@ def resume_run(output: Path, *, on_event: OnEvent = lambda _: None) -> Run:
 def _tidy(folder: Path) -> None:
     """The start last: while it is there, the run can still go on."""
     shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
-    (folder / files.START_FILE).unlink()
+    (folder / files.START_FILE).unlink(missing_ok=True)
 
 
 def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
@@ -91,7 +92,8 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     refuse_without_split(dataset, assignment)
     _refuse_other_inputs(config, dataset, assignment)
     sha256 = data_hash(dataset.items)
-    _refuse_other_pictures(Journal(folder / WORK_FOLDER), sha256, config.data)
+    split_rows = tuple(SplitRow.of(i, s) for i, s in zip(dataset.items, assignment.splits, strict=True))
+    _refuse_another_start(Journal(folder / WORK_FOLDER), split_rows, config)
     on_event(Progress("data", 1, 1))
     timings["data"] = time.perf_counter() - began
     mark = time.perf_counter()
@@ -148,7 +150,6 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     timings["evaluate"] = time.perf_counter() - mark
 
     trained.model.save(folder / files.MODEL_FILE)
-    split_rows = tuple(SplitRow.of(i, s) for i, s in zip(dataset.items, assignment.splits, strict=True))
     files.write_rows(folder / files.SPLITS_FILE, split_rows)
     files.write_rows(folder / files.HISTORY_FILE, trained.history)
     write_predictions(folder / files.PREDICTIONS_FILE, dataset.labels, items, measured.probabilities)
@@ -165,8 +166,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
             unreadable=dataset.unreadable,
             notices=notices,
         ),
-        versions={"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in DISTRIBUTIONS},
+        versions=_versions(),
         threads=threads,
         events=tuple(trained.events),
         choice=trained.choice,
@@ -214,17 +214,31 @@ def _refuse_other_inputs(config: TrainConfig, dataset: Dataset, assignment: Assi
         refuse_few([item.group for item, split in learned if split is Split.TRAIN], "the training pictures")
 
 
-def _refuse_other_pictures(journal: Journal, data_hash: str, data: Path) -> None:
-    """A run goes on only with the very pictures that it was started with."""
-    start = journal.finished("data")
+def _refuse_another_start(journal: Journal, rows: Sequence[SplitRow], config: TrainConfig) -> None:
+    """A run goes on only with the very pictures, manifest, weights and libraries that it was started with."""
+    weights = Path(config.weights)
+    now = {
+        f"The pictures in {config.data} or their manifest": hashlib.sha256(
+            "\n".join(row.model_dump_json() for row in rows).encode()
+        ).hexdigest(),
+        f"The weights {weights}": hash_file(weights) if weights.is_file() else config.weights,
+        "The versions of the libraries": str(_versions()),
+    }
+    start = journal.finished("start")
     if start is None:
-        journal.finish("data", State({"sha256": data_hash}))
-    elif start.facts["sha256"] != data_hash:
-        raise InputError(
-            f"The pictures in {data} have changed since the run was started.",
-            expected="the same files under the same labels",
-            remedy="Restore them, or start again with: ripeline train DATA -o RUN",
-        )
+        journal.finish("start", State(now))
+        return
+    for what, found in now.items():
+        if start.facts.get(what) != found:
+            raise InputError(
+                f"{what} have changed since the run was started.",
+                expected="everything as it was: only then is the result that of an unbroken run",
+                remedy="Restore it, or start again with: ripeline train DATA -o RUN --force",
+            )
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in DISTRIBUTIONS}
 
 
 def _found_from_anywhere(config: TrainConfig) -> dict[str, object]:

@@ -105,3 +105,22 @@ def test_a_run_does_not_go_on_with_other_pictures(config: dict[str, object], tmp
     finally:
         victim.write_bytes(kept)
     assert (tmp_path / ".RUN.partial").is_dir()  # restore the picture, and it can still go on
+
+
+def test_a_run_does_not_go_on_with_another_manifest(config: dict[str, object], tmp_path: Path) -> None:
+    run_until("data 1", tmp_path / "RUN", config)
+    manifest = Path(str(config["data"])) / "manifest.csv"
+    kept = manifest.read_text()
+    manifest.write_text(kept.replace(",a\n", ",b\n"))
+    try:
+        with pytest.raises(InputError, match="manifest have changed since the run was started"):
+            resume_run(tmp_path / "RUN")
+    finally:
+        manifest.write_text(kept)
+
+
+def test_a_run_killed_just_before_it_gets_its_name_is_found(config: dict[str, object], tmp_path: Path) -> None:
+    run_until("", tmp_path / "RUN", config)
+    (tmp_path / "RUN").rename(tmp_path / ".RUN.partial")
+    assert resume_run(tmp_path / "RUN").folder == tmp_path / "RUN"
+    assert not (tmp_path / ".RUN.partial").exists()
