@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge_runtime.errors import ConfigError
+from evaluation.gate_file import read_gate_file
 from export.parity import Margins
 
 
@@ -65,12 +65,4 @@ def read_gate_policy(file: Path) -> GatePolicy:
     Raises:
         ConfigError: Missing, broken or with an unknown key.
     """
-    try:
-        return GatePolicy.model_validate(tomllib.loads(file.read_text("utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})", expected="a gate in TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: {error}", expected="valid TOML") from error
-    except ValidationError as error:
-        problems = (f"{file}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ConfigError("\n".join(problems), expected="[margins], [critical] and [largest_ratio]") from error
+    return read_gate_file(file, GatePolicy, refused=ConfigError, expected="[margins], [critical] and [largest_ratio]")

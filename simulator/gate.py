@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from edge_runtime.errors import InputError
+from evaluation.gate_file import read_gate_file
 
 
 class Gate(BaseModel):
@@ -30,15 +30,7 @@ def read_gate(file: Path) -> Gate:
     Raises:
         InputError: Missing, broken or with an unknown key.
     """
-    try:
-        return Gate.model_validate(tomllib.loads(file.read_text("utf-8")))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})", expected="a gate in TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: {error}", expected="valid TOML") from error
-    except ValidationError as error:
-        problems = (f"{file}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise InputError("\n".join(problems), expected="[at_least] and [at_most] with numbers") from error
+    return read_gate_file(file, Gate, refused=InputError, expected="[at_least] and [at_most] with numbers")
 
 
 def failures(gate: Gate, figures: dict[str, Any]) -> list[str]:
