@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from evaluation.metrics import balanced_accuracy, confusion
 from train import Run, load_keras_model
@@ -37,7 +40,8 @@ def after_adapting(
 ) -> list[dict[str, Any]]:
     """A row for each number of pictures a label: means over draws, before and after, on the same test pictures.
 
-    The features are computed once; each draw then goes through the same functions as `ripeline adapt`.
+    Beside them a linear head fitted by hand, that is by logistic regression on the frozen features of the new pictures
+    alone. The features are computed once; each draw then goes through the same functions as `ripeline adapt`.
 
     Args:
         run: Trained without the source.
@@ -65,8 +69,14 @@ def after_adapting(
         chosen = choose(cross_validate(head, known, given, names[shown].tolist(), seed=number), names[shown].tolist())
         adapted = refit(head, known, given, chosen.weight)
         figures = {"shown": float(len(shown)), "n": float(len(test)), "weight": chosen.weight}
-        for name, judged in (("before", head), ("after", adapted)):
-            answers = judged.logits(new.features[test, 0]).argmax(axis=1)
+        by_hand = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        by_hand.fit(new.features[shown, 0], truth[shown])
+        given_by = {
+            name: one.logits(new.features[test, 0]).argmax(axis=1)
+            for name, one in (("before", head), ("after", adapted))
+        }
+        given_by["by_hand"] = by_hand.predict(new.features[test, 0])
+        for name, answers in given_by.items():
             figures[f"accuracy_{name}"] = float((answers == truth[test]).mean())
             figures[f"balanced_accuracy_{name}"] = balanced_accuracy(confusion(truth[test], answers, len(head.bias)))
         return figures
