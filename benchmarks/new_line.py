@@ -2,12 +2,13 @@
 
 Each source of pictures is left out in turn: everything is trained on the others and tested on it. Compared, for
 several seeds: a head on a frozen backbone, the plain recipe (both in `plain_recipe.py`), and `ripeline train` as it
-ships, all from the same pictures (those that a run puts aside for testing are nobody's). Bars: as shipped beats both on average by more than the seeds differ, and on no source does the paired 95 %
-interval against the frozen head lie wholly below zero. Sources with under 30 pictures or one label are not left out.
+ships, all from the same pictures (those that a run puts aside for testing are nobody's). Bars: as shipped beats both on
+average by more than the seeds differ, and on no source does the paired 95 % interval against the frozen head lie wholly
+below zero. Sources with under 30 pictures or one label are not left out.
 
 Then the same run of the first seed after `ripeline adapt` with 5, 10, 20 and 40 pictures a label of the left-out source
-(fewer where it has not twice as many), 20 draws each, tested on groups of which it was shown nothing; beside it a linear
-head refitted by hand on the same pictures (`adapting.py`).
+(fewer where it has not twice as many), 20 draws each, tested on groups of which it was shown nothing; beside it a
+linear head refitted by hand on the same pictures (`adapting.py`).
 
     python benchmarks/new_line.py --data DATA --weights WEIGHTS [--alpha 0.35] [--labels A,B,C] [--quick] [--json]
 """
