@@ -10,7 +10,8 @@ Then the same run of the first seed after `ripeline adapt` with 5, 10, 20 and 40
 (fewer where it has not twice as many), 20 draws each, tested on groups of which it was shown nothing; beside it a
 linear head refitted by hand on the same pictures (`adapting.py`).
 
-    python benchmarks/new_line.py --data DATA --weights WEIGHTS [--alpha 0.35] [--labels A,B,C] [--quick] [--json]
+    python benchmarks/new_line.py --data DATA --weights WEIGHTS [--alpha 0.35] [--labels A,B,C] [--draws N]
+    [--quick] [--json]
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main() -> None:
         ("--weights", {"type": Path, "required": True}),
         ("--alpha", {"type": float, "default": 0.35}),
         ("--labels", {"default": LABELS}),
+        ("--draws", {"type": int, "default": DRAWS, "help": "of adapt, for each number of pictures"}),
     )
     began = time.perf_counter()
     data = read_dataset(options.data, options.labels.split(","))
@@ -65,7 +67,7 @@ def main() -> None:
     left_out = held_out_sources([item.source for item in data.items], data.label_indices())
     for source in left_out:
         for seed in seeds:
-            draws = 0 if seed != seeds[0] else QUICK_DRAWS if options.quick else DRAWS
+            draws = 0 if seed != seeds[0] else QUICK_DRAWS if options.quick else options.draws
             given, after = one_seed(data, source, seed, str(options.weights), options.alpha, draws)
             for method in METHODS:
                 answers[source][method].append(given[method])
