@@ -25,7 +25,8 @@ from train.adaptation import Adaptation, Mistake, OldPictures, TriedWeight
 from train.events import Notice, OnEvent, Progress
 from train.pictures import FilePictures, Pictures
 from train.refit import Head, Shown, Tried, choose, cross_validate, refit
-from train.run_directory import Run, SplitRow, match_data
+from train.run_directory import Run, match_data
+from train.run_record import SplitRow
 from train.training import data_hash, write_predictions
 
 OLD_VIEWS, NEW_VIEWS = 2, 8

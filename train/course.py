@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluation.page import CaptionedPlot, Section
 from evaluation.report import percent
-from train.run_directory import Choice, EpochRow, Judgement, RecipeEvent
+from train.run_record import Choice, EpochRow, Judgement, RecipeEvent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from train.run_directory import EpochRow, RecipeEvent
+from train.run_record import EpochRow, RecipeEvent
 
 
 @dataclass(frozen=True, slots=True)

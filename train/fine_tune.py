@@ -15,7 +15,7 @@ from train.config import TrainConfig
 from train.head import Heads
 from train.journal import Journal, State
 from train.plateau import Plateau
-from train.run_directory import EpochRow, RecipeEvent
+from train.run_record import EpochRow, RecipeEvent
 from train.top import Top, Weights
 
 RETRIES = 3

@@ -18,7 +18,7 @@ from train.folds import Folds, Verdict, mean_loss
 from train.journal import Journal, State, stage_rng
 from train.loss import cross_entropy
 from train.plateau import Plateau
-from train.run_directory import EpochRow, RecipeEvent
+from train.run_record import EpochRow, RecipeEvent
 
 STAGE = "head"
 GATHERED_AT_ONCE = 4096

@@ -29,7 +29,7 @@ from train.journal import Journal
 from train.model import PROBABILITIES, build_head, build_model
 from train.pictures import Pictures
 from train.refit import Head
-from train.run_directory import Choice, EpochRow, RecipeEvent
+from train.run_record import Choice, EpochRow, RecipeEvent
 from train.search import choose_boundary
 from train.top import Top
 

@@ -19,7 +19,8 @@ from train.audit.findings import TONES
 from train.course import choice_section, course_section, curves, new_place_section, new_places
 from train.forgetting import WARN_BELOW, Forgetting
 from train.pictures import FilePictures, Pictures
-from train.run_directory import CURVES_FILE, REPORT_FILE, EpochRow, Run
+from train.run_directory import CURVES_FILE, REPORT_FILE, Run
+from train.run_record import EpochRow
 from train.shift import CHANCE_P, Level, Shift
 from train.verdict import verdict
 

@@ -17,7 +17,7 @@ from train.folds import Folds, Verdict, mean_loss
 from train.head import Heads
 from train.journal import Journal, State
 from train.plateau import Plateau
-from train.run_directory import Candidate, Choice, Judgement
+from train.run_record import Candidate, Choice, Judgement
 from train.top import Top, Weights
 
 NOISE_FACTOR = 2.0

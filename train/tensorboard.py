@@ -8,7 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from train.events import Notice, OnEvent, Progress
-from train.run_directory import EpochRow, RecipeEvent
+from train.run_record import EpochRow, RecipeEvent
 
 FOLDER = "tensorboard"
 EVENTS = "events"

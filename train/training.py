@@ -27,7 +27,8 @@ from train.events import Notice, OnEvent, Progress
 from train.evidence import read_target
 from train.journal import Journal, State
 from train.pictures import FilePictures
-from train.run_directory import DataRecord, Run, RunRecord, SplitRow
+from train.run_directory import Run
+from train.run_record import DataRecord, RunRecord, SplitRow
 from train.shift import refuse_few
 
 WORK_FOLDER = "work"

@@ -26,7 +26,7 @@ from train.config import TrainConfig
 from train.course import attempts
 from train.events import Notice, Progress
 from train.pictures import FilePictures
-from train.run_directory import EpochRow, RecipeEvent
+from train.run_record import EpochRow, RecipeEvent
 from train.training import data_hash, refuse_without_split
 from train.tune_page import study_page
 from train.tune_record import Best, StudyRecord

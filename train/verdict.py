@@ -9,7 +9,7 @@ from evaluation.page import Tone
 from evaluation.report import interval, percent
 from train.course import average
 from train.evidence import Evidence
-from train.run_directory import Judgement
+from train.run_record import Judgement
 
 USELESS_RECALL = 0.6
 POOR_PLACE = 0.8

@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.page import Page
 from train.course import attempts, average, choice_section, course_section, curve, curves, new_place_section, new_places
-from train.run_directory import Candidate, Choice, EpochRow, Judgement, Phase, RecipeEvent
+from train.run_record import Candidate, Choice, EpochRow, Judgement, Phase, RecipeEvent
 
 
 def row(phase: Phase, epoch: int, val_loss: float, rate: float = 3e-4) -> EpochRow:

@@ -16,7 +16,8 @@ from edge_runtime.records import Box
 from evaluation.dataset import Item
 from evaluation.split import Split
 from train import Run, match_data, read_run
-from train.run_directory import SplitRow, new_run_folder, read_history, unfinished_run_folder
+from train.run_directory import new_run_folder, read_history, unfinished_run_folder
+from train.run_record import SplitRow
 
 
 def test_reading_runs_needs_no_tensorflow(run: Run) -> None:

@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from train.run_directory import EpochRow, Phase, RecipeEvent
+from train.run_record import EpochRow, Phase, RecipeEvent
 from train.tensorboard import TensorBoardLog
 
 

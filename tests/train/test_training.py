@@ -21,7 +21,8 @@ from train.events import OnEvent, Progress
 from train.model import backbone_of
 from train.pictures import InMemory
 from train.recipe import LabelledPictures, Trained, run_recipe
-from train.run_directory import EpochRow, RecipeEvent, read_history
+from train.run_directory import read_history
+from train.run_record import EpochRow, RecipeEvent
 
 Small = Callable[..., TrainConfig]
 

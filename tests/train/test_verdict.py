@@ -6,7 +6,7 @@ import pytest
 from evaluation.metrics import Scores, score
 from train.evidence import Evidence
 from train.forgetting import Forgetting
-from train.run_directory import Judgement
+from train.run_record import Judgement
 from train.shift import Shift
 from train.verdict import verdict
 
