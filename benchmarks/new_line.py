@@ -30,7 +30,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small fits beside each other, not one large one
 import numpy as np
 import numpy.typing as npt
-from record import arguments, publish
+from record import ON_PICTURES, arguments, publish
 
 from edge_runtime.preprocess import InputSpec
 from evaluation.dataset import Dataset, Item, load_inputs, read_dataset
@@ -53,9 +53,7 @@ def main() -> None:
     """Train and test for every source and seed; publish."""
     options = arguments(
         __doc__ or "",
-        ("--data", {"type": Path, "required": True}),
-        ("--weights", {"type": Path, "required": True}),
-        ("--alpha", {"type": float, "default": 0.35}),
+        *ON_PICTURES,
         ("--labels", {"default": LABELS}),
         ("--draws", {"type": int, "default": DRAWS, "help": "of adapt, for each number of pictures"}),
     )

@@ -69,7 +69,7 @@ def measure(bundle: Bundle, artefact: str, engine_name: str, *, pairs: int) -> d
     interpolation = cv2.INTER_AREA if side > spec.size_px else cv2.INTER_LINEAR
 
     def runtime() -> object:
-        return softmax(engine.logits(to_model_inputs(frame, [BOX], spec)), temperature)
+        return softmax(engine.logits(to_model_inputs([(frame, BOX)], spec)), temperature)
 
     def bare() -> object:
         crop = cv2.resize(frame[y : y + side, x : x + side], (spec.size_px, spec.size_px), interpolation=interpolation)

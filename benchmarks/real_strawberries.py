@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from record import arguments, publish
+from record import ON_PICTURES, arguments, publish
 
 BARS = {"accuracy": 0.96, "balanced_accuracy": 0.935, "worst_recall": 0.85, "int8_agreement": 0.98}
 LABELS = "unripe,turning,ripe"
@@ -32,9 +32,7 @@ def main() -> None:
     """Train, export, check for each seed; publish."""
     options = arguments(
         __doc__ or "",
-        ("--data", {"type": Path, "required": True}),
-        ("--weights", {"type": Path, "required": True}),
-        ("--alpha", {"type": float, "default": 0.35}),
+        *ON_PICTURES,
     )
     rows = []
     for seed in SEEDS[:1] if options.quick else SEEDS:

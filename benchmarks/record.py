@@ -24,6 +24,13 @@ _PACKAGES = (
     "openvino",
 )
 
+ON_PICTURES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--data", {"type": Path, "required": True, "help": "labelled pictures"}),
+    ("--weights", {"type": Path, "required": True, "help": "ImageNet weights of the backbone, without the top"}),
+    ("--alpha", {"type": float, "default": 0.35, "help": "width of the backbone"}),
+)
+"""Options of benchmarks that train."""
+
 
 def arguments(description: str, *more: tuple[str, dict[str, Any]]) -> argparse.Namespace:
     """The command line that all benchmarks share, with further options as (flag, settings)."""

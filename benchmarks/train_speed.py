@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from record import arguments, publish
+from record import ON_PICTURES, arguments, publish
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,9 +43,7 @@ def main() -> None:
     """Measure every case of one size, or one case when called by itself."""
     options = arguments(
         __doc__ or "",
-        ("--data", {"type": Path, "required": True}),
-        ("--weights", {"type": Path, "required": True}),
-        ("--alpha", {"type": float, "default": 0.35}),
+        *ON_PICTURES,
         ("--image-size", {"type": int, "default": 160}),
         ("--case", {"help": argparse.SUPPRESS}),
     )
