@@ -52,7 +52,8 @@ def after_adapting(
     """
     model = load_keras_model(run)
     head = Head(*model.get_layer(PROBABILITIES).get_weights())
-    seed, names, truth = run.record.config.seed, np.asarray(groups), source[1]
+    seed, decay = run.record.config.seed, run.record.config.head_decay
+    names, truth = np.asarray(groups), source[1]
 
     def features(pixels: Pixels, views: int) -> npt.NDArray[np.float32]:
         rows = range(len(pixels))
@@ -66,8 +67,10 @@ def after_adapting(
     def one(number: int, size: int) -> dict[str, float]:
         shown, test = draw(truth, names, size, np.random.default_rng((seed, size, number)))
         given = Shown(new.features[shown], truth[shown])
-        chosen = choose(cross_validate(head, known, given, names[shown].tolist(), seed=number), names[shown].tolist())
-        adapted = refit(head, known, given, chosen.weight)
+        together = names[shown].tolist()
+        tried = cross_validate(head, known, given, together, seed=number, decay=decay)
+        chosen = choose(tried, together)
+        adapted = refit(head, known, given, chosen.weight, decay=decay)
         figures = {"shown": float(len(shown)), "n": float(len(test)), "weight": chosen.weight}
         by_hand = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         by_hand.fit(new.features[shown, 0], truth[shown])

@@ -82,7 +82,7 @@ def adapt_run(
     from train.predict import load_keras_model
     from train.report import write_report
 
-    record, seed = run.record, run.record.config.seed
+    record, seed, decay = run.record, run.record.config.seed, run.record.config.head_decay
     make_deterministic(seed)
     model = load_keras_model(run)
     head = Head(*model.get_layer(PROBABILITIES).get_weights())
@@ -101,11 +101,17 @@ def adapt_run(
     )
     known, new = Shown(features[0], _indices(run, kept)), Shown(features[1], new_truth)
     tried = cross_validate(
-        head, known, new, groups, seed=seed, progress=lambda done, all_: on_event(Progress("weights", done, all_))
+        head,
+        known,
+        new,
+        groups,
+        seed=seed,
+        decay=decay,
+        progress=lambda done, all_: on_event(Progress("weights", done, all_)),
     )
     # Pictures of one label alone say nothing about where it ends.
     chosen = choose(tried, groups) if len(np.unique(new_truth)) > 1 else tried[0]
-    adapted = refit(head, known, new, chosen.weight)
+    adapted = refit(head, known, new, chosen.weight, decay=decay)
     model.get_layer(PROBABILITIES).set_weights([adapted.kernel, adapted.bias])
     adaptation = _adaptation(
         run, fresh, new_data, tried, chosen, new_truth, groups,

@@ -46,7 +46,7 @@ class TrainConfig(BaseModel):
         domain: Column of `manifest.csv` that says where a picture comes from.
         seed: Of the split, the views and the training.
         views: Pictures kept of each training picture: itself and `views - 1` augmented ones.
-        head_decay: L2 penalty on the head in phase one, on features of unit spread.
+        head_decay: L2 penalty on the head, on features of unit spread, whenever one is fitted: here or by `adapt`.
         cache_budget_mb: Memory for what the frozen part returned; beyond it the run's folder on disk is used.
         policy: Whose cost is counted on the test split, and an export's default; None accepts the last label.
         retention: Pictures whose features fine-tuning should keep: forgetting is measured on them as well.

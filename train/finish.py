@@ -38,7 +38,7 @@ class Finished:
     loss_before: float
 
 
-def finish_head(heads: Heads, train: Examples, validation: Examples, folds: Folds) -> Finished | None:
+def finish_head(heads: Heads, train: Examples, validation: Examples, folds: Folds, *, decay: float) -> Finished | None:
     """Fit every fold's head to its end on train and validation.
 
     Args:
@@ -46,6 +46,7 @@ def finish_head(heads: Heads, train: Examples, validation: Examples, folds: Fold
         train: Pooled features of K views.
         validation: Of K views.
         folds: Sources held out in turn.
+        decay: L2 penalty on the head: that of phase one.
 
     Returns:
         None where there are no held-out sources to say whether that is good, too many pictures, or a loss at held-out
@@ -60,7 +61,7 @@ def finish_head(heads: Heads, train: Examples, validation: Examples, folds: Fold
         stays[left_out] = False
         old, new = known.of(folds.learns[fold]), added.of(stays)
         start = Head(heads.kernels[fold], heads.biases[fold])
-        return refit(start, old, new, len(new.truth) / (len(old.truth) + len(new.truth)))
+        return refit(start, old, new, len(new.truth) / (len(old.truth) + len(new.truth)), decay=decay)
 
     before, after, truth = [], [], []
     for judge in folds.judges:

@@ -130,7 +130,10 @@ def run_recipe(
     at_boundary = {at: at_cut[single_tensor_cut(backbone, at)] for at in boundaries}
     if boundaries:
         _phase_two(backbone, trained, heads, folds, at_boundary, labels, config, journal, record, on_event)
-    if trained.unfrozen is None and (finished := finish_head(heads, on_train[-1], on_validation[-1], folds)):
+    finished = None
+    if trained.unfrozen is None:
+        finished = finish_head(heads, on_train[-1], on_validation[-1], folds, decay=config.head_decay)
+    if finished is not None:
         trained.learned_head = Head(heads.kernels[0], heads.biases[0])
         trained.temperature = finished.temperature
         trained.model.get_layer(PROBABILITIES).set_weights([finished.head.kernel, finished.head.bias])

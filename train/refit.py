@@ -20,8 +20,6 @@ from train.loss import cross_entropy
 WEIGHTS = (0.0, 0.1, 0.25, 0.5, 0.75)
 """Shares of the loss that the new pictures may have; 0 leaves the head as it is."""
 FOLDS = 5
-DECAY = 1e-2
-"""L2 penalty on the kernel, on features of unit spread: that of phase one."""
 _MOST_STEPS = 120
 
 Features = npt.NDArray[np.float32]
@@ -77,7 +75,7 @@ class Tried:
     noise: float
 
 
-def refit(head: Head, old: Shown, new: Shown, weight: float) -> Head:
+def refit(head: Head, old: Shown, new: Shown, weight: float, *, decay: float) -> Head:
     """The head that loses least on `(1 - weight) * old + weight * new`.
 
     A label that `new` lacks is left out of what `new` asks for: nothing there speaks against it.
@@ -87,6 +85,7 @@ def refit(head: Head, old: Shown, new: Shown, weight: float) -> Head:
         old: Pictures that it learned from.
         new: Pictures from the new line; at least one.
         weight: Of the new pictures, 0 to below 1.
+        decay: L2 penalty on the kernel, on features of unit spread: that of phase one (`TrainConfig.head_decay`).
     """
     if weight == 0:
         return head
@@ -103,8 +102,8 @@ def refit(head: Head, old: Shown, new: Shown, weight: float) -> Head:
 
     def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         weights = flat.reshape(before.shape)
-        total, gradient = DECAY * float((weights[:-1] ** 2).sum()), np.zeros_like(before)
-        gradient[:-1] = 2 * DECAY * weights[:-1]
+        total, gradient = decay * float((weights[:-1] ** 2).sum()), np.zeros_like(before)
+        gradient[:-1] = 2 * decay * weights[:-1]
         for part in parts:
             value, slope = part.loss(weights)
             total, gradient = total + value, gradient + slope
@@ -123,6 +122,7 @@ def cross_validate(
     groups: Sequence[str],
     *,
     seed: int,
+    decay: float,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[Tried, ...]:
     """Try each of `WEIGHTS`, judging every new picture by a head that saw none of its group.
@@ -133,6 +133,7 @@ def cross_validate(
         new: Pictures from the new line.
         groups: Of each new picture.
         seed: Of the folds.
+        decay: As for `refit`.
         progress: Told how many heads of how many have been fitted.
     """
     fold = assign_folds(new.truth, groups, seed)
@@ -144,7 +145,7 @@ def cross_validate(
         for number in used if weight else ():
             left_out = fold == number
             if not left_out.all():
-                fitted = refit(head, old, new.of(~left_out), weight)
+                fitted = refit(head, old, new.of(~left_out), weight, decay=decay)
                 logits[left_out] = fitted.logits(new.features[left_out, 0])
             done += 1
             progress(done, total)

@@ -43,7 +43,7 @@ def case() -> tuple[Heads, Examples, Examples, Folds]:
 
 def test_it_gains_at_sources_it_has_not_seen(case: tuple[Heads, Examples, Examples, Folds]) -> None:
     heads, train, validation, folds = case
-    finished = finish_head(heads, train, validation, folds)
+    finished = finish_head(heads, train, validation, folds, decay=1e-2)
     assert finished is not None
     assert finished.loss < finished.loss_before
     fresh, _ = drawn(200, seed=9)
@@ -57,8 +57,8 @@ def test_it_gains_at_sources_it_has_not_seen(case: tuple[Heads, Examples, Exampl
 
 def test_the_validation_pictures_are_learned_from(case: tuple[Heads, Examples, Examples, Folds]) -> None:
     heads, train, validation, folds = case
-    plain = finish_head(heads, train, validation, folds)
-    flipped = finish_head(heads, train, replace(validation, truth=1 - validation.truth), folds)
+    plain = finish_head(heads, train, validation, folds, decay=1e-2)
+    flipped = finish_head(heads, train, replace(validation, truth=1 - validation.truth), folds, decay=1e-2)
     assert plain is not None
     assert flipped is None or not np.allclose(plain.head.kernel, flipped.head.kernel, atol=1e-3)
 
@@ -72,22 +72,24 @@ def test_a_source_is_judged_by_a_head_that_saw_none_of_it(case: tuple[Heads, Exa
     on_train[west_train] = rng.integers(0, 2, len(west_train))
     on_validation[west_validation] = rng.integers(0, 2, len(west_validation))
     only_west = replace(folds, judges=(folds.judges[2], replace(folds.judges[2], name="again")))
-    finished = finish_head(heads, replace(train, truth=on_train), replace(validation, truth=on_validation), only_west)
+    finished = finish_head(
+        heads, replace(train, truth=on_train), replace(validation, truth=on_validation), only_west, decay=1e-2
+    )
     assert finished is None or finished.loss > 0.65
 
 
 def test_a_head_that_gets_worse_there_is_not_taken(case: tuple[Heads, Examples, Examples, Folds]) -> None:
     heads, train, validation, folds = case
-    good = finish_head(heads, train, validation, folds)
+    good = finish_head(heads, train, validation, folds, decay=1e-2)
     assert good is not None
     best = replace(
         heads, kernels=np.repeat(good.head.kernel[None], 4, axis=0), biases=np.repeat(good.head.bias[None], 4, 0)
     )
     upside_down = replace(train, truth=1 - train.truth)
     judged = replace(folds, judges=tuple(replace(judge, train_rows=judge.train_rows[:0]) for judge in folds.judges))
-    assert finish_head(best, upside_down, validation, judged) is None
+    assert finish_head(best, upside_down, validation, judged, decay=1e-2) is None
 
 
 def test_without_held_out_sources_nothing_happens(case: tuple[Heads, Examples, Examples, Folds]) -> None:
     heads, train, validation, _ = case
-    assert finish_head(heads, train, validation, by_validation(180, 60)) is None
+    assert finish_head(heads, train, validation, by_validation(180, 60), decay=1e-2) is None
