@@ -42,7 +42,10 @@ class LocalizeSettings(_Section):
         default=1.0, ge=0.1, le=10, description="Above 1 finds fainter things, below 1 only clearer ones."
     )
     min_diameter_px: FiniteFloat | None = Field(
-        default=None, gt=0, description="Smaller things are dirt; left out: 4 % of the picture's shorter side."
+        default=None,
+        gt=0,
+        description="Smaller things are dirt; left out: 4 % of the picture's shorter side, "
+        "and less than a fifth of the usual area once some fruit have passed.",
     )
     max_diameter_px: FiniteFloat | None = Field(
         default=None, gt=0, description="Larger things are no fruit; left out: the picture's shorter side."

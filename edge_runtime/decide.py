@@ -114,6 +114,17 @@ def softmax(logits: Floats, temperature: float = 1.0) -> npt.NDArray[np.float64]
     return np.exp(log_softmax(logits, temperature))
 
 
+def energy(logits: Floats) -> npt.NDArray[np.float64]:
+    """How unlike anything trained on an input is: -log of the sum of exp(logits) over the last axis.
+
+    High where no label is evoked; unlike a probability it does not hide behind the softmax (Liu et al. 2020,
+    "Energy-based Out-of-distribution Detection"). At temperature 1, whatever the artefact's own.
+    """
+    values = np.asarray(logits, np.float64)
+    top = values.max(axis=-1, keepdims=True)
+    return np.asarray(-(top[..., 0] + np.log(np.exp(values - top).sum(axis=-1))))
+
+
 def fuse(logits: Floats, *, temperature: float, rho: float) -> npt.NDArray[np.float64]:
     """One probability vector `[labels]` from the logits `[views, labels]` of one fruit.
 

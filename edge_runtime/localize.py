@@ -20,11 +20,15 @@ SHADOW_PERCENT = (55, 95)
 SHADOW_CHROMA = 8
 LEAST_SHADOW = 0.05
 LEAST_REST = 0.3
+FAINTER_THAN = 75
+WET_SHARE = 0.9
 THINNEST = 0.75
 LONGEST = 6
 RECENT_AREAS = 200
 ENOUGH_AREAS = 20
 SINGLE = 1.25
+SCRAP = 0.2
+"""Of the usual area: fruit of half the diameter are still fruit, leaves and crumbs are not."""
 STRANGE_SHARE = 0.6
 STRANGE_FRAMES = 10
 STILL_FRAMES = 90
@@ -100,12 +104,21 @@ class Localizer:
             self._background = None
             return []
         mask = _clean(mask)
-        single_area = SINGLE * float(np.median(self._areas)) if len(self._areas) >= ENOUGH_AREAS else 0.0
-        blobs = _blobs(mask, picture, self._background.mean, (min_area, max_area, single_area))
+        usual_area = float(np.median(self._areas)) if len(self._areas) >= ENOUGH_AREAS else 0.0
+        blobs = _blobs(mask, picture, self._background.mean, (min_area, max_area, SINGLE * usual_area))
         self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]
         self._blobs = self._absorb_still(blobs, picture, mask)
         self._areas.extend(blob.area for blob in self._blobs if blob.moving_frames and not _is_cut(blob, size))
-        return [_detection(blob, width / size[0], height / size[1], size) for blob in self._blobs]
+        # Scraps stay in what is usual, so that a belt of small fruit behind a large thing finds back.
+        least_area = 0.0 if self._settings.min_diameter_px else SCRAP * usual_area
+        fruit = [blob for blob in self._blobs if blob.area >= least_area or self._is_half_in(blob, size)]
+        return [_detection(blob, width / size[0], height / size[1], size) for blob in fruit]
+
+    def _is_half_in(self, blob: _Blob, size: tuple[int, int]) -> bool:
+        """Whether it may be part of a fruit that is coming in or going out."""
+        x, y, w, h = blob.box
+        by_x, by_y = x <= 0 or x + w >= size[0], y <= 0 or y + h >= size[1]
+        return (by_x and self._along_x is not False) or (by_y and self._along_x is not True)
 
     def _shrink(self, image: Image, size: tuple[int, int]) -> Image:
         """The working picture, YCrCb, in a buffer that the next frame overwrites."""
@@ -198,7 +211,7 @@ def _blobs(mask: Plane, picture: Image, empty: Image, areas: tuple[float, float,
 def _without_shadow(filled: Plane, picture: Image, empty: Image) -> Plane:
     """Cut off the shadow that a thing casts: darker belt whose colour faded in proportion.
 
-    A thing that is nothing but darker than the belt is kept whole.
+    A thing that is nothing but darker than the belt is kept whole, unless it is so faintly: a wet or soiled patch.
     """
     area = cv2.countNonZero(filled)
     darker = cv2.subtract(empty[..., 0], picture[..., 0])
@@ -217,7 +230,8 @@ def _without_shadow(filled: Plane, picture: Image, empty: Image) -> Plane:
     )
     rest = cv2.morphologyEx(np.where(shadow, np.uint8(0), filled), cv2.MORPH_OPEN, _square(3))
     if cv2.countNonZero(rest) < LEAST_REST * area:
-        return filled
+        faint = shadow & (100 * light > FAINTER_THAN * full_light) & (filled > 0)
+        return np.zeros_like(filled) if np.count_nonzero(faint) >= WET_SHARE * area else filled
     outlines, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return cv2.drawContours(np.zeros_like(filled), outlines, -1, (255,), cv2.FILLED)  # type: ignore[return-value]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from edge_runtime.config import LineConfig
 from edge_runtime.decide import Policy, fuse
+from edge_runtime.fruit_track import EARLIER_VIEWS, SUPPORT
 from edge_runtime.localize import Localizer
 from edge_runtime.manifest import Manifest
 from edge_runtime.ports import Engine
@@ -69,6 +71,7 @@ class Pipeline:
         self._tracker = Tracker(config.track, config.belt)
         self._open: dict[int, _Fruit] = {}
         self._decided: set[int] = set()
+        self._recent: deque[Frame] = deque(maxlen=EARLIER_VIEWS + 1)
 
     def step(self, frame: Frame) -> Step:
         """Take in one frame; decisions come in the order in which fruit reach their end."""
@@ -78,10 +81,13 @@ class Pipeline:
                 detections = self._localizer.detect(frame.image)
             with watch.stage("track"):
                 update = self._tracker.update(frame, detections)
-            views = [view for view in update.tracked if view.fruit_id not in self._decided]
-            self._classify(frame, views, watch)
+            views = [view for view in (*update.earlier, *update.tracked) if view.fruit_id not in self._decided]
+            self._recent.append(frame)
+            self._classify(views, watch)
             with watch.stage("decide"):
-                due = [view.fruit_id for view in views if self._is_due(view, frame)]
+                due = list(dict.fromkeys(view.fruit_id for view in views if self._is_due(view, frame)))
+                for fruit in update.lost:
+                    self._open.pop(fruit, None)
                 gone = [fruit for fruit in update.finished if fruit in self._open]
                 decisions = self._decide([*due, *(fruit for fruit in gone if fruit not in due)], frame.captured_ns)
                 self._decided.difference_update(update.finished)
@@ -89,15 +95,17 @@ class Pipeline:
 
     def finish(self, now_ns: int) -> list[Decision]:
         """Decide about what is still on the belt when the pictures end."""
-        self._tracker.finish()
-        return self._decide(sorted(self._open), now_ns)
+        lost = self._tracker.finish().lost
+        return self._decide(sorted(self._open.keys() - set(lost)), now_ns)
 
-    def _classify(self, frame: Frame, views: Sequence[TrackedDetection], watch: _Stopwatch) -> None:
-        wanted = [view for view in views if self._is_worth_a_look(view)]
+    def _classify(self, views: Sequence[TrackedDetection], watch: _Stopwatch) -> None:
+        pictures = {one.index: one.image for one in self._recent}
+        wanted = [view for view in views if view.frame_index in pictures and self._is_worth_a_look(view)]
         if not wanted:
             return
         with watch.stage("preprocess"):
-            inputs = to_model_inputs(frame.image, [view.detection.box for view in wanted], self._manifest.input)
+            crops = [(pictures[view.frame_index], view.detection.box) for view in wanted]
+            inputs = to_model_inputs(crops, self._manifest.input)
         with watch.stage("infer"):
             logits = self._engine.logits(inputs)
         for view, row in zip(wanted, logits, strict=True):
@@ -125,7 +133,7 @@ class Pipeline:
             BeltDirection.UP: 1 - y / height,
             None: 0.0,
         }[self._tracker.direction]
-        return share >= self._decide_at and view.fruit_id in self._open
+        return share >= self._decide_at and view.support >= SUPPORT and view.fruit_id in self._open
 
     def _decide(self, fruit_ids: Sequence[int], now_ns: int) -> list[Decision]:
         decisions = []

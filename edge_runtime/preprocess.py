@@ -57,10 +57,10 @@ def to_model_input(image: Image, box: Box | None, spec: InputSpec) -> Image:
     return target
 
 
-def to_model_inputs(image: Image, boxes: Sequence[Box], spec: InputSpec) -> npt.NDArray[np.uint8]:
-    """All fruit of one frame as a batch, `[len(boxes), size_px, size_px, 3]` uint8 RGB."""
-    batch = np.empty((len(boxes), spec.size_px, spec.size_px, 3), np.uint8)
-    for target, box in zip(batch, boxes, strict=True):
+def to_model_inputs(crops: Sequence[tuple[Image, Box]], spec: InputSpec) -> npt.NDArray[np.uint8]:
+    """Several fruit as a batch, `[len(crops), size_px, size_px, 3]` uint8 RGB; each a picture and a box in it."""
+    batch = np.empty((len(crops), spec.size_px, spec.size_px, 3), np.uint8)
+    for target, (image, box) in zip(batch, crops, strict=True):
         _fill(target, image, box, spec)
     return batch
 

@@ -76,7 +76,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class TrackedDetection:
-    """A detection that has been given to a fruit."""
+    """A detection that has been given to a fruit; `support` is the share of the frames since the first that show it."""
 
     fruit_id: int
     detection: Detection
@@ -85,6 +85,7 @@ class TrackedDetection:
     position_mm: float | None
     across_mm: float | None
     lane: int
+    support: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

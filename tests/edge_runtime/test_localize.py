@@ -11,7 +11,7 @@ from edge_runtime.background import guess_belt
 from edge_runtime.cameras import open_camera
 from edge_runtime.config import BeltSettings, LocalizeSettings, TrackSettings
 from edge_runtime.localize import Localizer
-from edge_runtime.records import Detection, Image
+from edge_runtime.records import BeltDirection, Detection, Image
 from edge_runtime.separate import separate
 from edge_runtime.track import Tracker
 
@@ -102,6 +102,30 @@ def test_large_fruit_are_found() -> None:
             assert len(detections) == 1
             assert box_error_px(detections[0], 166, 120, 80) <= 8
             assert detections[0].area_px > 0.15 * belt.height * belt.width
+
+
+def test_once_fruit_have_passed_a_crumb_is_none() -> None:
+    belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings(direction=BeltDirection.RIGHT))
+    told = Localizer(LocalizeSettings(min_diameter_px=9), BeltSettings(direction=BeltDirection.RIGHT))
+    for frame in range(60):
+        picture = belt.draw(8 * frame, [(-30 + 8 * (frame % 45), 60, FRUITS["red"])])
+        cv2.circle(picture, (8 * frame - 120, 180), 6, FRUITS["brown"], cv2.FILLED)
+        seen = [detection.box.centre_px[1] > 150 for detection in localizer.detect(picture)]
+        told_seen = [detection.box.centre_px[1] > 150 for detection in told.detect(picture)]
+        if 30 <= frame <= 50:
+            assert not any(seen)
+            assert sum(told_seen) == 1
+
+
+@pytest.mark.parametrize("belt_name", ["white", "grey"])
+def test_a_wet_patch_is_none(belt_name: str) -> None:
+    belt, localizer = Belt(BELTS[belt_name]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(40):
+        picture = belt.draw(8 * frame, [(-30 + 8 * frame, 60, FRUITS["red"])])
+        wet = np.ones(picture.shape[:2], np.float32)
+        cv2.circle(wet, (-30 + 8 * frame, 170), 30, 0.83, cv2.FILLED)
+        picture = (picture * cv2.GaussianBlur(wet, (0, 0), 3)[..., None]).astype(np.uint8)
+        assert [round(each.box.centre_px[1] / 60) for each in localizer.detect(picture)] in ([1], [])
 
 
 def test_several_fruit_come_from_left_to_right() -> None:

@@ -85,14 +85,14 @@ def test_any_box_gives_pixels_of_the_picture_and_nothing_else(
 
 def test_a_batch_is_its_crops_one_by_one() -> None:
     boxes = [Box(0, 0, 30, 30), Box(50, 20, 60, 20), Box(7, 9, 5, 5)]
-    batch = to_model_inputs(coordinates(), boxes, SPEC)
+    batch = to_model_inputs([(coordinates(), box) for box in boxes], SPEC)
     np.testing.assert_array_equal(batch, np.stack([to_model_input(coordinates(), box, SPEC) for box in boxes]))
-    assert to_model_inputs(coordinates(), [], SPEC).shape == (0, 32, 32, 3)
+    assert to_model_inputs([], SPEC).shape == (0, 32, 32, 3)
 
 
 def test_the_picture_is_left_as_it_was() -> None:
     image = coordinates()
-    to_model_inputs(image, [Box(-5, -5, 30, 30)], SPEC)
+    to_model_inputs([(image, Box(-5, -5, 30, 30))], SPEC)
     np.testing.assert_array_equal(image, coordinates())
 
 

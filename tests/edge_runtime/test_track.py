@@ -56,7 +56,7 @@ class Line:
     def run(
         self, ways_px: Iterable[float], change: Callable[[int, list[Detection]], list[Detection]] | None = None
     ) -> list[TrackedDetection]:
-        """All views; `finished` keeps the ids in the order in which they ended."""
+        """All views; `finished` and `lost` keep the ids in the order in which they ended."""
         belt = BeltSettings(
             direction=self.direction if self.told_direction else None,
             mm_per_px=SCALE if self.encoder else None,
@@ -65,14 +65,18 @@ class Line:
         tracker, image = Tracker(self.settings, belt), np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         views: list[TrackedDetection] = []
         self.finished: list[int] = []
+        self.lost: list[int] = []
+        self.earlier: list[TrackedDetection] = []
         for index, way_px in enumerate(ways_px):
             detections = [each for fruit in self.fruit if (each := seen(fruit, way_px, self.direction))]
             detections = change(index, detections) if change else detections
             frame = Frame(image, index, round(index * 1e9 / 30), way_px * SCALE if self.encoder else None)
             update = tracker.update(frame, detections)
             views += update.tracked
+            self.earlier += update.earlier
             self.finished += update.finished
-        self.finished += tracker.finish()
+            self.lost += update.lost
+        self.finished += tracker.finish().finished
         return views
 
 
@@ -206,6 +210,35 @@ def test_what_lies_beside_the_belt_never_becomes_fruit(encoder: bool, speed_px: 
     views = Line([Fruit(40), Fruit(150)], encoder=encoder).run([speed_px * n for n in range(450)], with_tool)
     assert ids(views) == [1, 2]
     assert {round(view.detection.box.centre_px[1]) for view in views} == {180}
+
+
+def test_what_appears_in_mid_picture_is_no_fruit() -> None:
+    """A fruit comes in at the upstream edge; a wet patch is noticed wherever the light makes it so."""
+
+    def late(_: int, detections: list[Detection]) -> list[Detection]:
+        return [each for each in detections if each.box.y_px > 200 or each.box.x_px > 0.7 * WIDTH]
+
+    line = Line([Fruit(40, across_px=90), Fruit(150, across_px=270)])
+    views = line.run(WAY, late)
+    assert {round(view.detection.box.centre_px[1]) for view in views if view.fruit_id not in line.lost} == {270}
+
+
+def test_a_thing_that_is_seen_now_and_then_is_lost() -> None:
+    def fades(index: int, detections: list[Detection]) -> list[Detection]:
+        return [each for each in detections if each.box.y_px > 200 or index < 14 or index % 4 == 0]
+
+    line = Line([Fruit(40, across_px=90), Fruit(60, across_px=270)])
+    views = line.run(WAY, fades)
+    (lost,) = line.lost
+    assert {round(view.detection.box.centre_px[1]) for view in views if view.fruit_id == lost} == {90}
+    assert len(line.finished) == 2
+
+
+def test_the_views_from_before_it_was_known_for_a_fruit_are_handed_over() -> None:
+    line = Line([Fruit(40)], settings=TrackSettings(min_views=6))
+    first = min(view.frame_index for view in line.run(WAY))
+    assert [view.frame_index for view in line.earlier] == [first - 2, first - 1]
+    assert {view.fruit_id for view in line.earlier} == {1}
 
 
 def test_a_piece_broken_off_is_no_fruit_of_its_own() -> None:

@@ -1,0 +1,72 @@
+"""Which detection is which track: the assignment of least cost within the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import lap
+import numpy as np
+
+from edge_runtime.belt_motion import Extent, distance_px, shift_px
+from edge_runtime.fruit_track import FruitTrack
+
+GATE_SLACK_PX = 2.0
+_APART = 1e6
+
+
+def assign(
+    tracks: Sequence[FruitTrack], seen: Sequence[Extent], riding: Sequence[bool], way_px: float, gate: float
+) -> dict[int, int]:
+    """Give each track at most one detection, and each detection to one track at most.
+
+    The pairs of least total distance from the prediction, in gates, as Jonker and Volgenant (1987) find them; none
+    beyond the gate, none that would move a fruit backwards. Fruit choose before things that may be one.
+
+    Args:
+        tracks: What is being followed.
+        seen: This frame's detections.
+        riding: Which of them may belong to a track.
+        way_px: The belt's way.
+        gate: Largest distance as a share of a track's diameter.
+
+    Returns:
+        Number of track to number of detection.
+    """
+    chosen: dict[int, int] = {}
+    for confirmed in (True, False):
+        rows = [number for number, track in enumerate(tracks) if (track.fruit_id is not None) is confirmed]
+        taken = set(chosen.values())
+        columns = [number for number in range(len(seen)) if riding[number] and number not in taken]
+        chosen |= _cheapest(tracks, seen, rows, columns, way_px, gate)
+    return chosen
+
+
+def _cheapest(
+    tracks: Sequence[FruitTrack],
+    seen: Sequence[Extent],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    way_px: float,
+    gate: float,
+) -> dict[int, int]:
+    costs = np.full((len(rows), len(columns)), _APART)
+    for row, number in enumerate(rows):
+        here = tracks[number].predicted(way_px)
+        for column, other in enumerate(columns):
+            costs[row, column] = _cost(tracks[number], here, seen[other], gate)
+    if not (costs < _APART).any():
+        return {}
+    _, partners, _ = lap.lapjv(costs, extend_cost=True, cost_limit=2.0)
+    return {rows[row]: columns[column] for row, column in enumerate(partners) if column >= 0}
+
+
+def _cost(track: FruitTrack, here: Extent, seen: Extent, gate: float) -> float:
+    """Distance in gates, at most 1, or `_APART`."""
+    gate_px = gate * track.diameter + GATE_SLACK_PX
+    if seen.low - here.high > gate_px or here.low - seen.high > gate_px or not track.is_aligned(seen):
+        return _APART
+    distance = distance_px(here, seen)
+    moved = shift_px(track.last, seen)
+    if distance > gate_px or (moved is not None and moved < -0.5 * gate_px):
+        return _APART
+    return distance / gate_px

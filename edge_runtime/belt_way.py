@@ -1,0 +1,129 @@
+"""How far the belt has run, in picture pixels: by its encoder, else as one rigid shift of the fruit on it."""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from collections.abc import Sequence
+
+from edge_runtime.belt_motion import Extent, Motion, agree, overlap, shift_px
+from edge_runtime.fruit_track import FruitTrack
+from edge_runtime.records import BeltDirection, Frame
+
+SPEED_SMOOTHING = 0.4
+SPEED_CHANGE = 0.35
+LYING_OVERLAP = 0.7
+LYING_TRAVEL = 0.5
+STANDING = 0.1
+REMEMBERED_FRAMES = 600
+
+
+class BeltWay:
+    """The belt's way since the first frame and what is known of its motion.
+
+    Args:
+        direction: If known.
+        mm_per_px: Scale, which makes an encoder's distance useful; None if not known.
+        gate: Largest error of a prediction, as a share of the diameter.
+    """
+
+    def __init__(self, direction: BeltDirection | None, mm_per_px: float | None, gate: float) -> None:
+        self.direction = direction
+        self.way_px = 0.0
+        self.speed_px_s: float | None = None
+        self._mm_per_px = mm_per_px
+        self._gate = gate
+        self._last_ns: int | None = None
+        self._last_mm: float | None = None
+        self._places: list[tuple[Extent, float]] = []
+        self._ways: deque[float] = deque(maxlen=REMEMBERED_FRAMES)
+
+    def frames_since(self, way_px: float) -> int:
+        """In how many frames, this one included, the belt had run at least so far; of those still remembered."""
+        return len(self._ways) - bisect.bisect_left(self._ways, way_px)
+
+    def shift_by_encoder_px(self, frame: Frame) -> float | None:
+        """The belt's way since the last frame; 0 in the first one, None without an encoder or scale."""
+        if frame.belt_mm is None or self._mm_per_px is None:
+            return None
+        return 0.0 if self._last_mm is None else (frame.belt_mm - self._last_mm) / self._mm_per_px
+
+    def advance(
+        self, frame: Frame, tracks: Sequence[FruitTrack], seen: Sequence[Extent], by_encoder_px: float | None
+    ) -> float:
+        """Move the belt on to this frame; how far it moved, pixels."""
+        seconds = 0.0 if self._last_ns is None else (frame.captured_ns - self._last_ns) / 1e9
+        shift = by_encoder_px
+        if shift is None:
+            expected = (self.speed_px_s or 0.0) * seconds
+            common = self._common_shift_px(tracks, seen, expected)
+            shift = expected if common is None else common
+        if seconds > 0:
+            smoothing = SPEED_SMOOTHING if by_encoder_px is None else 1.0
+            old = self.speed_px_s or 0.0
+            self.speed_px_s = old + smoothing * (shift / seconds - old)
+        self.way_px += shift
+        self._ways.append(self.way_px)
+        return shift
+
+    def passed(self, frame: Frame) -> None:
+        """Remember what the next frame is measured from."""
+        self._last_ns, self._last_mm = frame.captured_ns, frame.belt_mm
+
+    def adopt(self, found: Motion, fruit_seen: bool, direction_is_sure: bool) -> tuple[bool, bool]:
+        """Take over a motion seen in things that no track explains.
+
+        Fruit that are being followed know better, unless they hardly move: then they were none, or the belt stands and
+        what moves is a hand; only one of these can be right about the direction, and early on it is the newer.
+
+        Returns:
+            Whether the ways measured so far were wrong, and whether the fruit followed so far are to end.
+        """
+        if self.direction is None or self.speed_px_s is None:
+            self.direction, self.speed_px_s = found.direction, found.speed_px_s
+            return False, False
+        if fruit_seen and self.speed_px_s > STANDING * found.speed_px_s:
+            return False, False
+        if found.direction != self.direction and direction_is_sure:
+            return False, False
+        turned = found.direction != self.direction
+        wrong = turned or not agree(self.speed_px_s, found.speed_px_s)
+        self.direction, self.speed_px_s = found.direction, found.speed_px_s
+        return wrong, fruit_seen or turned
+
+    def riding(self, seen: Sequence[Extent], moved_px: float) -> list[bool]:
+        """Which things have not been lying in one place while the belt moved on beneath them.
+
+        Where the belt moves by more than the gate between frames, no track can be drawn onto such a thing, and what
+        looks like one may be a row of fruit that moves by its own spacing.
+        """
+        places, riding = [], []
+        for each in seen:
+            old = [place for place in self._places if overlap(place[0], each) >= LYING_OVERLAP]
+            place = min(old, key=lambda place: place[1], default=(each, self.way_px))
+            if moved_px > self._gate * each.diameter:
+                place = (each, self.way_px)
+            places.append(place)
+            riding.append(self.way_px - place[1] < LYING_TRAVEL * each.length)
+        self._places = places
+        return riding
+
+    def _common_shift_px(
+        self, tracks: Sequence[FruitTrack], seen: Sequence[Extent], expected_px: float
+    ) -> float | None:
+        """The shift near the expected one that carries most fruit onto a detection."""
+        shifts: list[tuple[float, float]] = []
+        for track in tracks:
+            if track.fruit_id is None:
+                continue
+            here = track.predicted(self.way_px)
+            for each in seen:
+                shift = shift_px(here, each)
+                allowed = SPEED_CHANGE * abs(expected_px) + 0.15 * track.diameter + 1.0
+                if shift is not None and abs(shift - expected_px) <= allowed and track.is_aligned(each):
+                    shifts.append((shift, 0.1 * track.diameter + 1.0))
+        if not shifts:
+            return None
+        groups = [[s for s, _ in shifts if abs(s - centre) <= tolerance] for centre, tolerance in shifts]
+        best = max(groups, key=lambda group: (len(group), -abs(sum(group) / len(group) - expected_px)))
+        return max(0.0, sum(best) / len(best))
