@@ -12,9 +12,9 @@ from edge_runtime.records import Frame, Image
 from simulator.encoder import SimulatedEncoder
 from simulator.renderer import Renderer
 from simulator.scenario import FaultKind
+from simulator.shutter import LOST
 from simulator.world import World
 
-_LOST: tuple[FaultKind, ...] = ("dropped", "disconnect")
 _OVEREXPOSURE = 6
 
 
@@ -41,13 +41,26 @@ class SimulatedCamera:
             if self._closed:
                 return
             fault = shutter.fault(index)
-            if fault in _LOST:
+            if fault in LOST:
                 self.dropped += 1
                 continue
             image = _faulty(fault, self._renderer, index, before)
             before = image
             stamped_ns = int(shutter.stamped_ns[index]) + self._encoder.start_ns
             yield Frame(image, index, stamped_ns, self._encoder.position_mm(stamped_ns))
+
+    def picture(self, index: int) -> Image:
+        """What was delivered for one exposure, faults included; for a lost one the picture before it."""
+        shutter = self._world.shutter
+        first = index
+        while first > 0 and shutter.fault(first) in ("frozen", "half", *LOST):
+            first -= 1
+        picture: Image | None = None
+        for at in range(first, index + 1):
+            fault = shutter.fault(at)
+            if fault not in LOST:
+                picture = _faulty(fault, self._renderer, at, picture)
+        return self._renderer.render(index) if picture is None else picture
 
     def close(self) -> None:
         """Stop after the current frame."""

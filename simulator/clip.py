@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from edge_runtime.errors import InputError
 from edge_runtime.records import Image
 from simulator.cutout import Cutouts
-from simulator.line import line_of
+from simulator.line import line_of, write_truth
 from simulator.scenario import Scenario, load_scenario
 from simulator.world import build_world
 
@@ -37,24 +37,24 @@ class ClipSummary:
 def write_clip(
     folder: Path,
     *,
-    seconds: float,
-    frame_rate_hz: float,
-    belt_speed_mm_s: float,
-    seed: int,
-    fruit_images: Path | None = None,
     scenario: str = "calm",
+    seconds: float | None = None,
+    frame_rate_hz: float | None = None,
+    belt_speed_mm_s: float | None = None,
+    seed: int = 0,
+    fruit_images: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ClipSummary:
     """Write `clip.mp4` (or `frames/*.png` where OpenCV has no MPEG-4), `encoder.csv`, truth and `line.toml`.
 
     Args:
         folder: Created if missing.
-        seconds: Length.
-        frame_rate_hz: Frames a second.
-        belt_speed_mm_s: Constant speed of the belt.
+        scenario: By name, or a TOML file.
+        seconds: Length, instead of the scenario's own.
+        frame_rate_hz: Frames a second, instead of the scenario's own.
+        belt_speed_mm_s: Of the belt, instead of the scenario's own.
         seed: The same arguments and seed give the same clip.
         fruit_images: Labelled photographs whose fruit ride instead of drawn ones.
-        scenario: What everything else is taken from.
         progress: Called with (frames done, frames in all).
 
     Raises:
@@ -62,7 +62,7 @@ def write_clip(
     """
     settings = _with(load_scenario(scenario), seconds, frame_rate_hz, belt_speed_mm_s)
     cutouts = Cutouts(fruit_images) if fruit_images is not None else None
-    line = line_of(build_world(settings, seed=seed, cutouts=cutouts), name="sim:clip")
+    line = line_of(build_world(settings, seed=seed, cutouts=cutouts), name="sim:clip", fruit_images=fruit_images)
     folder.mkdir(parents=True, exist_ok=True)
     in_file: list[int] = []
     with (
@@ -80,7 +80,7 @@ def write_clip(
             if progress:
                 progress(frame.index + 1, line.world.shutter.frames)
     truth = [_as_filmed(row, in_file) for row in line.truth()]
-    line.write_truth(folder, truth)
+    write_truth(folder, truth, line.scene() | {"film": True})
     (folder / "line.toml").write_text(
         f'[belt]\ndirection = "{line.direction}"\nmm_per_px = {line.mm_per_px}\nlanes = {line.lanes}\n',
         encoding="utf-8",
@@ -95,11 +95,16 @@ def _as_filmed(row: dict[str, Any], in_file: list[int]) -> dict[str, Any]:
     return row | {"first_frame": first, "last_frame": max(first, end - 1)}
 
 
-def _with(base: Scenario, seconds: float, frame_rate_hz: float, belt_speed_mm_s: float) -> Scenario:
+def _with(
+    base: Scenario, seconds: float | None, frame_rate_hz: float | None, belt_speed_mm_s: float | None
+) -> Scenario:
     document = base.model_dump()
-    document["seconds"] = seconds
-    document["camera"]["frame_rate_hz"] = frame_rate_hz
-    document["belt"]["speed_mm_s"] = belt_speed_mm_s
+    if seconds is not None:
+        document["seconds"] = seconds
+    if frame_rate_hz is not None:
+        document["camera"]["frame_rate_hz"] = frame_rate_hz
+    if belt_speed_mm_s is not None:
+        document["belt"]["speed_mm_s"] = belt_speed_mm_s
     try:
         return Scenario.model_validate(document)
     except ValidationError as error:

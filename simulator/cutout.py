@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,8 +23,24 @@ _TRIES_EACH = 40
 _LONGEST = 1.45
 
 
+@dataclass(frozen=True, slots=True)
+class Photographed:
+    """One fruit from photographs: `views` are cut out, `[h, w, 4]` uint8 RGBA, each shared by all who look like it."""
+
+    views: tuple[npt.NDArray[np.uint8], ...]
+    turn_deg: float
+    diameter_px: float
+
+    def sprite(self, turned: float) -> Sprite:
+        """How it looks when it has rolled on by that share of a full turn: the next view comes forward."""
+        view = self.views[math.floor(turned * len(self.views)) % len(self.views)]
+        return _turned(view, self.turn_deg, self.diameter_px)
+
+
 class Cutouts:
-    """A folder of labelled photographs, one sub-folder a label, to draw sprites from.
+    """A folder of labelled photographs, one sub-folder a label, to take fruit from.
+
+    Pictures with one `fruit` in the manifest are views of one fruit; each other picture is a fruit of its own.
 
     Raises:
         InputError: The folder is no labelled data.
@@ -31,29 +49,40 @@ class Cutouts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         dataset = read_dataset(folder, every_label=False)
-        self._by_label: dict[str, list[Item]] = {label: [] for label in dataset.labels}
-        for item in dataset.items:
-            self._by_label[item.label].append(item)
-        self.labels = tuple(label for label in dataset.labels if self._by_label[label])
+        self._fruits: dict[str, list[list[Item]]] = {}
+        for label in dataset.labels:
+            fruits: dict[str, list[Item]] = {}
+            for item in dataset.items:
+                if item.label == label:
+                    fruits.setdefault(item.fruit or item.file, []).append(item)
+            self._fruits[label] = list(fruits.values())
+        self._cut: dict[str, npt.NDArray[np.uint8] | None] = {}
+        self.labels = tuple(label for label in dataset.labels if self._fruits[label])
         if not self.labels:
             raise InputError(f"No labelled picture in {folder}.", expected="folder/<label>/*.jpg")
 
-    def draw(self, rng: np.random.Generator, *, diameter_px: float) -> tuple[str, Sprite]:
+    def draw(self, rng: np.random.Generator, *, diameter_px: float) -> tuple[str, Photographed]:
         """A label and a fruit of it, turned at random, whose smaller extent is about `diameter_px`.
 
         Raises:
             InputError: None of the photographs that were tried shows a fruit that can be told from its background.
         """
         label = self.labels[int(rng.integers(len(self.labels)))]
-        items = self._by_label[label]
-        for place in rng.permutation(len(items))[:_TRIES_EACH]:
-            cut = cut_out(_fruit_pixels(items[int(place)]))
-            if cut is not None:
-                return label, _turned(cut, float(rng.uniform(0, 360)), diameter_px)
+        fruits = self._fruits[label]
+        for place in rng.permutation(len(fruits))[:_TRIES_EACH]:
+            views = tuple(cut for item in fruits[int(place)] if (cut := self._view(item)) is not None)
+            if views:
+                return label, Photographed(views, float(rng.uniform(0, 360)), diameter_px)
         raise InputError(
             f"No fruit can be cut out of the '{label}' pictures in {self.folder}.",
             expected="one fruit a picture, in the middle, of another colour than what lies behind it",
         )
+
+    def _view(self, item: Item) -> npt.NDArray[np.uint8] | None:
+        """Cut out once and kept: a long run shows each photograph many times."""
+        if item.file not in self._cut:
+            self._cut[item.file] = cut_out(_fruit_pixels(item))
+        return self._cut[item.file]
 
 
 def cut_out(image: Image) -> npt.NDArray[np.uint8] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,14 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.records import Image
-from simulator.belt import BELT_KINDS, belt_texture, drop_leaves
 from simulator.fruit import LABELS, Fruit, sample_fruit, turned
 from simulator.light import Light, uneven_light
 from simulator.optics import lay, make_layer
 from simulator.sprite import draw_sprite
+from simulator.surroundings import background, lay_neighbours
 
 LOOKS = (2, 3)
 """How many pictures of one fruit, at least and at most; the last fruit of a label may have fewer."""
-
-_LITTER_SHARE = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +101,13 @@ def photograph(fruit: Fruit, *, image_size_px: int, rng: np.random.Generator) ->
     light = Light(
         direction=(lean * float(np.cos(angle)), lean * float(np.sin(angle)), 0.8),
         ambient=float(rng.uniform(0.35, 0.6)),
-        sharpness=float(rng.uniform(16, 45)),
+        sharpness=float(rng.uniform(16, 80)),
     )
     sprite = draw_sprite(fruit, px_per_mm=px_per_mm, light=light)
     longer = max(sprite.size_px)
     side = round(longer * (1 + 2 * float(rng.uniform(0.06, 0.15))))
-    kind = BELT_KINDS[int(rng.integers(len(BELT_KINDS)))]
-    texture = belt_texture(
-        kind,
-        height_px=side,
-        period_px=side,
-        mm_per_px=1 / px_per_mm,
-        rng=rng,
-        seam_every_mm=float(rng.uniform(60, 400)),
-    )
-    picture = np.ascontiguousarray(np.rot90(texture, int(rng.integers(4))))
-    if rng.random() < _LITTER_SHARE:
-        drop_leaves(picture, px_per_mm=px_per_mm, rng=rng)
+    picture = background(side, px_per_mm=px_per_mm, rng=rng)
+    lay_neighbours(picture, fruit_px=longer, px_per_mm=px_per_mm, light=light, rng=rng)
     layer = make_layer(
         sprite,
         px_per_mm=px_per_mm,
@@ -137,8 +126,8 @@ def _develop(picture: Image, rng: np.random.Generator) -> Image:
     """Uneven light, exposure, white balance and sensor noise."""
     height, width = picture.shape[:2]
     gain = uneven_light(height, width, strength=float(rng.uniform(0.05, 0.35)), rng=rng)
-    gain = gain * float(rng.uniform(0.8, 1.3))
-    balance = 1 + rng.normal(0, 0.03, 3)
+    gain = gain * math.exp(float(rng.uniform(-0.4, 0.45)))
+    balance = 1 + rng.normal(0, 0.05, 3)
     noise = rng.normal(0, float(rng.uniform(0.8, 4.0)), size=picture.shape)
     exposed = np.round(picture * (gain[..., None] * balance) + noise)
     return np.asarray(np.clip(exposed, 0, 255), np.uint8)

@@ -12,6 +12,9 @@ from edge_runtime.errors import InputError
 
 Row = dict[str, Any]
 
+SCHEMA_VERSION = 2
+"""Of `score.json`."""
+
 _DEFAULT_MM_PER_PX = 0.4
 
 
@@ -66,6 +69,21 @@ def read_evidence(run: Path, truth: Path) -> Evidence:
     )
 
 
+def read_score(run: Path) -> Row:
+    """The figures of a run that was scored before.
+
+    Raises:
+        InputError: It was not, or by a version that counted otherwise.
+    """
+    file = run / "score.json"
+    if not file.is_file():
+        raise InputError(f"{file}: no such file", remedy=f"ripeline score {run} TRUTH")
+    figures = _document(file)
+    if figures.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(f"{file} was written by another version of Ripeline.", remedy=f"ripeline score {run} TRUTH")
+    return figures
+
+
 def _lines(file: Path, *, needed: bool = False) -> list[Row]:
     if not file.is_file():
         if needed:
@@ -88,7 +106,8 @@ def _document(file: Path) -> Row:
 def _tracks(file: Path) -> list[Row]:
     if not file.is_file():
         return []
-    numbers = {"frame": int, "fruit_id": int, "captured_ns": int, "position_mm": float, "belt_mm": float}
+    floats = dict.fromkeys(("position_mm", "across_mm", "belt_mm"), float)
+    numbers = {"frame": int, "fruit_id": int, "captured_ns": int, **floats}
     with file.open(encoding="utf-8", newline="") as stream:
         return [
             {name: kind(row[name]) if row[name] else None for name, kind in numbers.items()}

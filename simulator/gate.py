@@ -15,7 +15,7 @@ from evaluation.gate_file import read_gate_file
 class Gate(BaseModel):
     """`gate.toml`: `[at_least]` and `[at_most]`, each with places in `score.json` such as `"grading.accuracy" = 0.95`.
 
-    A place that holds a share with its interval stands for the share.
+    A place that holds a share or a mean with its interval stands for that alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,8 +65,9 @@ def _figure(figures: dict[str, Any], place: str) -> float | None:
             raise InputError(f"The score has no figure {place}.", expected=f"in {here}: {known}")
         walked.append(name)
         value = value[name]
-    if isinstance(value, dict) and "share" in value:
-        value = value["share"]
+    for single in ("share", "mean"):
+        if isinstance(value, dict) and single in value:
+            value = value[single]
     if isinstance(value, dict):
         raise InputError(f"{place} is a group of figures.", expected=f"{place}. and one of {', '.join(value)}")
     return None if value is None else float(value)

@@ -19,7 +19,6 @@ from simulator.ejector import SimulatedEjector
 from simulator.encoder import SimulatedEncoder
 from simulator.renderer import Renderer
 from simulator.scenario import Scenario, load_scenario
-from simulator.sprite import Sprite
 from simulator.world import World, build_world
 
 _OPTIONS = ("seed", "clock", "fruit-images")
@@ -36,6 +35,7 @@ class SimulatedLine:
     mm_per_px: float
     world: World
     renderer: Renderer
+    fruit_images: Path | None = None
 
     @property
     def lanes(self) -> int:
@@ -52,16 +52,19 @@ class SimulatedLine:
         return truth_of(self.world, self.renderer)
 
     def scene(self) -> dict[str, Any]:
-        """What `scene.json` holds: how to make the same line again, if its fruit are drawn, and where things stand."""
-        drawn = not any(isinstance(fruit.look, Sprite) for fruit in self.world.fruits)
-        return {"seed": self.world.seed, "drawn": drawn, "scenario": self.world.scenario.model_dump(mode="json")}
+        """What `scene.json` holds: how to make the same line again, and where things stand."""
+        return {
+            "seed": self.world.seed,
+            "fruit_images": None if self.fruit_images is None else str(self.fruit_images.absolute()),
+            "film": False,
+            "scenario": self.world.scenario.model_dump(mode="json"),
+        }
 
-    def write_truth(self, folder: Path, truth: list[dict[str, Any]] | None = None) -> None:
+    def write_truth(self, folder: Path) -> None:
         """Write `truth.jsonl` and `scene.json`, and `ejections.jsonl` if there were any, for `ripeline score`."""
-        _write_lines(folder / "truth.jsonl", self.truth() if truth is None else truth)
         if self.ejector.actions:
-            _write_lines(folder / "ejections.jsonl", [asdict(action) for action in self.ejector.actions])
-        (folder / "scene.json").write_text(json.dumps(self.scene(), indent=2) + "\n", "utf-8")
+            write_lines(folder / "ejections.jsonl", [asdict(action) for action in self.ejector.actions])
+        write_truth(folder, self.truth(), self.scene())
 
 
 def open_source(text: str, *, duration_s: float | None = None) -> SimulatedLine:
@@ -113,11 +116,12 @@ def open_scenario(
     scenario = load_scenario(name)
     if duration_s is not None:
         scenario = scenario.model_copy(update={"seconds": duration_s})
-    return line_of(build_world(scenario, seed=seed, cutouts=cutouts), name=f"sim:{name}", paced=paced)
+    world = build_world(scenario, seed=seed, cutouts=cutouts)
+    return line_of(world, name=f"sim:{name}", paced=paced, fruit_images=cutouts.folder if cutouts else None)
 
 
-def line_of(world: World, *, name: str, paced: bool = False) -> SimulatedLine:
-    """Put a world behind the ports."""
+def line_of(world: World, *, name: str, paced: bool = False, fruit_images: Path | None = None) -> SimulatedLine:
+    """Put a world behind the ports; `fruit_images` is where its fruit were cut out from."""
     renderer, encoder = Renderer(world), world.encoder()
     frames = SimulatedCamera(world, encoder, name=name, renderer=renderer)
     return SimulatedLine(
@@ -128,12 +132,18 @@ def line_of(world: World, *, name: str, paced: bool = False) -> SimulatedLine:
         mm_per_px=world.scenario.camera.mm_per_px,
         world=world,
         renderer=renderer,
+        fruit_images=fruit_images,
     )
 
 
-def scene_line(scene: dict[str, Any]) -> SimulatedLine:
-    """The line that a `scene.json` describes, drawn fruit only."""
-    return line_of(build_world(Scenario.model_validate(scene["scenario"]), seed=scene["seed"]), name="sim:scene")
+def scene_line(scene: dict[str, Any]) -> SimulatedLine | None:
+    """The line that a `scene.json` describes; None if the photographs of its fruit are no longer there."""
+    folder = Path(scene["fruit_images"]) if scene.get("fruit_images") else None
+    if folder is not None and not folder.is_dir():
+        return None
+    cutouts = None if folder is None else Cutouts(folder)
+    world = build_world(Scenario.model_validate(scene["scenario"]), seed=scene["seed"], cutouts=cutouts)
+    return line_of(world, name="sim:scene", fruit_images=folder)
 
 
 def truth_of(world: World, renderer: Renderer) -> list[dict[str, Any]]:
@@ -164,5 +174,12 @@ def truth_of(world: World, renderer: Renderer) -> list[dict[str, Any]]:
     return rows
 
 
-def _write_lines(file: Path, rows: list[dict[str, Any]]) -> None:
+def write_truth(folder: Path, truth: list[dict[str, Any]], scene: dict[str, Any]) -> None:
+    """Write `truth.jsonl` and `scene.json`."""
+    write_lines(folder / "truth.jsonl", truth)
+    (folder / "scene.json").write_text(json.dumps(scene, indent=2) + "\n", "utf-8")
+
+
+def write_lines(file: Path, rows: list[dict[str, Any]]) -> None:
+    """One JSON object a line."""
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -5,6 +5,7 @@ Every share comes as `{"k", "n", "share", "ci95"}`, the interval being Wilson's.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,108 +14,59 @@ from typing import Any
 import numpy as np
 
 from evaluation.intervals import wilson
-from simulator.evidence import Evidence, Row
-from simulator.score import assign, near_pairs
+from simulator.evidence import SCHEMA_VERSION, Evidence, Row
+from simulator.matching import Matched, Outcome, Spare, Stroke
 
-SCHEMA_VERSION = 1
-_SLACK_MM = 3.0
-_ENOUGH_FRAMES = 2
+_MINUTE_NS = 60_000_000_000
+_Z = 1.959964
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one true fruit. `fate`: found, merged (hidden in another's decision), missed or unseen."""
-
-    truth: Row
-    decision: Row | None
-    fate: str
+_KEYS: dict[str, Callable[[Row], str]] = {
+    "label": lambda fruit: str(fruit["label"]),
+    "lane": lambda fruit: str(fruit["lane"]),
+    "minute": lambda fruit: str(fruit.get("captured_ns", 0) // _MINUTE_NS),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
-    """Truth and decisions, put together. Spare decisions are doubled, split or spurious."""
+class _Part:
+    """Some of the fruit with all that was done about them: the whole run, or one label, lane or minute of it."""
 
-    outcomes: tuple[Outcome, ...]
-    spare: tuple[tuple[str, Row], ...]
-
-    def fruit_of(self, decision_id: int) -> Row | None:
-        """The true fruit that a decision is about."""
-        return next(
-            (one.truth for one in self.outcomes if one.decision and one.decision["fruit_id"] == decision_id), None
-        )
+    outcomes: Sequence[Outcome]
+    spare: Sequence[Spare]
+    strokes: Sequence[Stroke]
+    firings: Sequence[Row]
+    decisions: Sequence[Row]
 
 
-def match(evidence: Evidence) -> Matched:
-    """Give each true fruit at most one decision: the nearest that lies on it.
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a whole run is judged by. `last_view_ns` is when the last view of each decision was taken."""
 
-    A fruit without one is *merged* if its centre lies in the box of another's decision, *unseen* if it passed in fewer
-    than two good frames, else *missed*. A spare decision on a found fruit is *split* where both were followed in the
-    same frames (one fruit seen as two) and *doubled* where one came after the other; elsewhere it is *spurious*.
-    """
-    scale, truth, decisions = evidence.mm_per_px, evidence.truth, evidence.decisions
-    reach = [max(fruit["size_px"]) / 2 * scale + _SLACK_MM if "size_px" in fruit else 20.0 for fruit in truth]
-    pairs = near_pairs(decisions, truth, reach)
-    decision_of = assign(pairs)
-    covering = near_pairs(decisions, truth, [3 * one for one in reach])
-    hidden = {column for _, row, column in covering if _covers(decisions[row], truth[column], scale)}
-    outcomes = []
-    for column, fruit in enumerate(truth):
-        if column in decision_of:
-            outcomes.append(Outcome(fruit, decisions[decision_of[column][0]], "found"))
-        elif fruit.get("good_frames", _ENOUGH_FRAMES) < _ENOUGH_FRAMES:
-            outcomes.append(Outcome(fruit, None, "unseen"))
-        else:
-            outcomes.append(Outcome(fruit, None, "merged" if column in hidden else "missed"))
-    taken = {row for row, _ in decision_of.values()}
-    nearest = {row: column for _, row, column in reversed(pairs)}
-    spare = []
-    for row, decision in enumerate(decisions):
-        if row in taken:
-            continue
-        if row not in nearest:
-            spare.append(("spurious", decision))
-            continue
-        first = decisions[decision_of[nearest[row]][0]]
-        together = max(first["first_frame"], decision["first_frame"]) <= min(
-            first["last_frame"], decision["last_frame"]
-        )
-        spare.append(("split" if together else "doubled", decision))
-    return Matched(tuple(outcomes), tuple(spare))
+    accepted: Sequence[str]
+    order: Sequence[str]
+    costs: Row | None
+    last_view_ns: dict[int, int]
 
 
-def score(evidence: Evidence, matched: Matched, *, accepted: Sequence[str]) -> Row:
+def score(evidence: Evidence, matched: Matched, strokes: Sequence[Stroke], *, accepted: Sequence[str]) -> Row:
     """All figures, as `score.json` holds them.
 
     Args:
         evidence: Of the run.
-        matched: `match(evidence)`.
+        matched: `matching.match(evidence)`.
+        strokes: `matching.strokes(evidence, matched)`.
         accepted: Labels of good fruit.
     """
-    order = list(evidence.decisions[0]["probabilities"]) if evidence.decisions else []
-    figures: Row = {
-        "schema_version": SCHEMA_VERSION,
-        "accepted": list(accepted),
-        "counting": _counting(matched.outcomes, matched.spare),
-        "grading": _grading(matched.outcomes, accepted, order, evidence.summary.get("costs")),
-        "streams": _streams(evidence, matched),
-        "acting": _acting(evidence, matched),
-        "timing": _timing(evidence),
-    }
-    keys: dict[str, Callable[[Row], str]] = {
-        "label": lambda fruit: str(fruit["label"]),
-        "lane": lambda fruit: str(fruit["lane"]),
-        "minute": lambda fruit: str(fruit.get("captured_ns", 0) // 60_000_000_000),
-    }
-    for name, key in keys.items():
-        groups: dict[str, list[Outcome]] = defaultdict(list)
-        for outcome in matched.outcomes:
-            groups[key(outcome.truth)].append(outcome)
+    decisions = evidence.decisions
+    order = list(decisions[0]["probabilities"]) if decisions else []
+    terms = _Terms(accepted, order, evidence.summary.get("costs"), _last_views(evidence))
+    whole = _Part(matched.outcomes, matched.spare, strokes, evidence.firings, decisions)
+    figures: Row = {"schema_version": SCHEMA_VERSION, "accepted": list(accepted), **_figures(whole, terms)}
+    figures["timing"]["frames"] = evidence.summary.get("frames")
+    figures["streams"] = _streams(evidence, matched, strokes, accepted)
+    for name, key in _KEYS.items():
         figures[f"by_{name}"] = {
-            group: {
-                "counting": _counting(outcomes, ()),
-                "grading": _grading(outcomes, accepted, order, evidence.summary.get("costs")),
-            }
-            for group, outcomes in sorted(groups.items())
+            group: _figures(part, terms) for group, part in sorted(_parts(whole, matched, key).items())
         }
     return figures
 
@@ -126,37 +78,76 @@ def share(k: int, n: int) -> Row:
     return {"k": k, "n": n, "share": round(k / n, 6), "ci95": [round(end, 6) for end in wilson(k, n)]}
 
 
-def _counting(outcomes: Iterable[Outcome], spare: Iterable[tuple[str, Row]]) -> Row:
-    fates = Counter(outcome.fate for outcome in outcomes)
-    extra = Counter(kind for kind, _ in spare)
-    true = sum(fates.values())
-    seen = true - fates["unseen"]
-    decided = fates["found"] + sum(extra.values())
+def _figures(part: _Part, terms: _Terms) -> Row:
     return {
-        "true": true,
-        "unseen": fates["unseen"],
-        "found": share(fates["found"], seen),
-        "missed": share(fates["missed"], seen),
-        "merged": share(fates["merged"], seen),
-        "split": share(extra["split"], seen),
-        "doubled": share(extra["doubled"], seen),
-        "spurious": share(extra["spurious"], seen),
-        "count_error": round((decided - seen) / seen, 6) if seen else None,
+        "counting": _counting(part.outcomes, part.spare),
+        "grading": _grading(part.outcomes, terms),
+        "acting": _acting(part.strokes, part.firings),
+        "timing": _timing(part, terms.last_view_ns),
     }
 
 
-def _grading(outcomes: Iterable[Outcome], accepted: Sequence[str], order: Sequence[str], costs: Row | None) -> Row:
+def _parts(whole: _Part, matched: Matched, key: Callable[[Row], str]) -> dict[str, _Part]:
+    """The run in parts. What is about no fruit, spurious decisions and their strokes, belongs to none."""
+    group_of = {decision_id: key(fruit) for decision_id, fruit in matched.fruit_of.items()}
+
+    def grouped(rows: Iterable[Any], group: Callable[[Any], str | None]) -> dict[str | None, list[Any]]:
+        groups: dict[str | None, list[Any]] = defaultdict(list)
+        for row in rows:
+            groups[group(row)].append(row)
+        return groups
+
+    outcomes = grouped(whole.outcomes, lambda one: key(one.truth))
+    spare = grouped(whole.spare, lambda one: key(one.truth) if one.truth else None)
+    done = grouped(whole.strokes, lambda one: group_of.get(one.action["fruit_id"]))
+    firings = grouped(whole.firings, lambda row: group_of.get(row["fruit_id"]))
+    decisions = grouped(whole.decisions, lambda row: group_of.get(row["fruit_id"]))
+    return {
+        str(group): _Part(outcomes[group], spare[group], done[group], firings[group], decisions[group])
+        for group in list(outcomes)
+    }
+
+
+def _counting(outcomes: Iterable[Outcome], spare: Iterable[Spare]) -> Row:
+    fates = Counter(outcome.fate for outcome in outcomes)
+    extra = Counter(one.kind for one in spare)
+    true = sum(fates.values())
+    seen = true - fates["unseen"]
+    return {
+        "true": true,
+        "unseen": fates["unseen"],
+        **{fate: share(fates[fate], seen) for fate in ("found", "missed", "merged")},
+        **{kind: share(extra[kind], seen) for kind in ("split", "doubled", "spurious")},
+        "count_error": _count_error(sum(extra.values()), seen - fates["found"], seen),
+    }
+
+
+def _count_error(extra: int, lost: int, seen: int) -> Row:
+    """Too many decisions less too few, as a share of the fruit; interval of a difference by Newcombe (1998)."""
+    error: Row = {"k": extra - lost, "n": seen, "share": None, "ci95": None}
+    if seen == 0:
+        return error
+    error["share"] = round((extra - lost) / seen, 6)
+    if extra <= seen:
+        more, less = wilson(extra, seen), wilson(lost, seen)
+        below = math.hypot(extra / seen - more.low, less.high - lost / seen)
+        above = math.hypot(more.high - extra / seen, lost / seen - less.low)
+        error["ci95"] = [round(error["share"] - below, 6), round(error["share"] + above, 6)]
+    return error
+
+
+def _grading(outcomes: Iterable[Outcome], terms: _Terms) -> Row:
     graded = [(one.truth["label"], one.decision) for one in outcomes if one.decision is not None]
     right = Counter(label for label, decision in graded if label == decision["label"])
     labels = Counter(label for label, _ in graded)
-    good = [decision for label, decision in graded if label in accepted]
-    bad = [decision for label, decision in graded if label not in accepted]
+    good = [decision for label, decision in graded if label in terms.accepted]
+    bad = [decision for label, decision in graded if label not in terms.accepted]
+    order, costs = terms.order, terms.costs
     two_step = sum(
         abs(order.index(label) - order.index(decision["label"])) >= 2
         for label, decision in graded
         if label in order and decision["label"] in order
     )
-    paid = [costs[label][decision["verdict"]] for label, decision in graded if costs and label in costs]
     return {
         "accuracy": share(sum(right.values()), len(graded)),
         "recall": {label: share(right[label], labels[label]) for label in sorted(labels)},
@@ -164,14 +155,27 @@ def _grading(outcomes: Iterable[Outcome], accepted: Sequence[str], order: Sequen
         "escapes": share(sum(one["verdict"] == "ACCEPT" for one in bad), len(bad)),
         "false_rejects": share(sum(one["verdict"] == "DIVERT" for one in good), len(good)),
         "undecided": share(sum(decision["verdict"] == "UNDECIDED" for _, decision in graded), len(graded)),
-        "mean_cost": round(sum(paid) / len(paid), 6) if paid else None,
+        "cost": _mean([costs[label][one["verdict"]] for label, one in graded if costs and label in costs]),
     }
 
 
-def _streams(evidence: Evidence, matched: Matched) -> Row:
-    """Which fruit went where: thrown out, by the ejections if there were any, else by the verdicts; or kept."""
+def _mean(values: Sequence[float]) -> Row | None:
+    """A mean with the interval of the normal distribution."""
+    if not values:
+        return None
+    mean, n = float(np.mean(values)), len(values)
+    half = _Z * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+    ends = [round(mean - half, 6), round(mean + half, 6)] if n > 1 else None
+    return {"mean": round(mean, 6), "n": n, "ci95": ends}
+
+
+def _streams(evidence: Evidence, matched: Matched, strokes: Sequence[Stroke], accepted: Sequence[str]) -> Row:
+    """Which fruit went where: thrown out, by the ejections if there were any, else by the verdicts; or kept.
+
+    `yield` is the share of good fruit that was kept.
+    """
     if evidence.ejections:
-        out = {fruit["fruit_id"] for action in evidence.ejections for fruit in _hit(evidence, action)}
+        out = {fruit["fruit_id"] for stroke in strokes for fruit in stroke.hit}
     else:
         out = {
             one.truth["fruit_id"]
@@ -179,10 +183,11 @@ def _streams(evidence: Evidence, matched: Matched) -> Row:
             if one.decision is not None and one.decision["verdict"] != "ACCEPT"
         }
     total = len(evidence.truth)
-    streams = {"kept": [], "thrown_out": []}  # type: dict[str, list[Row]]
+    streams: dict[str, list[Row]] = {"kept": [], "thrown_out": []}
     for fruit in evidence.truth:
         streams["thrown_out" if fruit["fruit_id"] in out else "kept"].append(fruit)
-    return {
+    good = sum(fruit["label"] in accepted for fruit in evidence.truth)
+    return {"yield": share(sum(fruit["label"] in accepted for fruit in streams["kept"]), good)} | {
         name: {
             "share_of_all": share(len(fruits), total),
             "mix": {
@@ -194,68 +199,42 @@ def _streams(evidence: Evidence, matched: Matched) -> Row:
     }
 
 
-def _hit(evidence: Evidence, action: Row) -> list[Row]:
-    """Fruit of the valve's lane whose centre lay within its width when it acted."""
-    ejector = evidence.ejector
-    assert ejector is not None
-    place_mm = action["acted_mm"] - ejector["at_mm"]
-    return [
-        fruit
-        for fruit in evidence.truth
-        if fruit["lane"] == action["ejector"] and abs(fruit["position_mm"] - place_mm) <= ejector["width_mm"] / 2
-    ]
-
-
-def _acting(evidence: Evidence, matched: Matched) -> Row | None:
-    ejector = evidence.ejector
-    if not evidence.firings or ejector is None:
+def _acting(strokes: Sequence[Stroke], firings: Sequence[Row]) -> Row | None:
+    if not firings:
         return None
-    own = neighbour = nothing = 0
-    errors_mm = []
-    for action in evidence.ejections:
-        hit, meant = _hit(evidence, action), matched.fruit_of(action["fruit_id"])
-        own += meant is not None and meant in hit
-        neighbour += any(fruit is not meant for fruit in hit)
-        nothing += not hit
-        if meant is not None:
-            errors_mm.append(action["acted_mm"] - ejector["at_mm"] - meant["position_mm"])
-    fired, reasons = len(evidence.ejections), Counter(one["reason"] for one in evidence.firings if one["reason"])
+    errors_mm = [stroke.error_mm for stroke in strokes if stroke.error_mm is not None]
+    fired, reasons = len(strokes), Counter(one["reason"] for one in firings if one["reason"])
     return {
-        "planned": len(evidence.firings),
+        "planned": len(firings),
         "fired": fired,
-        "hit_own": share(own, fired),
-        "hit_neighbour": share(neighbour, fired),
-        "hit_nothing": share(nothing, fired),
-        "late": share(reasons["late"], len(evidence.firings)),
+        "hit_own": share(sum(stroke.hit_own for stroke in strokes), fired),
+        "hit_neighbour": share(sum(stroke.hit_neighbour for stroke in strokes), fired),
+        "hit_nothing": share(sum(not stroke.hit for stroke in strokes), fired),
+        "late": share(reasons["late"], len(firings)),
         "not_fired": dict(sorted(reasons.items())),
         "mean_error_mm": round(float(np.mean(errors_mm)), 3) if errors_mm else None,
         "position_error_mm": _percentiles(np.abs(errors_mm)),
     }
 
 
-def _timing(evidence: Evidence) -> Row:
+def _last_views(evidence: Evidence) -> dict[int, int]:
     seen_ns = {(view["fruit_id"], view["frame"]): view["captured_ns"] for view in evidence.tracks}
-    last_ns = {
-        one["fruit_id"]: seen_ns[one["fruit_id"], one["last_frame"]]
-        for one in evidence.decisions
-        if (one["fruit_id"], one["last_frame"]) in seen_ns
-    }
+    last = ((one["fruit_id"], seen_ns.get((one["fruit_id"], one["last_frame"]))) for one in evidence.decisions)
+    return {decision_id: time_ns for decision_id, time_ns in last if time_ns is not None}
+
+
+def _timing(part: _Part, last_view_ns: dict[int, int]) -> Row:
+    def since_last_view(rows: Sequence[Row], when: str) -> Row | None:
+        times_ms = [
+            (row[when] - last_view_ns[row["fruit_id"]]) / 1e6
+            for row in rows
+            if row[when] is not None and row["fruit_id"] in last_view_ns
+        ]
+        return _percentiles(times_ms)
+
     return {
-        "capture_to_decision_ms": _percentiles(
-            [
-                (one["decided_ns"] - last_ns[one["fruit_id"]]) / 1e6
-                for one in evidence.decisions
-                if one["fruit_id"] in last_ns
-            ]
-        ),
-        "capture_to_fire_ms": _percentiles(
-            [
-                (one["fired_ns"] - last_ns[one["fruit_id"]]) / 1e6
-                for one in evidence.firings
-                if one["fired_ns"] is not None and one["fruit_id"] in last_ns
-            ]
-        ),
-        "frames": evidence.summary.get("frames"),
+        "capture_to_decision_ms": since_last_view(part.decisions, "decided_ns"),
+        "capture_to_fire_ms": since_last_view(part.firings, "fired_ns"),
     }
 
 
@@ -265,14 +244,3 @@ def _percentiles(values: Any) -> Row | None:
     array = np.asarray(values, np.float64)
     p50, p99, p999 = (round(float(np.percentile(array, at)), 3) for at in (50, 99, 99.9))
     return {"n": len(array), "p50": p50, "p99": p99, "p99.9": p999, "max": round(float(array.max()), 3)}
-
-
-def _covers(decision: Row, fruit: Row, mm_per_px: float) -> bool:
-    """Whether the box of a decision holds the centre of a fruit."""
-    if "box_px" not in decision:
-        return False
-    _, _, width_px, height_px = decision["box_px"]
-    along = abs(decision["position_mm"] - fruit["position_mm"]) <= width_px / 2 * mm_per_px
-    if decision.get("across_mm") is None:
-        return bool(along)
-    return bool(along and abs(decision["across_mm"] - fruit["across_mm"]) <= height_px / 2 * mm_per_px)

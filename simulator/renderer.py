@@ -10,8 +10,9 @@ import numpy as np
 
 from edge_runtime.records import Image
 from simulator.belt import belt_texture, soil
+from simulator.cutout import Photographed
 from simulator.footage import belt_from_picture
-from simulator.fruit import Fruit, Pose
+from simulator.fruit import Pose
 from simulator.light import Light
 from simulator.optics import make_layer
 from simulator.sensor import Sensor
@@ -118,9 +119,9 @@ class Renderer:
         return make_stamp(layer, (x_px % 1, y_px % 1))
 
     def _sprite(self, fruit: PlacedFruit, step: int) -> Sprite:
-        if isinstance(fruit.look, Sprite):
-            return fruit.look
-        look: Fruit = fruit.look
+        if isinstance(fruit.look, Photographed):
+            return fruit.look.sprite(step / _ROLL_STEPS)
+        look = fruit.look
         if step:
             pose = look.pose
             look = look.posed(Pose(pose.yaw_rad, pose.tilt_rad, pose.roll_rad + 2 * math.pi * step / _ROLL_STEPS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
@@ -131,12 +131,24 @@ class DriftSection(_Section):
         default=(0.0, 0.0, 0.0), description="Change of red, green and blue, each as a share."
     )
     dust_per_minute: FiniteFloat = Field(default=0.0, ge=0, le=500, description="Specks that settle on the lens.")
+    turns_every_s: FiniteFloat | None = Field(
+        default=None,
+        gt=0,
+        description="After so long it goes back the way it came, and on again: clouds, a wiped lens.",
+    )
 
     @model_validator(mode="after")
     def _leaves_light(self) -> Self:
         if not all(-1 < share <= 1 for share in self.colour_per_minute):
             raise ValueError("colour_per_minute takes shares above -1, up to 1")
         return self
+
+    def minutes(self, seconds: float) -> float:
+        """How many minutes' worth of change there is `seconds` after the start."""
+        since_s = max(0.0, seconds - self.from_s)
+        if self.turns_every_s is not None:
+            since_s = self.turns_every_s - abs(self.turns_every_s - since_s % (2 * self.turns_every_s))
+        return since_s / 60
 
 
 FaultKind = Literal["dropped", "frozen", "black", "overexposed", "half", "disconnect"]
@@ -200,28 +212,45 @@ def load_scenario(name: str) -> Scenario:
             return parse_scenario(Path(name).read_text(encoding="utf-8"), name)
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"Scenario {name} cannot be read: {error}", expected="a TOML file in UTF-8") from error
-    names = scenario_names()
-    if name not in names:
-        raise InputError(f"No scenario is called '{name}'.", expected=f"one of {', '.join(names)}, or a TOML file")
-    return parse_scenario((_folder() / f"{name}.toml").read_text(encoding="utf-8"), name)
+    return parse_scenario(_shipped(name), name)
 
 
 def parse_scenario(text: str, name: str) -> Scenario:
-    """Read a scenario from TOML.
+    """Read a scenario from TOML. With `base = NAME` it says only what differs from one that ships.
 
     Args:
         text: The document.
         name: Where it came from, for messages.
 
     Raises:
-        InputError: Broken TOML, an unknown key, or a value out of range.
+        InputError: Broken TOML, an unknown base or key, or a value out of range.
     """
     try:
-        return Scenario.model_validate(tomllib.loads(text))
+        document = tomllib.loads(text)
+        base = document.pop("base", None)
+        if base is not None:
+            document = _merged(tomllib.loads(_shipped(str(base))), document)
+        return Scenario.model_validate(document)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"Scenario {name}: {error}", expected="valid TOML") from error
     except ValidationError as error:
         raise InputError("\n".join(_explain(name, error))) from error
+
+
+def _shipped(name: str) -> str:
+    names = scenario_names()
+    if name not in names:
+        raise InputError(f"No scenario is called '{name}'.", expected=f"one of {', '.join(names)}, or a TOML file")
+    return (_folder() / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Tables key by key, anything else replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 def _explain(name: str, error: ValidationError) -> list[str]:

@@ -1,39 +1,46 @@
-"""The score for people: figures, a space-time diagram that shows each error, and pictures of the worst."""
+"""The score for people: figures, diagrams that show the errors, pictures of the worst, and other runs beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_runtime.preprocess import InputSpec, to_model_input
-from edge_runtime.records import Box
+from edge_runtime.records import Box, Image
 from evaluation.page import PLOT_STYLE, KeyFigure, Page, Section, Tile, Tone
+from simulator.diagram import CAPTION, clockwork, draw, windows
 from simulator.evidence import Evidence, Row
-from simulator.line import scene_line
-from simulator.line_score import Matched, Outcome
+from simulator.matching import Matched, Stroke
+from simulator.worst import Shown, Wrong
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_WINDOW_S = 12.0
-_WINDOWS = 3
-_WORST = 8
-_CROP_PX = 192
-_COLOURS = {"ACCEPT": "#2e7d4f", "DIVERT": "#b3392f", "UNDECIDED": "#c98a1b"}
+_WINDOWS = 6
+_CROP_PX = 240
 
 
-def write_score_page(file: Path, evidence: Evidence, matched: Matched, figures: Row, said: Sequence[str]) -> None:
+def write_score_page(
+    file: Path,
+    evidence: Evidence,
+    matched: Matched,
+    strokes: Sequence[Stroke],
+    figures: Row,
+    *,
+    wrong: Sequence[Wrong],
+    shown: Sequence[Shown | None],
+    beside: Mapping[str, Row],
+) -> None:
     """Write `score.html`.
 
     Args:
         file: Where to.
         evidence: Of the run.
         matched: Decisions and truth put together.
-        figures: `line_score.score`.
-        said: What a gate said no to.
+        strokes: What the valves met.
+        figures: The contents of `score.json`.
+        wrong: All errors, the worst first.
+        shown: Pictures of the first of them.
+        beside: `score.json` of other runs, by name.
     """
     counting, grading, acting = figures["counting"], figures["grading"], figures["acting"]
     page = Page("Score of a line", str(evidence.summary.get("source", "")))
@@ -46,47 +53,75 @@ def write_score_page(file: Path, evidence: Evidence, matched: Matched, figures: 
             *([KeyFigure("Hit", _of(acting["hit_own"]), "of the strokes hit their fruit")] if acting else []),
         ]
     )
-    for text in said:
+    for text in (figures.get("gate") or {}).get("failures", ()):
         short.notice(text, "bad")
-    _diagrams(page.section("Space and time"), evidence, matched)
-    _worst(page, evidence, matched)
+    if beside:
+        page.section("Beside other runs").table(*comparison({"this run": figures, **beside}))
+    _diagrams(page.section("Space and time"), evidence, matched, strokes, wrong)
+    _worst(page.section("Worst errors"), wrong, shown)
     _tables(page, figures)
     page.write(file)
 
 
-def _tables(page: Page, figures: Row) -> None:
-    counting, grading, acting, timing = (figures[name] for name in ("counting", "grading", "acting", "timing"))
-    names = ("found", "missed", "merged", "split", "doubled", "spurious")
-    page.section("Counting").table(["", "fruit", "share", "95 %"], [_row(name, counting[name]) for name in names])
-    rows = [_row(f"recall of {label}", one) for label, one in grading["recall"].items()]
-    grades = ("accuracy", "two_step_errors", "escapes", "false_rejects", "undecided")
-    page.section("Grading").table(
-        ["", "fruit", "share", "95 %"], [*(_row(name.replace("_", " "), grading[name]) for name in grades), *rows]
-    )
-    for name in ("label", "lane", "minute"):
-        page.section(f"By {name}").table(
-            [name, "true", "found", "accuracy", "escapes", "false rejects"],
+def comparison(scores: Mapping[str, Row]) -> tuple[list[str], list[list[object]]]:
+    """Header and rows of the table that compares runs, from their `score.json`."""
+    header = ["run", "fruit", "found", "merged", "extra", "identity F1", "label right", "escapes", "false rejects"]
+    header += ["undecided", "cost", "yield", "hit", "error p99, mm", "late"]
+    rows: list[list[object]] = []
+    for name, one in scores.items():
+        counting, grading, acting = one["counting"], one["grading"], one["acting"]
+        extra = sum(counting[kind]["k"] for kind in ("split", "doubled", "spurious"))
+        place = (acting or {}).get("position_error_mm")
+        rows.append(
             [
-                [
-                    group,
-                    one["counting"]["true"],
-                    _percent(one["counting"]["found"]),
-                    _percent(one["grading"]["accuracy"]),
-                    _of(one["grading"]["escapes"]),
-                    _of(one["grading"]["false_rejects"]),
-                ]
-                for group, one in figures[f"by_{name}"].items()
-            ],
+                name,
+                counting["true"],
+                _percent(counting["found"]),
+                counting["merged"]["k"],
+                extra,
+                f"{one['identity']['f1']:.3f}" if one.get("identity") else "–",
+                f"{_percent(grading['accuracy'])} ({_interval(grading['accuracy'])})",
+                *(_percent(grading[kind]) for kind in ("escapes", "false_rejects", "undecided")),
+                f"{grading['cost']['mean']:.3f}" if grading["cost"] else "–",
+                _percent(one["streams"]["yield"]),
+                _percent(acting["hit_own"]) if acting else "–",
+                f"{place['p99']:.1f}" if place else "–",
+                acting["late"]["k"] if acting else "–",
+            ]
         )
-    streams = page.section("Where fruit went")
-    for name, stream in figures["streams"].items():
-        mix = ", ".join(f"{label} {_percent(one)}" for label, one in stream["mix"].items())
-        streams.text(f"{name.replace('_', ' ')}: {_of(stream['share_of_all'])}; {mix or 'nothing'}")
+    return header, rows
+
+
+def _tables(page: Page, figures: Row) -> None:
+    counting, grading, acting = figures["counting"], figures["grading"], figures["acting"]
+    names = ("found", "missed", "merged", "split", "doubled", "spurious", "count_error")
+    header = ["", "fruit", "share", "95 %"]
+    section = page.section("Counting").table(header, [_row(name.replace("_", " "), counting[name]) for name in names])
+    if (identity := figures["identity"]) is not None:
+        section.text(
+            f"Identity F1 {identity['f1']:.4f} (precision {identity['precision']:.4f}, "
+            f"recall {identity['recall']:.4f}), {identity['switches']} switches in {identity['frames']} frames."
+        )
+    grades = ("accuracy", "two_step_errors", "escapes", "false_rejects", "undecided")
+    rows = [_row(name.replace("_", " "), grading[name]) for name in grades]
+    rows += [_row(f"recall of {label}", one) for label, one in grading["recall"].items()]
+    section = page.section("Grading").table(header, rows)
+    if (cost := grading["cost"]) is not None:
+        ends = f" ({cost['ci95'][0]:.4f} – {cost['ci95'][1]:.4f})" if cost["ci95"] else ""
+        section.text(f"A fruit costs {cost['mean']:.4f}{ends}, by the cost table of the run.")
+    for name in ("label", "lane", "minute"):
+        _by(page.section(f"By {name}"), name, figures[f"by_{name}"])
+    streams = page.section("Where fruit went").text(f"Good fruit kept: {_with_interval(figures['streams']['yield'])}")
+    for name in ("kept", "thrown_out"):
+        stream = figures["streams"][name]
+        mix = ", ".join(f"{label} {_with_interval(one)}" for label, one in stream["mix"].items())
+        streams.text(f"{name.replace('_', ' ')}: {_with_interval(stream['share_of_all'])}; {mix or 'nothing'}")
     if acting:
-        strokes = ("hit_own", "hit_neighbour", "hit_nothing", "late")
+        kinds = ("hit_own", "hit_neighbour", "hit_nothing", "late")
         page.section("Acting").table(
-            ["", "strokes", "share", "95 %"], [_row(name.replace("_", " "), acting[name]) for name in strokes]
+            ["", "strokes", "share", "95 %"], [_row(kind.replace("_", " "), acting[kind]) for kind in kinds]
         )
+    timing = figures["timing"]
     spreads = [("position error, mm", acting["position_error_mm"] if acting else None)]
     spreads += [(name.replace("_", " "), timing[name]) for name in ("capture_to_decision_ms", "capture_to_fire_ms")]
     page.section("Errors of place and time").table(
@@ -95,127 +130,68 @@ def _tables(page: Page, figures: Row) -> None:
     )
 
 
-def _diagrams(section: Section, evidence: Evidence, matched: Matched) -> None:
+def _by(section: Section, name: str, groups: Mapping[str, Row]) -> None:
+    header = [name, "true", "found", "count error", "accuracy", "escapes", "false rejects", "hit own"]
+    section.table(
+        header,
+        [
+            [
+                group,
+                one["counting"]["true"],
+                _with_interval(one["counting"]["found"]),
+                _with_interval(one["counting"]["count_error"]),
+                _with_interval(one["grading"]["accuracy"]),
+                _with_interval(one["grading"]["escapes"]),
+                _with_interval(one["grading"]["false_rejects"]),
+                _with_interval(one["acting"]["hit_own"]) if one["acting"] else "–",
+            ]
+            for group, one in groups.items()
+        ],
+    )
+
+
+def _diagrams(
+    section: Section, evidence: Evidence, matched: Matched, strokes: Sequence[Stroke], wrong: Sequence[Wrong]
+) -> None:
     """Windows of time around the errors, or the beginning if there are none."""
-    belt = sorted({(view["captured_ns"], view["belt_mm"]) for view in evidence.tracks if view["belt_mm"] is not None})
-    if len(belt) < 2:
+    clock = clockwork(evidence)
+    if clock is None:
         section.text("No diagram: run with --trace and an encoder to have one.")
         return
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    times_s, belt_mm = np.array([time_ns for time_ns, _ in belt]) / 1e9, np.array([mm for _, mm in belt])
-    length_mm = evidence.scene["scenario"]["camera"]["width_px"] * evidence.mm_per_px if evidence.scene else 400.0
-    for start_s in _windows(matched, times_s, belt_mm, length_mm):
+    starts, left_out = windows(wrong, clock, most=_WINDOWS)
+    for start_s in starts:
         with mpl.rc_context(PLOT_STYLE):
             figure = Figure(figsize=(10, 4.4))
-            _diagram(figure.subplots(), evidence, matched, (times_s, belt_mm, length_mm), start_s)
-            section.plot(
-                figure,
-                "Grey: where each true fruit was. Dots: where the tracker saw it, coloured by the verdict. "
-                "Triangle: decided. Cross: the valve's stroke. Red line: no decision of its own. "
-                "The camera sees the band below 0.",
-                "Belt position against time",
-            )
+            draw(figure.subplots(), evidence, matched, strokes, clock, start_s)
+            section.plot(figure, CAPTION if start_s == starts[0] else "", "Belt position against time")
+    if left_out:
+        section.text(f"{left_out} of {len(wrong)} errors lie outside these windows, which hold the worst.")
 
 
-def _windows(matched: Matched, times_s: Any, belt_mm: Any, length_mm: float) -> list[float]:
-    wrong_mm = [one.truth["position_mm"] for one in matched.outcomes if _badness(one) > 0]
-    wrong_mm += [one["position_mm"] for _, one in matched.spare if one["position_mm"] is not None]
-    starts: list[float] = []
-    for place_mm in wrong_mm:
-        seen_s = float(np.interp(place_mm - length_mm / 2, belt_mm, times_s))
-        if all(not start <= seen_s <= start + _WINDOW_S for start in starts):
-            starts.append(max(float(times_s[0]), seen_s - _WINDOW_S / 3))
-    return sorted(starts[:_WINDOWS]) or [float(times_s[0])]
-
-
-def _diagram(axes: Axes, evidence: Evidence, matched: Matched, belt: tuple[Any, Any, float], start_s: float) -> None:
-    times_s, belt_mm, length_mm = belt
-    ejector = evidence.ejector
-    far_mm = 40.0 + (ejector["at_mm"] if ejector else 100.0)
-    shown = np.linspace(start_s, min(start_s + _WINDOW_S, float(times_s[-1])), 240)
-    way_mm = np.interp(shown, times_s, belt_mm)
-    for one in matched.outcomes:
-        place_mm = way_mm - one.truth["position_mm"]
-        visible = np.where((place_mm > -length_mm) & (place_mm < far_mm), place_mm, np.nan)
-        lost = one.decision is None
-        axes.plot(shown, visible, color="#c62828" if lost else "#d5cfc8", linewidth=2.2 if lost else 1.2, zorder=1)
-    verdict_of = {one["fruit_id"]: one["verdict"] for one in evidence.decisions}
-    views = [view for view in evidence.tracks if start_s <= view["captured_ns"] / 1e9 <= start_s + _WINDOW_S]
-    views = [view for view in views if view["position_mm"] is not None and view["belt_mm"] is not None]
-    axes.scatter(
-        [view["captured_ns"] / 1e9 for view in views],
-        [view["belt_mm"] - view["position_mm"] for view in views],
-        s=3,
-        c=[_COLOURS.get(verdict_of.get(view["fruit_id"], ""), "#777777") for view in views],
-        zorder=2,
-    )
-    _marks(axes, evidence.decisions, "decided_ns", times_s, belt_mm, (start_s, "^", "#26323f"))
-    fruit = {one["fruit_id"]: one for one in evidence.decisions}
-    fired = [
-        one | {"position_mm": fruit[one["fruit_id"]]["position_mm"]} for one in evidence.firings if one["fired_ns"]
-    ]
-    _marks(axes, fired, "fired_ns", times_s, belt_mm, (start_s, "x", "#7b1fa2"))
-    if ejector:
-        axes.axhline(ejector["at_mm"], color="#7b1fa2", linewidth=0.8, linestyle=":")
-    axes.axhspan(-length_mm, 0, color="#f3f0ec", zorder=0)
-    axes.set(xlim=(start_s, start_s + _WINDOW_S), ylim=(-length_mm - 10, far_mm))
-    axes.set(xlabel="time, s", ylabel="place along the line, mm")
-
-
-def _marks(
-    axes: Axes, rows: Sequence[Row], when: str, times_s: Any, belt_mm: Any, style: tuple[float, str, str]
-) -> None:
-    start_s, marker, colour = style
-    inside = [
-        row for row in rows if start_s <= row[when] / 1e9 <= start_s + _WINDOW_S and row["position_mm"] is not None
-    ]
-    at_s = np.array([row[when] / 1e9 for row in inside])
-    if len(at_s):
-        place_mm = np.interp(at_s, times_s, belt_mm) - np.array([row["position_mm"] for row in inside])
-        axes.scatter(at_s, place_mm, marker=marker, s=34, c=colour, zorder=3)
-
-
-def _worst(page: Page, evidence: Evidence, matched: Matched) -> None:
-    wrong = sorted((one for one in matched.outcomes if _badness(one) > 0), key=_badness, reverse=True)[:_WORST]
+def _worst(section: Section, wrong: Sequence[Wrong], shown: Sequence[Shown | None]) -> None:
     if not wrong:
-        page.section("Worst errors").text("None: every fruit was found and got its label.")
+        section.text("None: every fruit was found once, got its label and, if it had to, its stroke.")
         return
-    section = page.section("Worst errors")
-    if not evidence.scene or not evidence.scene["drawn"]:
-        section.table(
-            ["fruit", "label", "what"], [[one.truth["fruit_id"], one.truth["label"], _what(one)] for one in wrong]
-        )
-        return
-    line = scene_line(evidence.scene)
-    tiles = []
-    for one in wrong:
-        frame = (
-            one.decision["last_frame"] if one.decision else (one.truth["first_frame"] + one.truth["last_frame"]) // 2
-        )
-        fruit = line.world.fruits[one.truth["fruit_id"]]
-        x_px, y_px = line.world.centre_px(fruit, float(line.world.shutter.belt_mm[frame]))
-        width_px, height_px = one.truth["size_px"]
-        box = Box(x_px - width_px, y_px - height_px, 2 * width_px, 2 * height_px)
-        crop = to_model_input(line.renderer.render(frame), box, InputSpec(size_px=_CROP_PX))
-        tiles.append(Tile(crop, f"{one.truth['label']}: {_what(one)}", f"fruit {fruit.fruit_id}, frame {frame}"))
-    section.gallery(tiles, "Drawn again from the scenario, without the camera's faults.")
+    tiles = [
+        Tile(_around(picture), one.what, f"frame {one.frame}")
+        for one, picture in zip(wrong, shown, strict=False)
+        if picture is not None
+    ]
+    if tiles:
+        section.gallery(tiles, "White: the true fruit. Yellow: what was decided about. Whole frames lie in worst/.")
+    else:
+        header = ["what", "fruit", "frame"]
+        section.table(header, [[one.what, one.as_dict()["fruit_id"], one.frame] for one in wrong[: len(shown)]])
 
 
-def _badness(outcome: Outcome) -> float:
-    """0 for a fruit that was found and labelled, more for what costs more."""
-    if outcome.decision is None:
-        return {"missed": 3.0, "merged": 2.5}.get(outcome.fate, 0.0)
-    if outcome.decision["label"] == outcome.truth["label"]:
-        return 0.0
-    return 1.0 + float(outcome.decision["probabilities"][outcome.decision["label"]])
-
-
-def _what(outcome: Outcome) -> str:
-    if outcome.decision is None:
-        return outcome.fate
-    return f"taken for {outcome.decision['label']}, {outcome.decision['verdict']}"
+def _around(shown: Shown) -> Image:
+    """A square of three times the box."""
+    x, y, w, h = shown.box.as_list()
+    box = Box(x - w, y - h, 3 * w, 3 * h)
+    return np.asarray(to_model_input(shown.frame, box, InputSpec(size_px=_CROP_PX)), np.uint8)
 
 
 def _row(name: str, one: Row) -> list[str]:
@@ -232,6 +208,10 @@ def _percent(one: Row) -> str:
 
 def _interval(one: Row) -> str:
     return "–" if one["ci95"] is None else f"{one['ci95'][0]:.1%} – {one['ci95'][1]:.1%}"
+
+
+def _with_interval(one: Row) -> str:
+    return _of(one) + (f": {_percent(one)} ({_interval(one)})" if one["ci95"] is not None else "")
 
 
 def _tone(one: Row) -> Tone:

@@ -50,7 +50,7 @@ class Sensor:
 
     def _gain_at(self, seconds: float) -> Array:
         """`[height, width, 3]` float32: grey levels out for a grey level in."""
-        minutes = max(0.0, seconds - self._drift.from_s) / 60
+        minutes = self._drift.minutes(seconds)
         light = minutes * math.log1p(self._drift.light_per_minute)
         levels = [light + minutes * math.log1p(share) for share in self._drift.colour_per_minute]
         specks = self._camera.dust + math.floor(minutes * self._drift.dust_per_minute)

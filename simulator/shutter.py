@@ -8,6 +8,9 @@ import numpy.typing as npt
 from simulator.motion import BeltMotion, Wheel
 from simulator.scenario import FaultKind, FaultSection, Scenario
 
+LOST: tuple[FaultKind, ...] = ("dropped", "disconnect")
+"""Faults that leave no picture."""
+
 
 class Shutter:
     """The exposures of a run.
@@ -39,6 +42,11 @@ class Shutter:
             if struck[index]:
                 return kind
         return None
+
+    @property
+    def arrives(self) -> npt.NDArray[np.bool_]:
+        """`[frames]`: which exposures lead to a picture at all, however bad."""
+        return np.array([self.fault(index) not in LOST for index in range(self.frames)], np.bool_)
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:

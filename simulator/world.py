@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
-from simulator.cutout import Cutouts
+from simulator.cutout import Cutouts, Photographed
 from simulator.encoder import SimulatedEncoder
 from simulator.fruit import DIAMETER_MM, Fruit, Pose, sample_fruit
 from simulator.layout import Group, Mask, lay_groups, touching_mm
 from simulator.motion import BeltMotion, Wheel, belt_motion
 from simulator.scenario import Scenario
 from simulator.shutter import Shutter
-from simulator.sprite import Sprite, draw_sprite
+from simulator.sprite import draw_sprite
 
 LARGEST_MM = 62.0
 """No fruit with its calyx and stem is longer than this in the picture."""
@@ -32,7 +32,7 @@ _TAIL_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class PlacedFruit:
-    """One fruit on the belt. `look` is drawn when it is a `Fruit`, and already a picture when it is a `Sprite`.
+    """One fruit on the belt, drawn or photographed.
 
     `rolls` says that it turns about its own axis, which lies across the belt, without leaving its place on it.
     """
@@ -44,7 +44,7 @@ class PlacedFruit:
     position_mm: float
     across_mm: float
     lane: int
-    look: Fruit | Sprite
+    look: Fruit | Photographed
     rolls: bool = False
 
 
@@ -158,9 +158,8 @@ def _place(
             if outline is not None:
                 position_mm += touching_mm(outline, own_outline, across_mm - placed[-1].across_mm)
             outline = own_outline
-        elif isinstance(fruit.look, Fruit) and section.rolling_share > 0 and rng.random() < section.rolling_share:
-            across = Pose(yaw_rad=math.pi / 2, tilt_rad=0.0, roll_rad=fruit.look.pose.roll_rad)
-            fruit = replace(fruit, look=fruit.look.posed(across), rolls=True)
+        elif section.rolling_share > 0 and rng.random() < section.rolling_share:
+            fruit = _rolling(fruit)
         placed.append(replace(fruit, position_mm=position_mm, across_mm=across_mm, lane=group.lane))
     return placed
 
@@ -170,8 +169,8 @@ def _fruit(scenario: Scenario, number: int, *, seed: int, cutouts: Cutouts | Non
     own = np.random.default_rng([seed, 2, number])
     if cutouts is not None:
         diameter_mm = float(own.uniform(*DIAMETER_MM))
-        label, sprite = cutouts.draw(own, diameter_px=diameter_mm / scenario.camera.mm_per_px)
-        return PlacedFruit(number, label, None, diameter_mm, 0.0, 0.0, 0, sprite)
+        label, look = cutouts.draw(own, diameter_px=diameter_mm / scenario.camera.mm_per_px)
+        return PlacedFruit(number, label, None, diameter_mm, 0.0, 0.0, 0, look)
     mix = scenario.fruit.mix
     labels = sorted(mix)
     shares = np.array([mix[label] for label in labels])
@@ -179,10 +178,18 @@ def _fruit(scenario: Scenario, number: int, *, seed: int, cutouts: Cutouts | Non
     return PlacedFruit(number, fruit.label, fruit.ripeness, fruit.shape.diameter_mm, 0.0, 0.0, 0, fruit)
 
 
-def _outline(look: Fruit | Sprite, mm_per_px: float) -> Mask:
+def _rolling(fruit: PlacedFruit) -> PlacedFruit:
+    """The same fruit, turning; of photographed ones, those that were taken from more than one side."""
+    if isinstance(fruit.look, Photographed):
+        return replace(fruit, rolls=len(fruit.look.views) > 1)
+    across = Pose(yaw_rad=math.pi / 2, tilt_rad=0.0, roll_rad=fruit.look.pose.roll_rad)
+    return replace(fruit, look=fruit.look.posed(across), rolls=True)
+
+
+def _outline(look: Fruit | Photographed, mm_per_px: float) -> Mask:
     """What a fruit covers of the belt, one pixel a millimetre."""
     if isinstance(look, Fruit):
         return np.asarray(draw_sprite(look, px_per_mm=1.0).image[..., 3] > 127, np.bool_)
-    alpha = look.image[..., 3]
+    alpha = look.sprite(0.0).image[..., 3]
     size = (max(1, round(alpha.shape[1] * mm_per_px)), max(1, round(alpha.shape[0] * mm_per_px)))
     return np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) > 127, np.bool_)

@@ -16,33 +16,53 @@ from ripeline import console
     epilog="""\b
 Examples:
   ripeline run bundle --source sim:ramps -o out --trace && ripeline score out out
-  ripeline score out clip --accept ripe --gate gate.toml      # exit 1 below the gate's figures""",
+  ripeline score out clip --accept ripe --gate gate.toml      # exit 1 below the gate's figures
+  ripeline score out out --beside earlier --beside other      # with a table of all three""",
 )
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
 @click.option("--accept", help="Labels of good fruit, a,b. Default: those that the run's policy accepts.")
 @click.option("--gate", type=click.Path(path_type=Path), help="gate.toml with figures to reach.")
+@click.option(
+    "--beside", multiple=True, type=click.Path(path_type=Path), help="Another scored run to compare with; repeatable."
+)
 @console.as_json
-def verb(folder: Path, truth: Path, accept: str | None, gate: Path | None, as_json: bool) -> None:
+def verb(
+    folder: Path, truth: Path, accept: str | None, gate: Path | None, beside: tuple[Path, ...], as_json: bool
+) -> None:
     """Score the decisions in DIR, as `run` wrote them, against TRUTH: truth.jsonl or the folder that holds it.
 
-    Writes score.json and score.html into DIR.
+    Writes score.json, score.html and the frames of the worst errors (worst/) into DIR.
     """
-    from simulator.evidence import read_evidence
+    from simulator.evidence import read_evidence, read_score
     from simulator.gate import failures, read_gate
-    from simulator.line_score import match, score
-    from simulator.score_page import write_score_page
+    from simulator.identity import identity
+    from simulator.line_score import score
+    from simulator.matching import match, strokes
+    from simulator.score_page import comparison, write_score_page
+    from simulator.worst import WORST, errors, pictures, write_pictures
 
     asked = read_gate(gate) if gate is not None else None
+    others = {one.name: read_score(one) for one in beside}
     evidence = read_evidence(folder, truth)
     matched = match(evidence)
+    done = strokes(evidence, matched)
     accepted = console.split_names(accept) or _accepted(evidence.summary.get("costs"))
-    figures = score(evidence, matched, accepted=accepted)
+    figures = score(evidence, matched, done, accepted=accepted)
+    figures["identity"] = identity(evidence)
+    wrong = errors(matched, done, accepted=accepted)
+    shown = pictures(evidence, wrong[:WORST])
+    names = write_pictures(folder, shown)
+    figures["errors"] = len(wrong)
+    figures["worst"] = [one.as_dict() | {"picture": name} for one, name in zip(wrong, names, strict=False)]
     said = failures(asked, figures) if asked is not None else []
     figures["gate"] = {"file": str(gate), "failures": said} if gate is not None else None
     (folder / "score.json").write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    write_score_page(folder / "score.html", evidence, matched, figures, said)
+    write_score_page(folder / "score.html", evidence, matched, done, figures, wrong=wrong, shown=shown, beside=others)
     _tell(figures)
+    if others:
+        header, rows = comparison({folder.name: figures, **others})
+        console.say(console.table([dict(zip(header, map(str, row), strict=True)) for row in rows]))
     console.say(f"Look at {folder / 'score.html'}")
     console.emit(figures, as_json=as_json)
     for text in said:

@@ -63,19 +63,17 @@ def dataset(folder: Path, per_class: int, size_px: int, seed: int, force: bool, 
     epilog="""\b
 Examples:
   ripeline simulate clip clip --seconds 20 --fps 30 --belt-speed 250
+  ripeline simulate clip clip --scenario crowded
   ripeline simulate clip clip --fruit-images photos    # your own photographs, cut out, on the belt""",
 )
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=20.0, show_default=True)
-@click.option(
-    "--fps", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True, help="Frames a second."
-)
+@click.option("--scenario", default="calm", show_default=True, help="A scenario's name, or a TOML file.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Length. Default: the scenario's own.")
+@click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames a second. Default: the scenario's own.")
 @click.option(
     "--belt-speed",
     type=click.FloatRange(0, min_open=True),
-    default=250.0,
-    show_default=True,
-    help="Millimetres a second.",
+    help="Millimetres a second. Default: the scenario's own.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other fruit.")
 @click.option("--fruit-images", type=click.Path(path_type=Path), help="Labelled photographs whose fruit ride instead.")
@@ -83,9 +81,10 @@ Examples:
 @console.as_json
 def clip(
     folder: Path,
-    seconds: float,
-    fps: float,
-    belt_speed: float,
+    scenario: str,
+    seconds: float | None,
+    fps: float | None,
+    belt_speed: float | None,
     seed: int,
     fruit_images: Path | None,
     force: bool,
@@ -100,6 +99,7 @@ def clip(
     with filled_aside(folder) as aside, console.progress("filming the belt") as progress:
         summary = write_clip(
             aside,
+            scenario=scenario,
             seconds=seconds,
             frame_rate_hz=fps,
             belt_speed_mm_s=belt_speed,
@@ -109,6 +109,7 @@ def clip(
         )
         _note(
             aside / _CLIP,
+            scenario=scenario,
             seconds=seconds,
             frame_rate_hz=fps,
             belt_speed_mm_s=belt_speed,

@@ -72,16 +72,19 @@ def test_a_ripe_fruit_is_red_in_the_files(folder: Path) -> None:
 
 
 def test_the_fruit_fills_the_crop_but_for_a_margin() -> None:
-    """The largest red patch, which is a ripe fruit without its calyx, leaves room on every side."""
-    spans = []
-    for number in range(8):
+    """The largest red patch is a ripe fruit without its calyx; what is red at the edge is a neighbour."""
+    spans, beside = [], 0
+    for number in range(12):
         rng = np.random.default_rng(number)
         crop = photograph(sample_fruit(rng, "ripe"), image_size_px=100, rng=rng).astype(int)
         red = (crop[..., 0] > 1.35 * np.maximum(crop[..., 1], crop[..., 2])).astype(np.uint8)
+        if any(edge.any() for edge in (red[0], red[-1], red[:, 0], red[:, -1])):
+            beside += 1
+            continue
         _, _, patches, _ = cv2.connectedComponentsWithStats(red)
-        left, top, width, height, _ = max(patches[1:], key=lambda patch: patch[cv2.CC_STAT_AREA])
-        assert min(left, top, 100 - left - width, 100 - top - height) >= 1
+        _, _, width, height, _ = max(patches[1:], key=lambda patch: patch[cv2.CC_STAT_AREA])
         spans.append(max(width, height))
+    assert 1 <= beside <= 6
     assert 65 < np.median(spans) < 93
 
 

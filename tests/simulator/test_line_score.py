@@ -9,19 +9,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
 from edge_runtime.errors import InputError
 from edge_runtime.records import Decision, Verdict
+from simulator.diagram import Clockwork, windows
 from simulator.ejector import SimulatedEjector
 from simulator.evidence import Evidence, read_evidence
 from simulator.fruit import LABELS
 from simulator.gate import Gate, failures, read_gate
+from simulator.identity import identity
 from simulator.line import SimulatedLine, open_scenario
-from simulator.line_score import match, score
+from simulator.line_score import score
+from simulator.matching import match, strokes
 from simulator.scenario import scenario_names
+from simulator.worst import Wrong, errors, pictures, write_pictures
 
 ACCEPTED = ("ripe",)
 ORDER = list(LABELS)
@@ -78,7 +83,8 @@ def _run(line: SimulatedLine, decisions: list[Row], folder: Path, *, late_mm: fl
 
 
 def _score(evidence: Evidence) -> Row:
-    return score(evidence, match(evidence), accepted=ACCEPTED)
+    matched = match(evidence)
+    return score(evidence, matched, strokes(evidence, matched), accepted=ACCEPTED)
 
 
 def _share(one: Row) -> tuple[int, int]:
@@ -93,12 +99,12 @@ def test_a_perfect_pipeline_scores_perfectly(name: str, tmp_path: Path) -> None:
     n = len(truth)
     counting, grading, acting = figures["counting"], figures["grading"], figures["acting"]
     assert n >= 4
-    assert (counting["true"], counting["count_error"]) == (n, 0.0)
+    assert (counting["true"], counting["count_error"]["share"]) == (n, 0.0)
     assert _share(counting["found"]) == (n - counting["unseen"], n - counting["unseen"]) == (n, n)
     assert {counting[kind]["k"] for kind in ("missed", "merged", "split", "doubled", "spurious")} == {0}
     assert _share(grading["accuracy"]) == (n, n)
     assert {grading[kind]["k"] for kind in ("escapes", "false_rejects", "undecided", "two_step_errors")} == {0}
-    assert grading["mean_cost"] == 0
+    assert grading["cost"]["mean"] == 0
     bad = sum(fruit["label"] not in ACCEPTED for fruit in truth)
     assert (acting["fired"], acting["late"]["k"]) == (bad, 0)
     assert _share(acting["hit_own"]) == (bad, bad)
@@ -116,7 +122,7 @@ def test_dropping_every_tenth_fruit_is_missing_every_tenth(tmp_path: Path) -> No
     gone = len(truth) - len(kept)
     assert gone >= 2
     assert _share(figures["counting"]["missed"]) == (gone, len(truth))
-    assert figures["counting"]["count_error"] == pytest.approx(-gone / len(truth), abs=1e-6)
+    assert figures["counting"]["count_error"]["share"] == pytest.approx(-gone / len(truth), abs=1e-6)
     assert _share(figures["grading"]["accuracy"]) == (len(kept), len(kept))
 
 
@@ -136,7 +142,7 @@ def test_swapped_labels_are_wrong_labels_escapes_and_false_rejects(tmp_path: Pat
     assert _share(grading["false_rejects"]) == (ripe, ripe)
     assert grading["escapes"]["k"] == unripe
     assert grading["two_step_errors"]["k"] == ripe + unripe
-    assert grading["mean_cost"] == pytest.approx((ripe + unripe) / len(truth), abs=1e-5)
+    assert grading["cost"]["mean"] == pytest.approx((ripe + unripe) / len(truth), abs=1e-5)
 
 
 def test_firing_15_mm_late_shows_as_15_mm(tmp_path: Path) -> None:
@@ -219,3 +225,126 @@ def test_the_verb_writes_figures_and_page_and_obeys_the_gate(tmp_path: Path) -> 
     figures = json.loads((tmp_path / "score.json").read_text())
     assert figures["gate"]["failures"] == [f"grading.accuracy is {figures['grading']['accuracy']['share']:g}, below 1"]
     assert "Worst errors" in (tmp_path / "score.html").read_text()
+
+
+def test_a_part_of_the_run_is_scored_like_the_whole(tmp_path: Path) -> None:
+    line = _line("crowded")
+    decisions = _decisions(line.truth(), line)
+    victim = next(row for row in decisions if row["lane"] == 2 and row["label"] == "ripe")
+    victim |= {"verdict": "DIVERT", "label": "unripe"}
+    again = victim | {"fruit_id": 900, "first_frame": victim["last_frame"] + 1, "last_frame": victim["last_frame"] + 4}
+    decisions.insert(decisions.index(victim) + 1, again)
+    figures = _score(_run(line, decisions, tmp_path))
+    for name, group in (("lane", "2"), ("label", "ripe"), ("minute", "0")):
+        part = figures[f"by_{name}"][group]
+        assert (part["grading"]["false_rejects"]["k"], part["counting"]["doubled"]["k"]) == (1, 1)
+        assert part["counting"]["count_error"]["k"] == 1
+    assert figures["by_lane"]["1"]["counting"]["doubled"]["k"] == 0
+    assert sum(one["acting"]["fired"] for one in figures["by_lane"].values()) == figures["acting"]["fired"]
+    assert figures["by_label"]["ripe"]["acting"]["fired"] == 2
+
+
+def test_the_interval_of_a_count_error_is_that_of_a_difference_of_two_shares() -> None:
+    truth = [{"fruit_id": n, "label": "ripe", "position_mm": 300.0 * n, "across_mm": 5.0, "lane": 0} for n in range(56)]
+    decisions = [
+        {"fruit_id": n, "label": "ripe", "verdict": "ACCEPT", "probabilities": {"ripe": 1.0}, "position_mm": 300.0 * n,
+         "across_mm": 5.0, "first_frame": 1, "last_frame": 2, "decided_ns": 0}
+        for n in range(51)
+    ]  # fmt: skip
+    decisions += [decisions[0] | {"fruit_id": 100 + n, "position_mm": -300.0 * (n + 1)} for n in range(48)]
+    error = _score(Evidence(decisions, truth))["counting"]["count_error"]
+    # 48 of 56 less 5 of 56 by Newcombe's method 10, worked out by hand from Wilson's limits of each.
+    low, high = error["ci95"]
+    assert (error["k"], error["share"]) == (43, pytest.approx(43 / 56, abs=1e-6))
+    assert (low, high) == (pytest.approx(0.61366, abs=1e-5), pytest.approx(0.85311, abs=1e-5))
+
+
+def _trace(line: SimulatedLine, folder: Path, *, swap_at: int | None = None) -> int:
+    """`tracks.csv` of a tracker that sees what is wholly visible in each good frame; two numbers may swap.
+
+    Returns the number of its last frame.
+    """
+    rows = ["frame,fruit_id,position_mm,across_mm,lane,box,captured_ns,belt_mm"]
+    shutter, truth = line.world.shutter, line.truth()
+    for frame in range(shutter.frames):
+        if shutter.good[frame]:
+            for fruit in truth:
+                if fruit["first_frame"] <= frame <= fruit["last_frame"]:
+                    number = fruit["fruit_id"]
+                    if swap_at is not None and frame >= swap_at:
+                        number ^= 1
+                    rows.append(
+                        f"{frame},{number},{fruit['position_mm']},{fruit['across_mm']},{fruit['lane']},0 0 9 9,"
+                        f"{shutter.stamped_ns[frame]},{shutter.belt_mm[frame]}"
+                    )
+    (folder / "tracks.csv").write_text("\n".join(rows) + "\n")
+    return int(rows[-1].split(",")[0])
+
+
+@pytest.mark.parametrize("name", ["flaky_camera", "crowded"])
+def test_who_keeps_every_number_has_an_identity_f1_of_one(name: str, tmp_path: Path) -> None:
+    line = _line(name)
+    last = _trace(line, tmp_path)
+    found = identity(_run(line, _decisions(line.truth(), line), tmp_path))
+    assert found is not None
+    assert (found["f1"], found["switches"], found["frames"]) == (1.0, 0, int(line.world.shutter.good[: last + 1].sum()))
+
+
+def test_numbers_that_swap_half_way_cost_half_of_those_fruit(tmp_path: Path) -> None:
+    line = _line("calm")
+    truth = {fruit["fruit_id"]: fruit for fruit in line.truth()}
+    pair = next(n for n in truth if n ^ 1 in truth and truth[n ^ 1]["first_frame"] < truth[n]["last_frame"])
+    swap_at = (truth[pair]["first_frame"] + truth[pair]["last_frame"]) // 2
+    _trace(line, tmp_path, swap_at=swap_at)
+    found = identity(_run(line, _decisions(line.truth(), line), tmp_path))
+    assert found is not None
+    assert 0.5 < found["f1"] < 1
+    assert found["switches"] >= 1
+
+
+def test_the_worst_errors_come_first_with_the_frame_that_shows_them(tmp_path: Path) -> None:
+    line = _line("flaky_camera")
+    decisions = _decisions(line.truth(), line)
+    lost = decisions.pop(2)
+    decisions[0] |= {"label": "turning" if decisions[0]["label"] != "turning" else "unripe"}
+    x, y = (round(mm / line.mm_per_px) for mm in (0.0, decisions[0]["across_mm"]))
+    decisions[0]["box_px"] = [x + 700, y - 40, 90, 80]
+    evidence = _run(line, decisions, tmp_path)
+    matched = match(evidence)
+    wrong = errors(matched, strokes(evidence, matched), accepted=ACCEPTED)
+    assert [one.what.split()[1] for one in wrong] == ["missed", "taken"]
+    assert wrong[0].truth is not None
+    assert wrong[0].truth["fruit_id"] == lost["fruit_id"] - 1
+    shown = pictures(evidence, wrong)
+    assert write_pictures(tmp_path, shown) == ["worst/1.jpg", "worst/2.jpg"]
+    plain = line.renderer.render(wrong[0].frame)
+    one = shown[0]
+    assert one is not None
+    assert line.world.shutter.fault(wrong[0].frame) is None
+    x, y, w, h = one.box.as_list()
+    assert np.array_equal(one.frame[y + 4 : y + h - 4, x + 4 : x + w - 4], plain[y + 4 : y + h - 4, x + 4 : x + w - 4])
+    assert (one.frame[y, x : x + w] == 255).all()
+
+
+def test_a_run_is_set_beside_others(tmp_path: Path, ripeline_here: Any) -> None:
+    line = _line("calm")
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        _run(line, _decisions(line.truth(), line), folder)
+    not_yet = ripeline_here("score", folders[0], folders[0], "--beside", folders[1])
+    assert not_yet.code == 2
+    assert "ripeline score" in not_yet.stderr
+    assert ripeline_here("score", folders[1], folders[1]).code == 0
+    outcome = ripeline_here("score", folders[0], folders[0], "--beside", folders[1])
+    assert outcome.code == 0
+    table = [row.split()[0] for row in outcome.stderr.splitlines() if row.startswith(("run", "first", "second"))]
+    assert table == ["run", "first", "second"]
+    assert "Beside other runs" in (folders[0] / "score.html").read_text()
+
+
+def test_windows_show_the_worst_errors_and_count_the_rest() -> None:
+    clock = Clockwork(np.array([0.0, 100.0]), np.array([0.0, 20_000.0]), 400.0)
+    wrong = [Wrong(1.0, "", None, None, 0, 200.0 + 200 * at_s) for at_s in (50.0, 53.0, 90.0, 10.0)]
+    assert windows(wrong, clock, most=2) == ([46.0, 86.0], 1)
+    assert windows([], clock, most=2) == ([0.0], 0)
