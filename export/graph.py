@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from export.rounding import round_weights
+from export.rounding import restore_weights, round_weights
 
 SCALE = 1 / 127.5
 OFFSET = -1.0
@@ -38,9 +39,18 @@ class Network:
         return np.concatenate([ends, self.samples.astype(np.float32) * SCALE + OFFSET])
 
     @cached_property
+    def unscaled(self) -> Any:
+        """The network without its scaling of pixels."""
+        return without_rescaling(self.logits)
+
+    @cached_property
     def rounded(self) -> Any:
         """The network without its scaling, its weights rounded to what int8 per channel holds exactly."""
-        return round_weights(without_rescaling(self.logits), self.scaled_samples[2:])
+        return round_weights(self.unscaled, self.scaled_samples[2:])
+
+    def rounded_but(self, float_layers: Sequence[str]) -> Any:
+        """The same, with these convolutions as they were: they are not to become integers."""
+        return restore_weights(self.rounded, self.unscaled, float_layers) if float_layers else self.rounded
 
 
 def without_rescaling(logits_model: Any) -> Any:

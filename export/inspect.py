@@ -66,19 +66,30 @@ class Inspection:
     float_islands: tuple[str, ...]
 
 
-def inspect_tflite(file: Path) -> Inspection:
-    """Read a flatbuffer with TensorFlow's own schema."""
+def tflite_graph(content: bytes) -> tuple[Any, list[tuple[str, Any]], dict[str, int]]:
+    """By TensorFlow's own schema: a file's one subgraph, its operators in order by name, and each one's version.
+
+    Raises:
+        ConversionError: There are several subgraphs.
+    """
     from tensorflow.lite.python import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file.read_bytes(), 0))
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     if len(model.subgraphs) != 1:
-        raise ConversionError(f"{file.name} holds {len(model.subgraphs)} subgraphs.", expected="one")
-    graph = model.subgraphs[0]
-    operator_names = _names(schema.BuiltinOperator)
-    type_names = _names(schema.TensorType)
-    codes = [operator_names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
-    scale, zero_point = _quantization(graph.tensors[graph.inputs[0]])
+        raise ConversionError(f"A TFLite file holds {len(model.subgraphs)} subgraphs.", expected="one")
+    graph, names = model.subgraphs[0], _names(schema.BuiltinOperator)
+    codes = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
     placed = [(codes[operator.opcodeIndex], operator) for operator in graph.operators]
+    return graph, placed, {name: code.version for name, code in zip(codes, model.operatorCodes, strict=True)}
+
+
+def inspect_tflite(file: Path) -> Inspection:
+    """Read a flatbuffer."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    graph, placed, versions = tflite_graph(file.read_bytes())
+    type_names = _names(schema.TensorType)
+    scale, zero_point = _quantization(graph.tensors[graph.inputs[0]])
 
     def dtype(tensor: int) -> str:
         return type_names[graph.tensors[tensor].type].lower()
@@ -88,7 +99,7 @@ def inspect_tflite(file: Path) -> Inspection:
     weights = [operator.inputs[1] for name, operator in placed if name in _CONVOLUTIONS]
     return Inspection(
         operators=dict(Counter(name for name, _ in placed)),
-        versions={name: code.version for name, code in zip(codes, model.operatorCodes, strict=True)},
+        versions=versions,
         input_dtype=dtype(graph.inputs[0]),
         output_dtype=dtype(graph.outputs[0]),
         input_scale=scale,
@@ -147,7 +158,7 @@ def inspect_onnx(file: Path) -> Inspection:
     )
 
 
-def assert_sound(file: Path, *, precision: str) -> Inspection:
+def assert_sound(file: Path, *, precision: str, float_layers: bool = False) -> Inspection:
     """Inspect a converted file and raise ConversionError unless it keeps the contract of its format.
 
     uint8 in, float32 out, built-in operators only, in versions that tflite-runtime 2.14 knows, no variable left
@@ -157,12 +168,15 @@ def assert_sound(file: Path, *, precision: str) -> Inspection:
     Args:
         file: What a converter wrote.
         precision: `float32`, `float16`, `dynamic` or `int8`.
+        float_layers: Whether some layers of an integer file were meant to stay float; `float_islands` tells which.
     """
     found = inspect_tflite(file) if file.suffix == ".tflite" else inspect_onnx(file)
     problems = []
     if (found.input_dtype, found.output_dtype) != ("uint8", "float32"):
         problems.append(f"{found.input_dtype} in and {found.output_dtype} out, not uint8 and float32")
     foreign = [name for name in found.operators if name in ("CUSTOM", "READ_VARIABLE", "VAR_HANDLE") or "FLEX" in name]
+    if {"READ_VARIABLE", "VAR_HANDLE"} & set(found.operators):
+        problems.append("variables were left unfrozen, so that the weights did not reach the file")
     if foreign:
         problems.append(f"operators that a device cannot run: {', '.join(foreign)}")
     newer = [
@@ -173,11 +187,11 @@ def assert_sound(file: Path, *, precision: str) -> Inspection:
     if newer:
         problems.append(f"operators newer than tflite-runtime 2.14 knows: {', '.join(newer)}")
     # The dynamic-range quantiser leaves layers of under 1,024 weights as they are.
-    wanted = found.weights - {"float32"} if precision == "dynamic" else found.weights
+    wanted = found.weights - {"float32"} if precision == "dynamic" or float_layers else found.weights
     if wanted != {_WEIGHTS[precision]}:
         problems.append(f"weights stored as {', '.join(sorted(found.weights)) or 'nothing'}, not {_WEIGHTS[precision]}")
     if precision == "int8":
-        problems += _integer_problems(found)
+        problems += _integer_problems(found, float_layers=float_layers)
     if problems:
         raise ConversionError(
             f"The converted file {file.name} is not what was asked for: {'; '.join(problems)}.",
@@ -186,12 +200,12 @@ def assert_sound(file: Path, *, precision: str) -> Inspection:
     return found
 
 
-def _integer_problems(found: Inspection) -> Iterator[str]:
+def _integer_problems(found: Inspection, *, float_layers: bool) -> Iterator[str]:
     if found.per_channel_tensors == 0:
         yield "no weights quantised per channel"
     floating = [name for name in ("CAST", "MUL") if name in found.operators]
     extra = found.operators.get("DEQUANTIZE", 1) != 1 or found.operators.get("QUANTIZE", 0) > 1
-    if floating or extra or found.float_islands:
+    if floating or (not float_layers and (extra or found.float_islands)):
         places = f", in {', '.join(found.float_islands)}" if found.float_islands else ""
         yield f"float arithmetic inside the integer graph{places}: {found.operators}"
     if abs(found.input_scale / SCALE - 1) > _SCALING_TOLERANCE or abs(found.input_zero_point + OFFSET / SCALE) > 1:

@@ -12,6 +12,7 @@ more to round.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,13 @@ _MEAN_DAMPING = 1e-6
 """Shares of the inputs' variance and mean square added to the diagonal: inputs that never vary, and rounding."""
 
 
+def backbone_of(network: Any) -> Any:
+    """The Keras model inside a network that holds one."""
+    import keras
+
+    return next(layer for layer in network.layers if isinstance(layer, keras.Model))
+
+
 def round_weights(network: Any, samples: npt.NDArray[np.float32]) -> Any:
     """Return a copy of a network whose convolutions have weights that int8 per channel holds exactly.
 
@@ -38,9 +46,8 @@ def round_weights(network: Any, samples: npt.NDArray[np.float32]) -> Any:
     """
     import keras
 
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
-    backbone = next(layer for layer in copy.layers if isinstance(layer, keras.Model))
+    copy = _copy(network)
+    backbone = backbone_of(copy)
     convolutions = [
         layer for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
     ]
@@ -50,10 +57,22 @@ def round_weights(network: Any, samples: npt.NDArray[np.float32]) -> Any:
         rounded = round_rows(rows, mean, covariance)
         taps_first = rounded[:, 0].T if _is_depthwise(layer) else rounded[0].T
         layer.set_weights([taps_first.reshape(kernel.shape)])
-        norm = layer._outbound_nodes[0].operation
+        norm = _norm_behind(layer)
         gamma, beta, moving_mean, variance = norm.get_weights()
         shift = ((rounded - rows) * mean[:, None]).sum(axis=-1).ravel()
         norm.set_weights([gamma, beta, moving_mean + shift, variance])
+    return copy
+
+
+def restore_weights(rounded: Any, network: Any, layers: Collection[str]) -> Any:
+    """Return a copy of the rounded network in which convolutions of these names are those of `network` again."""
+    copy = _copy(rounded)
+    before, now = backbone_of(network), backbone_of(copy)
+    for layer in now.layers:
+        if layer.name in layers and layer.weights:
+            layer.set_weights(before.get_layer(layer.name).get_weights())
+            norm = _norm_behind(layer)
+            norm.set_weights(before.get_layer(norm.name).get_weights())
     return copy
 
 
@@ -130,6 +149,18 @@ def _as_rows(layer: Any, kernel: npt.NDArray[np.float32]) -> Floats:
     if _is_depthwise(layer):
         return kernel.astype(np.float64).reshape(-1, kernel.shape[2]).T[:, None]
     return kernel.astype(np.float64).reshape(-1, kernel.shape[-1]).T[None]
+
+
+def _copy(network: Any) -> Any:
+    import keras
+
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _norm_behind(layer: Any) -> Any:
+    return layer._outbound_nodes[0].operation
 
 
 def _is_depthwise(layer: Any) -> bool:

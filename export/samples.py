@@ -10,10 +10,15 @@ import numpy as np
 from evaluation.dataset import Item
 
 QUANTIZATION_SAMPLES = 128
+MORE_SAMPLES = 512
+"""Where the usual number turned out to be too few."""
 
 
 def choose_samples(items: Sequence[Item], count: int, seed: int) -> list[Item]:
-    """Up to `count` items, taken in turn from each (label, source), at random within one."""
+    """Up to `count` items, taken in turn from each (label, source), at random within one.
+
+    Fewer of them are the first of more.
+    """
     strata: dict[tuple[str, str], list[Item]] = defaultdict(list)
     for item in items:
         strata[item.label, item.source or ""].append(item)

@@ -13,13 +13,15 @@ from pydantic import JsonValue
 
 from edge_runtime.errors import InputError, MissingExtraError
 from export.formats import onnx_fp32, onnx_int8, tflite_dynamic, tflite_fp16, tflite_fp32, tflite_int8
-from export.formats.tflite_int8 import QUANTIZERS
+from export.formats.tflite_int8 import AI_EDGE_QUANTIZER, QUANTIZERS, TFLITE_CONVERTER
 from export.graph import Network
 
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 Converter = Callable[[Network, Path], dict[str, JsonValue]]
+PartlyFloat = Callable[..., dict[str, JsonValue]]
+"""The same with `float_layers`, the names of layers that stay float."""
 
-DEFAULT_QUANTIZER = "tflite-converter"
+DEFAULT_QUANTIZER = TFLITE_CONVERTER
 DEFAULT_FORMATS = ("tflite-fp32", "tflite-int8", "onnx-fp32")
 
 
@@ -27,7 +29,8 @@ DEFAULT_FORMATS = ("tflite-fp32", "tflite-int8", "onnx-fp32")
 class Format:
     """A converter writes the file and returns the options it used, for the manifest's provenance.
 
-    `packages` are the modules that it imports.
+    `packages` are the modules that it imports. What else can be tried where integers lose too much: `others`, further
+    quantisers, and `partly`, with some layers left in float.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Format:
     precision: Precision
     packages: tuple[str, ...]
     convert: Converter
+    others: tuple[tuple[str, Converter], ...] = ()
+    partly: PartlyFloat | None = None
 
     @property
     def quantized(self) -> bool:
@@ -55,10 +60,12 @@ FORMATS: dict[str, Format] = {
             ".tflite",
             "int8",
             _TENSORFLOW,
-            partial(tflite_int8.convert, quantizer=DEFAULT_QUANTIZER),
+            partial(tflite_int8.convert, quantizer=TFLITE_CONVERTER),
+            ((AI_EDGE_QUANTIZER, partial(tflite_int8.convert, quantizer=AI_EDGE_QUANTIZER)),),
+            tflite_int8.convert_partly,
         ),
         Format("onnx-fp32", ".onnx", "float32", _ONNX, onnx_fp32.convert),
-        Format("onnx-int8", ".onnx", "int8", (*_ONNX, "onnxruntime"), onnx_int8.convert),
+        Format("onnx-int8", ".onnx", "int8", (*_ONNX, "onnxruntime"), onnx_int8.convert, partly=onnx_int8.convert),
     )
 }
 
@@ -93,10 +100,16 @@ def parse_formats(names: Sequence[str], quantizer: str = DEFAULT_QUANTIZER) -> t
 
 
 def _by(quantizer: str, one: Format) -> Format:
-    if one.name != "tflite-int8" or quantizer == DEFAULT_QUANTIZER:
+    if one.name != "tflite-int8":
         return one
+    if find_spec("ai_edge_quantizer") is None and quantizer == DEFAULT_QUANTIZER:
+        return replace(one, others=(), partly=None)
+    if quantizer == DEFAULT_QUANTIZER:
+        return one
+    ((_, convert),) = one.others
     return replace(
         one,
         packages=(*one.packages, "ai_edge_quantizer"),
-        convert=partial(tflite_int8.convert, quantizer=quantizer),
+        convert=convert,
+        others=((DEFAULT_QUANTIZER, one.convert),),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,11 +14,12 @@ from pydantic import JsonValue
 
 from export.formats.onnx_graph import OPSET, onnx_from_keras, put_in_order
 from export.graph import Network
+from export.layers import layers_of, onnx_operators, touching
 from export.quiet import quietly
 
 
-def convert(network: Network, file: Path) -> dict[str, JsonValue]:
-    """Quantise with the activation ranges seen on the network's samples.
+def convert(network: Network, file: Path, float_layers: Sequence[str] = ()) -> dict[str, JsonValue]:
+    """Quantise with the activation ranges seen on the network's samples; outputs of `float_layers` stay float.
 
     uint8 activations and int8 weights: the pair that onnxruntime is fastest at on x86. The scaling of pixels ends up in
     the parameters of the first DequantizeLinear, which takes the picture itself.
@@ -30,9 +32,12 @@ def convert(network: Network, file: Path) -> dict[str, JsonValue]:
 
     with TemporaryDirectory() as scratch, quietly():
         plain, prepared, quantized = (Path(scratch) / f"{stage}.onnx" for stage in ("plain", "prepared", "quantized"))
-        onnx.save_model(onnx_from_keras(network.rounded, tf.float32), str(plain))
+        rounded = network.rounded_but(float_layers)
+        onnx.save_model(onnx_from_keras(rounded, tf.float32), str(plain))
         # Symbolic shapes need sympy and find nothing here; what matters is that batch normalisation is folded.
         quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+        places = {layer.place for layer in layers_of(rounded) if layer.name in float_layers}
+        kept = touching(onnx_operators(onnx.load_model(str(prepared)).graph), places)
         quantize_static(
             str(prepared),
             str(quantized),
@@ -42,6 +47,7 @@ def convert(network: Network, file: Path) -> dict[str, JsonValue]:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_exclude=[node.name for node in kept],
         )
         model = onnx.load_model(str(quantized))
     _take_pixels(model.graph)
@@ -49,7 +55,7 @@ def convert(network: Network, file: Path) -> dict[str, JsonValue]:
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(file))
-    return {
+    done: dict[str, JsonValue] = {
         "converter": f"tf2onnx {tf2onnx.__version__}",
         "call": "from_keras",
         "opset": OPSET,
@@ -59,6 +65,7 @@ def convert(network: Network, file: Path) -> dict[str, JsonValue]:
         "rounding": "gptq",
         "quantization_samples": len(network.samples),
     }
+    return {**done, "float_layers": list(float_layers)} if float_layers else done
 
 
 def _samples_reader(samples: npt.NDArray[np.float32]) -> Any:

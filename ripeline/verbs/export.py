@@ -58,8 +58,8 @@ def verb(
     console.check_output(output, marker="golden.npz", force=force)
     from edge_runtime.config import PolicySettings
     from edge_runtime.manifest import Result
-    from export.document import remarks
     from export.exporter import export_run
+    from export.findings import remarks
     from export.formats import parse_formats
     from train.run_directory import read_run
 
@@ -74,7 +74,7 @@ def verb(
     with console.steps("export") as step:
         export = export_run(opened, output, formats=wanted, policy=judge, data=data, progress=step)
     console.say(console.table([one.table_row() for one in export.parities]))
-    for text, _ in remarks(export.parities, export.missing):
+    for text, _ in remarks(export.parities, export.missing, export.ladders):
         console.say(f"  {text}")
     result = export.manifest.result
     console.say(f"{result}: bundle {export.manifest.bundle_id} in {output}. Look at {output / 'parity.html'}")

@@ -174,11 +174,11 @@ def test_pictures_that_moved_are_named_as_gone_unless_data_says_where(
 def rejected(
     tmp_path_factory: pytest.TempPathFactory, ripeline: Ripeline, run_dir: Path, dataset_dir: Path
 ) -> tuple[Outcome, Path]:
-    """A run that is fine in float and cannot be quantised: export's outcome and the bundle.
+    """A run that is fine in float and cannot be quantised, by no rung: export's outcome and the bundle.
 
-    One channel of a layer without activation is made 256 times as large and the layer that reads it as much less
-    sensitive to it. A power of two, so Keras gives the very same outputs; but the layer's integer scale, shared by all
-    channels, now resolves that channel alone (the reverse of cross-layer equalisation, Nagel et al. 2019).
+    One channel of every layer without activation is made 256 times as large and the layers that read it as much less
+    sensitive to it. A power of two, so Keras gives the very same outputs; but the layers' integer scales, shared by all
+    channels, now resolve that channel alone (the reverse of cross-layer equalisation, Nagel et al. 2019).
     """
     import keras
 
@@ -187,13 +187,15 @@ def rejected(
     model = keras.models.load_model(run / "model.keras")
     pixels = np.random.default_rng(0).integers(0, 256, (4, *model.input_shape[1:]), np.uint8)
     before = model.predict(pixels, verbose=0)
-    layers = {layer.name: layer for layer in model._flatten_layers()}
-    norm, reader = layers["expanded_conv_project_BN"], layers["block_1_expand"]
-    gamma, beta, *moments = norm.get_weights()
-    (kernel,) = reader.get_weights()
-    gamma[0], beta[0], kernel[:, :, 0] = gamma[0] * 256, beta[0] * 256, kernel[:, :, 0] / 256
-    norm.set_weights([gamma, beta, *moments])
-    reader.set_weights([kernel])
+    for layer in model._flatten_layers():
+        if layer.name.endswith("project_BN"):
+            gamma, beta, *moments = layer.get_weights()
+            gamma[0], beta[0] = gamma[0] * 256, beta[0] * 256
+            layer.set_weights([gamma, beta, *moments])
+        elif layer.name == "Conv_1" or (layer.name.startswith("block") and layer.name.endswith("expand")):
+            (kernel,) = layer.get_weights()
+            kernel[:, :, 0] /= 256
+            layer.set_weights([kernel])
     np.testing.assert_array_equal(model.predict(pixels, verbose=0), before)
     model.save(run / "model.keras")
     # Its pictures are elsewhere now and have other names: they are known by their content.
@@ -217,6 +219,36 @@ def test_a_bundle_that_fails_parity_is_written_and_marked_rejected(rejected: tup
     assert {artefact.name for artefact in manifest.artefacts} == {"tflite-fp32", "tflite-int8"}
     assert manifest.default_artefact == "tflite-fp32"
     assert "FAIL" in (folder / "parity.html").read_text("utf-8")
+
+
+def test_what_was_tried_and_the_worst_layers_are_reported_everywhere(rejected: tuple[Outcome, Path]) -> None:
+    outcome, folder = rejected
+    parity = json.loads((folder / "parity.json").read_text("utf-8"))
+    steps = parity["ladders"]["tflite-int8"]
+    assert [step["result"] for step in steps] == ["FAIL"] * 3, "all rungs: there are no more samples than the 43"
+    assert "ai-edge-quantizer" in steps[1]["rung"]
+    assert steps[2]["float_layers"]
+    assert sum(step["chosen"] for step in steps) == 1
+    assert outcome.document["ladders"]["tflite-int8"] == steps
+    manifest = open_bundle(folder, allow_rejected=True).manifest
+    assert manifest.provenance["conversions"]["tflite-int8"]["ladder"] == steps  # type: ignore[index,call-overload]
+    (failed, *_) = [one for one in parity["artefacts"] if one["parity"]["result"] == "FAIL"]
+    layers = failed["layers"]
+    assert len(layers) == 5
+    assert layers == sorted(layers, key=lambda one: one["added"], reverse=True)
+    assert layers[0]["layer"].endswith("project")
+    page, junit = ((folder / name).read_text("utf-8") for name in ("parity.html", "junit.xml"))
+    for text in (outcome.stderr, page, junit):
+        assert layers[0]["layer"] in text
+    assert "lost too much on the" in outcome.stderr
+    assert steps[2]["rung"] in page
+
+
+def test_a_sound_bundle_did_not_climb(bundle_dir: Path) -> None:
+    parity = json.loads((bundle_dir / "parity.json").read_text("utf-8"))
+    ((name, steps),) = parity["ladders"].items()
+    assert (name, [step["chosen"] for step in steps]) == ("tflite-int8", [True])
+    assert all(one["float_islands"] == one["layers"] == [] for one in parity["artefacts"])
 
 
 def test_run_refuses_a_rejected_bundle_and_check_says_no(
