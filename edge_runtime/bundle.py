@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from edge_runtime.errors import BundleError
 from edge_runtime.manifest import SCHEMA_VERSION, Artefact, EngineRecord, Manifest, Result
-from edge_runtime.preprocess import fingerprint, fingerprints_agree
+from edge_runtime.preprocess import InputSpec, fingerprint, fingerprints_agree
 
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
@@ -25,6 +25,7 @@ SIGNATURE = "SHA256SUMS.sig"
 """Of `CHECKSUMS`, by `edge_runtime.signature`; the one file that it cannot cover."""
 TRAINED_ON = "trained_on.txt"
 """SHA-256 of every picture that the run trained on, one a line, so that an evaluation can tell."""
+_USUAL_MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 _EXPORT_AGAIN = "copy the bundle again from where it was made, or export it again"
 
 
@@ -125,7 +126,8 @@ def open_bundle(folder: Path, *, allow_rejected: bool = False) -> Bundle:
     bundle = Bundle(folder, manifest)
     if not fingerprints_agree(fingerprint(manifest.input), bundle.golden.preprocess):
         raise BundleError(
-            f"This machine prepares pictures differently from the one that exported {folder}.",
+            f"This machine prepares pictures differently from the one that exported {folder}: "
+            f"{_difference(manifest.input, bundle.golden.preprocess)}.",
             expected="crops that differ by 4 grey levels at most",
             remedy="install the ripeline and opencv-python-headless versions that manifest.json names",
         )
@@ -219,6 +221,16 @@ def verify_checksums(folder: Path) -> None:
         expected=f"files exactly as {CHECKSUMS} lists them",
         remedy=_EXPORT_AGAIN,
     )
+
+
+def _difference(spec: InputSpec, recorded: npt.NDArray[np.uint8]) -> str:
+    """The usual mistake under which this machine would give the recorded fingerprint."""
+    if fingerprints_agree(fingerprint(spec)[..., ::-1], recorded):
+        return "it matches if RGB and BGR are swapped"
+    for margin in _USUAL_MARGINS:
+        if fingerprints_agree(fingerprint(spec.model_copy(update={"margin": margin})), recorded):
+            return f"it matches with a margin of {margin:g} instead of {spec.margin:g}"
+    return "neither the colours nor the margin explain it, so another resize or padding"
 
 
 def _by_name(text: str) -> dict[str, str]:

@@ -74,12 +74,27 @@ class DecideSettings(_Section):
     rho: FiniteFloat | None = Field(
         default=None, gt=0, le=1, description="Correlation between views of one fruit; left out: the bundle's own."
     )
+    view_cost: FiniteFloat = Field(
+        default=0.0002,
+        ge=0,
+        le=1,
+        description="What another look at a fruit costs, as a share of the dearest mistake; 0: look until decide_at.",
+    )
+    decide_from: FiniteFloat = Field(
+        default=0.3, ge=0, le=1, description="Share of the picture's length before which no fruit is decided."
+    )
     decide_at: FiniteFloat = Field(
         default=0.6,
         gt=0,
         le=1,
         description="Share of the picture's length along the belt at which a fruit is decided at the latest.",
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.decide_from > self.decide_at:
+            raise ValueError("decide_from must not lie behind decide_at")
+        return self
 
 
 class PolicySettings(_Section):

@@ -6,19 +6,17 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass
 
 from edge_runtime.config import LineConfig
-from edge_runtime.decide import Policy, fuse
+from edge_runtime.decide import Policy
+from edge_runtime.fruit_evidence import FruitEvidence, Weighing
 from edge_runtime.fruit_track import EARLIER_VIEWS, SUPPORT
 from edge_runtime.localize import Localizer
 from edge_runtime.manifest import Manifest
 from edge_runtime.ports import Engine
 from edge_runtime.preprocess import to_model_inputs
-from edge_runtime.records import BeltDirection, Decision, Frame, TrackedDetection
+from edge_runtime.records import BeltDirection, Decision, Frame, TrackedDetection, Verdict
 from edge_runtime.track import Tracker
 
 STAGES = ("localize", "track", "preprocess", "infer", "decide", "frame")
@@ -33,21 +31,11 @@ class Step:
     milliseconds: dict[str, float]
 
 
-@dataclass(slots=True)
-class _Fruit:
-    """A fruit not decided yet. `whole` holds logits of whole views, `cut` of the largest one that an edge cuts."""
-
-    first: TrackedDetection
-    last: TrackedDetection
-    whole: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    cut: npt.NDArray[np.float32] | None = None
-    cut_area_px: float = 0.0
-
-
 class Pipeline:
     """Localise, follow, classify and decide, one frame at a time.
 
-    A fruit is decided once: when it has come as far as `decide_at` of the picture's length, or when it is gone.
+    A fruit is decided once: as soon as further views would not pay, but not before it has come as far as `decide_from`
+    of the picture's length and so shown that it is there; at the latest at `decide_at`, or when it is gone.
 
     Args:
         manifest: Of the bundle; its labels, input and identity.
@@ -55,21 +43,34 @@ class Pipeline:
         temperature: Of the artefact on this engine.
         policy: The bundle's own, or the line's.
         config: `line.toml`.
+        energy_limit: Of the artefact on this engine; None where the bundle does not know it.
     """
 
     def __init__(
-        self, manifest: Manifest, engine: Engine, temperature: float, policy: Policy, config: LineConfig
+        self,
+        manifest: Manifest,
+        engine: Engine,
+        temperature: float,
+        policy: Policy,
+        config: LineConfig,
+        energy_limit: float | None = None,
     ) -> None:
-        policy.table(manifest.labels)
+        costs = policy.table(manifest.labels)
+        rules = config.decide
         self._manifest = manifest
         self._engine = engine
-        self._temperature = temperature
         self._policy = policy
-        self._decide_at = config.decide.decide_at
-        self._rho = config.decide.rho if config.decide.rho is not None else manifest.view_correlation
+        self._rules = rules
+        self._weighing = Weighing(
+            costs,
+            temperature,
+            rules.rho if rules.rho is not None else manifest.view_correlation,
+            rules.view_cost * float(costs.max()),
+            energy_limit,
+        )
         self._localizer = Localizer(config.localize, config.belt)
         self._tracker = Tracker(config.track, config.belt)
-        self._open: dict[int, _Fruit] = {}
+        self._open: dict[int, FruitEvidence] = {}
         self._decided: set[int] = set()
         self._recent: deque[Frame] = deque(maxlen=EARLIER_VIEWS + 1)
 
@@ -81,15 +82,15 @@ class Pipeline:
                 detections = self._localizer.detect(frame.image)
             with watch.stage("track"):
                 update = self._tracker.update(frame, detections)
-            views = [view for view in (*update.earlier, *update.tracked) if view.fruit_id not in self._decided]
             self._recent.append(frame)
-            self._classify(views, watch)
+            for some in (update.tracked, update.earlier):
+                self._classify([view for view in some if view.fruit_id not in self._decided], watch)
             with watch.stage("decide"):
-                due = list(dict.fromkeys(view.fruit_id for view in views if self._is_due(view, frame)))
-                for fruit in update.lost:
+                due = [view.fruit_id for view in update.tracked if self._is_due(view, frame)]
+                gone = [fruit for fruit in update.finished if fruit not in due and fruit not in update.lost]
+                decisions = self._decide([*due, *gone], frame.captured_ns)
+                for fruit in update.finished:
                     self._open.pop(fruit, None)
-                gone = [fruit for fruit in update.finished if fruit in self._open]
-                decisions = self._decide([*due, *(fruit for fruit in gone if fruit not in due)], frame.captured_ns)
                 self._decided.difference_update(update.finished)
         return Step(update.tracked, decisions, watch.milliseconds)
 
@@ -100,7 +101,12 @@ class Pipeline:
 
     def _classify(self, views: Sequence[TrackedDetection], watch: _Stopwatch) -> None:
         pictures = {one.index: one.image for one in self._recent}
-        wanted = [view for view in views if view.frame_index in pictures and self._is_worth_a_look(view)]
+        wanted = []
+        for view in views:
+            fruit = self._open.setdefault(view.fruit_id, FruitEvidence(self._weighing, view))
+            fruit.follow(view)
+            if fruit.wants(view) and view.frame_index in pictures:
+                wanted.append(view)
         if not wanted:
             return
         with watch.stage("preprocess"):
@@ -109,19 +115,7 @@ class Pipeline:
         with watch.stage("infer"):
             logits = self._engine.logits(inputs)
         for view, row in zip(wanted, logits, strict=True):
-            fruit = self._open.setdefault(view.fruit_id, _Fruit(first=view, last=view))
-            fruit.last = view
-            if view.detection.touches_border:
-                fruit.cut, fruit.cut_area_px = row, view.detection.area_px
-            else:
-                fruit.whole.append(row)
-
-    def _is_worth_a_look(self, view: TrackedDetection) -> bool:
-        """A view that an edge cuts shows part of a fruit: a makeshift, and only while there is no whole one."""
-        if not view.detection.touches_border:
-            return True
-        fruit = self._open.get(view.fruit_id)
-        return fruit is None or (not fruit.whole and view.detection.area_px > fruit.cut_area_px)
+            self._open[view.fruit_id].add(view, row)
 
     def _is_due(self, view: TrackedDetection, frame: Frame) -> bool:
         height, width = frame.image.shape[:2]
@@ -133,27 +127,31 @@ class Pipeline:
             BeltDirection.UP: 1 - y / height,
             None: 0.0,
         }[self._tracker.direction]
-        return share >= self._decide_at and view.support >= SUPPORT and view.fruit_id in self._open
+        fruit = self._open.get(view.fruit_id)
+        if fruit is None or not fruit.views or view.support < SUPPORT:
+            return False
+        return share >= (self._rules.decide_from if fruit.is_settled else self._rules.decide_at)
 
     def _decide(self, fruit_ids: Sequence[int], now_ns: int) -> list[Decision]:
         decisions = []
         for fruit_id in fruit_ids:
-            fruit = self._open.pop(fruit_id)
+            fruit = self._open.pop(fruit_id, None)
+            if fruit is None or not fruit.views:
+                continue
             self._decided.add(fruit_id)
             decisions.append(self._decision(fruit_id, fruit, now_ns))
         return decisions
 
-    def _decision(self, fruit_id: int, fruit: _Fruit, now_ns: int) -> Decision:
-        views = fruit.whole or ([fruit.cut] if fruit.cut is not None else [])
-        fused = fuse(np.stack(views), temperature=self._temperature, rho=self._rho)
-        probabilities = {label: float(share) for label, share in zip(self._manifest.labels, fused, strict=True)}
+    def _decision(self, fruit_id: int, fruit: FruitEvidence, now_ns: int) -> Decision:
+        shares = zip(self._manifest.labels, fruit.fused().tolist(), strict=True)
+        probabilities = dict(shares)
         last = fruit.last
         return Decision(
             fruit_id=fruit_id,
-            verdict=self._policy.verdict(probabilities),
+            verdict=Verdict.UNDECIDED if fruit.is_unfamiliar else self._policy.verdict(probabilities),
             label=max(probabilities, key=lambda label: probabilities[label]),
             probabilities={label: round(share, 6) for label, share in probabilities.items()},
-            views=len(views),
+            views=fruit.views,
             first_frame=fruit.first.frame_index,
             last_frame=last.frame_index,
             first_captured_ns=fruit.first.captured_ns,
@@ -164,6 +162,7 @@ class Pipeline:
             box_px=last.detection.box.as_list(),
             bundle_id=self._manifest.bundle_id,
             policy=self._policy.origin,
+            unfamiliar=fruit.is_unfamiliar,
         )
 
 
@@ -175,4 +174,4 @@ class _Stopwatch:
     def stage(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self.milliseconds[name] = (time.perf_counter() - start) * 1000
+        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + (time.perf_counter() - start) * 1000

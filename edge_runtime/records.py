@@ -90,7 +90,10 @@ class TrackedDetection:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The one decision about one fruit; the fields of `decisions.jsonl` (see `docs/formats.md`)."""
+    """The one decision about one fruit; the fields of `decisions.jsonl` (see `docs/formats.md`).
+
+    `unfamiliar` says that it is UNDECIDED because it looks like nothing that the model learned from.
+    """
 
     fruit_id: int
     verdict: Verdict
@@ -107,3 +110,4 @@ class Decision:
     box_px: list[int]
     bundle_id: str
     policy: str
+    unfamiliar: bool = False

@@ -98,7 +98,8 @@ def verb(
     selection = select_engine(opened, artefact=artefact, engine=engine)
     console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}")
     camera, positions, settings, simulated = _open_source(source, encoder, settings, duration)
-    pipeline = Pipeline(opened.manifest, selection.engine, selection.temperature, policy, settings)
+    limit = opened.record(selection.artefact, selection.engine.name).energy_limit
+    pipeline = Pipeline(opened.manifest, selection.engine, selection.temperature, policy, settings, limit)
     stop = threading.Event()
     with ExitStack() as stack:
         stack.callback(camera.close)

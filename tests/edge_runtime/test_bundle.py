@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -125,14 +126,20 @@ def test_another_preprocessing_is_refused(bundle: Path, seal: Seal) -> None:
     golden = Golden.load(bundle / GOLDEN)
     replace(golden, preprocess=np.ascontiguousarray(golden.preprocess[..., ::-1])).save(bundle / GOLDEN)
     seal(bundle)
-    with pytest.raises(BundleError, match="prepares pictures differently"):
+    with pytest.raises(BundleError, match=r"prepares pictures differently.*RGB and BGR are swapped"):
         open_bundle(bundle)
+
+
+def test_another_resize_is_refused_and_named(bundle_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "INTER_AREA", cv2.INTER_NEAREST)
+    with pytest.raises(BundleError, match=r"prepares pictures differently.*another resize or padding"):
+        open_bundle(bundle_dir)
 
 
 def test_a_margin_that_is_not_the_recorded_one_is_refused(bundle: Path, seal: Seal) -> None:
     edit_manifest(bundle, lambda document: document["input"].update(margin=0.2))
     seal(bundle)
-    with pytest.raises(BundleError, match="prepares pictures differently"):
+    with pytest.raises(BundleError, match=r"prepares pictures differently.*margin of 0\.1 instead of 0\.2"):
         open_bundle(bundle)
 
 
