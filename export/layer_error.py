@@ -133,9 +133,8 @@ def tflite_activations(artefact: Path, images: Images) -> Iterator[dict[Place, n
 
 
 def _dequantized(values: Any, scale: float, zero_point: int) -> npt.NDArray[np.float32]:
-    if values.dtype == np.float32:
-        return np.asarray(values, np.float32)
-    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+    real: npt.NDArray[np.float32] = values.astype(np.float32)
+    return real if values.dtype == np.float32 else (real - np.float32(zero_point)) * np.float32(scale)
 
 
 def onnx_activations(artefact: Path, images: Images) -> Iterator[dict[Place, npt.NDArray[np.float32]]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ripeline import console
+from ripeline import console, trust
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,8 @@ Examples:
   ripeline check bundle photos                            # each artefact against the float32 one
   ripeline check bundle photos --run run                  # each artefact against the Keras model
   ripeline check new photos --baseline released --gate gate.toml   # in CI: no worse than the last release
-  ripeline check new photos --record history.jsonl        # nor than the best release so far""",
+  ripeline check new photos --record history.jsonl        # nor than the best release so far
+  ripeline check bundle --require-signature K.pub         # on a device: ours, and as it was when exported""",
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path), required=False)
@@ -50,6 +52,8 @@ Examples:
     type=click.Path(path_type=Path),
     help="history.jsonl: compare with the best bundle in it, add this one, and draw the trend beside it as SVG.",
 )
+@trust.require_signature
+@trust.min_created
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write the checks as JUnit XML, for a CI server.")
 @console.as_json
 def verb(
@@ -60,6 +64,8 @@ def verb(
     strict: bool,
     gate: Path | None,
     record: Path | None,
+    require_signature: Path | None,
+    min_created: datetime | None,
     junit: Path | None,
     as_json: bool,
 ) -> None:
@@ -78,6 +84,7 @@ def verb(
             remedy="name a folder of labelled pictures after the bundle",
         )
     try:
+        trust.verify(bundle, require_signature, min_created)
         opened = open_bundle(bundle, allow_rejected=True)
     except BundleError as error:
         if not (bundle / MANIFEST).is_file():

@@ -161,6 +161,25 @@ def test_a_candidate_that_is_worse_by_the_margin_hardly_ever_passes() -> None:
     assert passed <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
 
 
+@pytest.mark.parametrize("together", [1.0, 0.5])
+def test_a_worse_candidate_hardly_ever_passes_when_pictures_come_in_groups(together: float) -> None:
+    """The same with four pictures a group, of which all or half change together."""
+    rng, draws, groups, size, margin = np.random.default_rng(5), 120, 300, 4, 0.05
+    names, rates = np.repeat(np.arange(groups), size).astype(str), [0.04, 0.09, 0.87]
+    passed, alone = [], []
+    for _ in range(draws):
+        of_group = rng.choice([1, -1, 0], groups, p=rates).repeat(size)
+        of_picture = rng.choice([1, -1, 0], groups * size, p=rates)
+        change = np.where(rng.random(groups * size) < together, of_group, of_picture)
+        before, now = change != 1, change != -1
+        passed.append(compare_shares(before, now, margin, names).result is Result.PASS)
+        alone.append(compare_shares(before, now, margin).result is Result.PASS)
+    allowed = 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+    assert np.mean(passed) <= allowed
+    if together == 1.0:
+        assert np.mean(alone) > allowed, "grouping is what holds the promise"
+
+
 def test_a_candidate_that_is_as_good_passes_when_the_images_are_many() -> None:
     rng = np.random.default_rng(4)
     gained, lost = rng.multinomial(4000, [0.005, 0.005, 0.99], size=200)[:, :2].T

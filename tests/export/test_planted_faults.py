@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.bundle import open_bundle
 from edge_runtime.config import PolicySettings
+from edge_runtime.engines import open_engine
 from edge_runtime.manifest import Result
+from evaluation.dataset import load_inputs, read_dataset
 from export import exporter
-from export.document import remarks
 from export.exporter import export_run
+from export.findings import remarks
 from export.formats import FORMATS
+from export.gate import GatePolicy, MarginSettings
 from export.inspect import ConversionError
+from export.regression import check_regression
 from train.run_directory import read_run
 
 
@@ -74,20 +80,66 @@ def test_a_converter_s_mistake_fails_the_export_and_is_named(
     formats = (replace(sound, convert=convert),)
     export = export_run(run, tmp_path / "bundle", formats=formats, policy=policy, data=dataset_dir)
     assert export.manifest.result is Result.FAIL
-    assert named in " ".join(text for text, _ in remarks(export.parities, export.missing))
+    assert named in " ".join(text for text, _ in remarks(export.parities, export.missing, export.ladders))
     assert named in (tmp_path / "bundle" / "junit.xml").read_text("utf-8")
+
+
+def test_unfrozen_variables_stop_the_export(run_dir: Path, dataset_dir: Path, tmp_path: Path) -> None:
+    """The silent failure: the file is written, loads in every engine, and answers nan."""
+    run, sound = read_run(run_dir), FORMATS["tflite-fp32"]
+
+    def convert(network: Any, file: Path) -> Any:
+        import tensorflow as tf
+
+        picture = tf.TensorSpec((1, *network.logits.input_shape[1:]), tf.uint8)
+        call = tf.function(network.logits).get_concrete_function(picture)
+        file.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([call], network.logits).convert())
+        return {}
+
+    policy = PolicySettings(accept=("ripe",)).policy(run.record.labels, "bundle")
+    with pytest.raises(ConversionError, match="variables were left unfrozen"):
+        export_run(run, tmp_path / "b", formats=(replace(sound, convert=convert),), policy=policy, data=dataset_dir)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_label_that_lost_5_points_is_stopped_and_named(bundle_dir: Path, dataset_dir: Path, tmp_path: Path) -> None:
+    """The head answers `ripe` a little less readily: of its 30 pictures two, and none of the other label, are lost."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    old, dataset = open_bundle(bundle_dir), read_dataset(dataset_dir, ("unripe", "ripe"))
+    folder = Path(shutil.copytree(bundle_dir, tmp_path / "worse"))
+    file = folder / "tflite-fp32.tflite"
+    before = open_engine("ai-edge-litert", file).logits(load_inputs(dataset.items, old.manifest.input))
+    truth, lead = dataset.label_indices(), before[:, 1] - before[:, 0]
+    surest = np.sort(lead[(truth == 1) & (lead > 0)])
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(file.read_bytes()))
+    graph = model.subgraphs[0]
+    (head,) = (one for one in graph.operators if one.inputs is not None and graph.outputs[0] in one.outputs)
+    buffer = model.buffers[graph.tensors[head.inputs[2]].buffer]
+    bias = np.frombuffer(bytes(buffer.data), np.float32).copy()
+    bias[1] -= (surest[1] + surest[2]) / 2
+    buffer.data = np.frombuffer(bias.tobytes(), np.uint8)
+    file.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+
+    as_default = {"default_artefact": "tflite-fp32"}
+    new = replace(old, folder=folder, manifest=old.manifest.model_copy(update=as_default))
+    released = replace(old, manifest=old.manifest.model_copy(update=as_default))
+    check = check_regression(new, released, dataset, GatePolicy(margins=MarginSettings(accuracy=0.1)))
+    assert check.result is Result.FAIL
+    assert check.reason.startswith("recall of ripe -6.67%, beyond the margin of 5.0%")
+    assert check_regression(released, released, dataset, GatePolicy()).result is not Result.FAIL
 
 
 def test_quantisation_samples_of_noise_stop_the_export(
     run_dir: Path, dataset_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, load = read_run(run_dir), exporter._load
+    run, load = read_run(run_dir), exporter.load
 
     def noisy(*words: Any) -> Any:
         inputs = load(*words)
         return replace(inputs, samples=np.random.default_rng(0).integers(0, 256, inputs.samples.shape, np.uint8))
 
-    monkeypatch.setattr(exporter, "_load", noisy)
+    monkeypatch.setattr(exporter, "load", noisy)
     policy = PolicySettings(accept=("ripe",)).policy(run.record.labels, "bundle")
     with pytest.raises(ConversionError, match="quantisation samples do not look like pictures"):
         export_run(run, tmp_path / "b", formats=(FORMATS["tflite-int8"],), policy=policy, data=dataset_dir)

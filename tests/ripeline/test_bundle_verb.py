@@ -136,6 +136,25 @@ def test_run_refuses_an_unsigned_bundle(made_bundle: Path, keys: Path, ripeline_
     assert (outcome.code, "is not signed" in outcome.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "reason"),
+    [
+        (["--require-signature", "theirs.pub"], 1, "not from the key"),
+        (["--min-created", "2026-06-01"], 1, "too old"),
+        (["--require-signature", "none.pub"], 2, "none.pub"),
+        # What is trusted is looked at: these models are noise.
+        (["--require-signature", "ours.pub", "--min-created", "2026-05-31"], 1, "self-test"),
+    ],
+)
+def test_check_says_no_to_what_is_not_trusted(
+    signed: Path, keys: Path, ripeline_here: Here, options: list[str], code: int, reason: str
+) -> None:
+    placed = [keys / word if word.endswith(".pub") else word for word in options]
+    outcome = ripeline_here("check", signed, *placed)
+    assert (outcome.code, reason in outcome.stderr) == (code, True)
+    assert ("self-test" in outcome.stderr) == (reason == "self-test")
+
+
 def test_run_tells_how_to_open_a_packed_bundle(made_bundle: Path, ripeline_here: Here, tmp_path: Path) -> None:
     ripeline_here("bundle", "pack", made_bundle, "-o", tmp_path / "b.tar")
     outcome = ripeline_here(*run_words(tmp_path / "b.tar", tmp_path))
