@@ -56,8 +56,9 @@ def draw_calyx(fruit: Fruit, view: View, light: Light) -> tuple[Array, Array]:
         side = np.concatenate([outline[:half], middle[::-1]])
         _fill(layer, view.to_px(side), tone * lit * 0.86)
         vein = _fixed_point(view.to_px(middle))
-        width_px = max(1, round(0.25 * view.px_per_mm))
-        cv2.polylines(layer, [vein], False, _rgba(tone * lit * 1.18), width_px, cv2.LINE_8, _SHIFT)
+        # Lines of one pixel run otherwise in OpenCV 5 than in 4.
+        width_px = max(2, round(0.25 * view.px_per_mm))
+        cv2.polylines(layer, [vein], False, _rgba(tone * lit * 1.1), width_px, cv2.LINE_8, _SHIFT)
     return layers
 
 

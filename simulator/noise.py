@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -33,8 +32,24 @@ def flat_noise(height: int, width: int, *, blot_px: float, rng: np.random.Genera
     """A smooth picture, `[height, width]` float32 with standard deviation about 1, periodic in x."""
     rows, columns = max(2, round(height / blot_px) + 1), max(2, round(width / blot_px))
     coarse = rng.normal(size=(rows, columns)).astype(np.float32)
-    wrapped = np.concatenate([coarse[:, -2:], coarse, coarse[:, :2]], axis=1)
-    x = (np.arange(width, dtype=np.float32) * (columns / width) + 2)[None, :].repeat(height, axis=0)
-    y = (np.arange(height, dtype=np.float32) * ((rows - 1) / max(1, height - 1)))[:, None].repeat(width, axis=1)
-    field = np.asarray(cv2.remap(wrapped, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
-    return np.asarray(field / max(float(field.std()), 1e-6), np.float32)
+    along = _cubic(np.arange(width) * (columns / width), columns, periodic=True)
+    across = _cubic(np.arange(height) * ((rows - 1) / max(1, height - 1)), rows, periodic=False)
+    field = across @ coarse @ along.T
+    # Rounded, so that the last bits of a sum, which differ from machine to machine, decide nothing.
+    return np.asarray(np.round(field / max(float(field.std()), 1e-6), 3), np.float32)
+
+
+def _cubic(places: npt.NDArray[np.float64], count: int, *, periodic: bool) -> Array:
+    """Weights `[places, count]` of cubic convolution (Keys 1981) over samples at 0, 1, … count - 1.
+
+    OpenCV's own remapping rounds places differently from version to version.
+    """
+    weights = np.zeros((len(places), count))
+    whole = np.floor(places).astype(int)
+    for tap in range(-1, 3):
+        away = np.abs(places - whole - tap)
+        near = 1.25 * away**3 - 2.25 * away**2 + 1
+        far = -0.75 * (away**3 - 5 * away**2 + 8 * away - 4)
+        sample = (whole + tap) % count if periodic else np.clip(whole + tap, 0, count - 1)
+        np.add.at(weights, (np.arange(len(places)), sample), np.where(away <= 1, near, far))
+    return weights.astype(np.float32)

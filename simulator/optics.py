@@ -42,9 +42,8 @@ def make_layer(sprite: Sprite, *, px_per_mm: float, light: Light, blur_px: float
     pad = int(np.ceil(2.5 * reach_px + blur_px / 2 + 3 * focus_px)) + 2
     image = cv2.copyMakeBorder(sprite.image, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
     alpha = image[..., 3].astype(np.float32) / 255
-    shift = _shift(-light.direction[0] * reach_px, -light.direction[1] * reach_px)
-    size = (image.shape[1], image.shape[0])
-    thrown = cv2.GaussianBlur(cv2.warpAffine(alpha, shift, size), (0, 0), 0.45 * reach_px)
+    away_px = (-light.direction[0] * reach_px, -light.direction[1] * reach_px)
+    thrown = cv2.GaussianBlur(moved(alpha, *away_px, size_px=alpha.shape[::-1]), (0, 0), 0.45 * reach_px)
     contact = cv2.GaussianBlur(alpha, (0, 0), 0.22 * reach_px)
     shadow = np.minimum(0.42 * thrown + 0.45 * contact, 0.8)
     colour = image[..., :3].astype(np.float32) * alpha[..., None]
@@ -67,10 +66,9 @@ def lay(picture: Image, layer: Layer, centre_px: tuple[float, float]) -> None:
     x1, y1 = min(whole_x + width + 1, picture.shape[1]), min(whole_y + height + 1, picture.shape[0])
     if x0 >= x1 or y0 >= y1:
         return
-    shift = _shift(left - x0, top - y0)
-    size = (x1 - x0, y1 - y0)
-    colour = cv2.warpAffine(layer.colour, shift, size)
-    cover = cv2.warpAffine(layer.cover, shift, size)[..., None]
+    shift, size_px = (left - x0, top - y0), (x1 - x0, y1 - y0)
+    colour = moved(layer.colour, *shift, size_px=size_px)
+    cover = moved(layer.cover, *shift, size_px=size_px)
     patch = picture[y0:y1, x0:x1]
     picture[y0:y1, x0:x1] = patch * (1 - cover) + colour
 
@@ -97,5 +95,24 @@ class SensorNoise:
         return cv2.subtract(cv2.add(picture, brighter), darker)  # type: ignore[return-value]
 
 
-def _shift(x_px: float, y_px: float) -> Array:
-    return np.array([[1, 0, x_px], [0, 1, y_px]], np.float32)
+def moved(picture: Array, x_px: float, y_px: float, *, size_px: tuple[int, ...]) -> Array:
+    """A picture moved right and down by a fraction of pixels, bilinearly, on a dark canvas.
+
+    `cv2.warpAffine` would do, but rounds the fraction differently from version to version.
+
+    Args:
+        picture: `[h, w]` or `[h, w, c]` float32.
+        x_px: How far right.
+        y_px: How far down.
+        size_px: Width and height of the canvas.
+    """
+    whole_x, whole_y = int(np.floor(x_px)), int(np.floor(y_px))
+    width, height = size_px
+    canvas = np.zeros((height, width, *picture.shape[2:]), np.float32)
+    x0, y0 = max(0, whole_x), max(0, whole_y)
+    x1, y1 = min(width, whole_x + picture.shape[1]), min(height, whole_y + picture.shape[0])
+    if x0 < x1 and y0 < y1:
+        canvas[y0:y1, x0:x1] = picture[y0 - whole_y : y1 - whole_y, x0 - whole_x : x1 - whole_x]
+    along, down = (np.array([fraction, 1 - fraction], np.float32) for fraction in (x_px - whole_x, y_px - whole_y))
+    mixed = cv2.sepFilter2D(canvas, -1, along, down, anchor=(1, 1), borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(mixed, np.float32).reshape(canvas.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -23,6 +24,9 @@ from simulator.world import LARGEST_MM, PlacedFruit, World
 _BELT_PERIOD_MM = 1400.0
 _ROLL_STEPS = 18
 """Looks of a rolling fruit in one turn: at 2.5 px/mm a step moves the skin by about five pixels."""
+
+_ROW_STEPS = 8
+"""Steps of a pixel in which a rolling shutter moves its rows."""
 
 _Key = tuple[int, int]
 
@@ -133,7 +137,13 @@ class Renderer:
         if camera.readout_ms == 0:
             return canvas
         way_px = self._world.motion.speed_mm_s(exposed_ns) * camera.readout_ms / 1000 * self._px_per_mm
-        slope = way_px / camera.height_px
-        shear = np.array([[1, slope, -way_px / 2], [0, 1, 0]], np.float32)
-        size = (canvas.shape[1], canvas.shape[0])
-        return cv2.warpAffine(canvas, shear, size, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+        middle = (camera.height_px - 1) / 2
+        steps = np.round((np.arange(camera.height_px) - middle) * way_px / camera.height_px * _ROW_STEPS)
+        sheared = np.empty_like(canvas)
+        # Rows of one step together: the fractions are few, and bands cost less than rows.
+        starts = [0, *(np.flatnonzero(np.diff(steps)) + 1), camera.height_px]
+        for top, bottom in pairwise(starts):
+            kernel = travel_kernel(steps[top] / _ROW_STEPS % 1, 0.0)
+            band = np.roll(canvas[top:bottom], math.floor(steps[top] / _ROW_STEPS), axis=1)
+            sheared[top:bottom] = cv2.filter2D(band, -1, kernel)
+        return sheared

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edge_runtime.records import Image
 from simulator.belt import motion_kernel
-from simulator.optics import Layer
+from simulator.optics import Layer, moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,11 @@ def make_stamp(layer: Layer, fraction_px: tuple[float, float]) -> Stamp:
     """Turn a layer into a stamp whose centre lies `fraction_px` (x, y; 0 to 1) beyond a whole pixel."""
     left, top = fraction_px[0] - layer.centre_px[0], fraction_px[1] - layer.centre_px[1]
     whole_x, whole_y = math.floor(left), math.floor(top)
-    shift = np.array([[1, 0, left - whole_x], [0, 1, top - whole_y]], np.float32)
-    size = (layer.cover.shape[1] + 1, layer.cover.shape[0] + 1)
-    ink = np.clip(np.round(cv2.warpAffine(layer.colour, shift, size)), 0, 255).astype(np.uint8)
-    cover = np.clip(cv2.warpAffine(layer.cover, shift, size), 0, 1)
+    shift, size_px = (left - whole_x, top - whole_y), (layer.cover.shape[1] + 1, layer.cover.shape[0] + 1)
+    ink = np.clip(np.round(moved(layer.colour, *shift, size_px=size_px)), 0, 255).astype(np.uint8)
+    cover = np.clip(moved(layer.cover, *shift, size_px=size_px), 0, 1)
     through = np.round(255 * (1 - cover)).astype(np.uint8)
-    return Stamp(ink, np.repeat(through[..., None], 3, axis=2), whole_x, whole_y)
+    return Stamp(ink, np.repeat(through, 3, axis=2), whole_x, whole_y)
 
 
 def press(picture: Image, stamp: Stamp, x_px: int, y_px: int) -> None:

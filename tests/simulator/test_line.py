@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ from edge_runtime.records import BeltDirection
 from simulator import clip as clip_module
 from simulator.clip import write_clip
 from simulator.cutout import Cutouts, cut_out
-from simulator.line import open_scenario
+from simulator.footage import belt_from_picture
+from simulator.line import line_of, open_scenario, open_source, scene_line
+from simulator.renderer import Renderer
+from simulator.scenario import parse_scenario
+from simulator.world import build_world, empty_world
 
 SHORT: dict[str, Any] = {"seconds": 3.0, "frame_rate_hz": 10.0, "belt_speed_mm_s": 400.0}
 
@@ -185,6 +190,84 @@ def test_photographed_fruit_ride_the_belt_with_their_labels(tmp_path: Path) -> N
         y = row["across_mm"] / 0.4
         _, green, red = pictures[row["first_frame"]][round(y), round(x)].astype(int)
         assert (red > 1.5 * green) if row["label"] == "red" else (green > 1.5 * red)
+
+
+def test_pictures_of_one_fruit_are_its_views_as_it_rolls(tmp_path: Path) -> None:
+    """Green on one side, red on the other, and both sides are shown."""
+    data = tmp_path / "data"
+    (data / "mixed").mkdir(parents=True)
+    for number, colour in enumerate(((60, 190, 60), (200, 30, 40))):
+        picture = np.full((120, 110, 3), 90, np.uint8)
+        cv2.ellipse(picture, (55, 60), (40, 46), 0, 0, 360, colour, -1)
+        cv2.imwrite(str(data / "mixed" / f"{number}.png"), picture[..., ::-1])
+    (data / "manifest.csv").write_text("file,label,fruit\nmixed/0.png,mixed,one\nmixed/1.png,mixed,one\n")
+    scenario = parse_scenario('base = "calm"\nseconds = 4.0\n[fruit]\nrolling_share = 1.0', "rolling")
+    line = line_of(build_world(scenario, seed=1, cutouts=Cutouts(data)), name="sim:rolling")
+    sides = set()
+    fruit = line.world.fruits[0]
+    row = next(row for row in line.truth() if row["fruit_id"] == fruit.fruit_id)
+    for index in range(row["first_frame"], row["last_frame"] + 1):
+        x, y = (round(v) for v in line.world.centre_px(fruit, float(line.world.shutter.belt_mm[index])))
+        red, green, _ = line.renderer.render(index)[y, x].astype(int)
+        sides.add("red" if red > green else "green")
+    assert fruit.rolls
+    assert sides == {"red", "green"}
+
+
+def test_without_a_second_view_a_photographed_fruit_does_not_roll(tmp_path: Path) -> None:
+    scenario = parse_scenario('base = "calm"\nseconds = 4.0\n[fruit]\nrolling_share = 1.0', "rolling")
+    world = build_world(scenario, seed=1, cutouts=Cutouts(_photographs(tmp_path)))
+    assert not any(fruit.rolls for fruit in world.fruits)
+
+
+def test_a_line_with_photographed_fruit_is_made_again_from_its_scene(tmp_path: Path) -> None:
+    data = _photographs(tmp_path / "data")
+    line = open_source(f"calm?seed=3&fruit-images={data}", duration_s=3.0)
+    again = scene_line(line.scene())
+    assert again is not None
+    assert np.array_equal(again.renderer.render(60), line.renderer.render(60))
+    shutil.rmtree(data)
+    assert scene_line(line.scene()) is None
+
+
+def test_a_clip_of_a_scenario_leaves_out_lost_frames_and_counts_the_rest(tmp_path: Path) -> None:
+    summary = write_clip(tmp_path, scenario="flaky_camera", seconds=4.0, frame_rate_hz=15.0, seed=1)
+    line = open_scenario("flaky_camera", seed=1, duration_s=4.0)
+    capture = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
+    delivered = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    assert delivered == summary.frames < 60
+    assert all(0 <= row["first_frame"] <= row["last_frame"] < delivered for row in _truth(tmp_path))
+    scene = json.loads((tmp_path / "scene.json").read_text())
+    assert scene["film"]
+    assert scene["scenario"]["belt"]["kind"] == line.world.scenario.belt.kind == "blue"
+
+
+def test_a_real_belt_runs_as_its_picture_shows_it_and_comes_round(tmp_path: Path) -> None:
+    """The photograph first, then its mirror image, so that the ends meet; scaled to the belt's width."""
+    picture = np.zeros((100, 150, 3), np.uint8)
+    picture[..., 0] = np.arange(150)
+    picture[50:, :, 2] = 200
+    cv2.imwrite(str(tmp_path / "belt.png"), picture[..., ::-1])
+    belt = belt_from_picture(tmp_path / "belt.png", height_px=200, min_period_px=700)
+    assert belt.shape == (200, 1200, 3)
+    assert np.array_equal(belt[:, 300:600], belt[:, :300][:, ::-1])
+    assert np.array_equal(belt[:, 600:], belt[:, :600])
+    assert belt[150, 140].tolist() == pytest.approx([70, 0, 200], abs=2)
+    scenario = parse_scenario(
+        f'base = "calm"\nseconds = 3.0\n[belt]\npicture = "{(tmp_path / "belt.png").as_posix()}"', "real belt"
+    )
+    frame = Renderer(empty_world(scenario, seed=1)).render(10)
+    upper, lower = frame[:250].mean(axis=(0, 1)), frame[290:].mean(axis=(0, 1))
+    assert lower[2] > upper[2] + 100
+
+
+def test_the_first_picture_of_a_film_serves_as_a_belt_and_a_missing_one_is_named(clip: Path, tmp_path: Path) -> None:
+    belt = belt_from_picture(clip / "clip.mp4", height_px=270, min_period_px=10)
+    first = cv2.VideoCapture(str(clip / "clip.mp4")).read()[1][..., ::-1]
+    small = cv2.resize(first, (480, 270), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(belt[:, :480] - small).mean() < 3
+    with pytest.raises(InputError, match=r"nothing\.mp4"):
+        belt_from_picture(tmp_path / "nothing.mp4", height_px=270, min_period_px=10)
 
 
 def test_photographs_in_which_nothing_stands_out_are_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from simulator.belt import motion_kernel
 from simulator.layout import touching_mm
 from simulator.line import open_source
 from simulator.motion import BeltMotion, Wheel
+from simulator.renderer import Renderer
 from simulator.scenario import Scenario, load_scenario, parse_scenario
 from simulator.stamp import travel_kernel
 from simulator.world import World, build_world, empty_world
@@ -186,3 +188,38 @@ def test_a_source_takes_options_and_refuses_what_it_does_not_know(tmp_path: Path
 def test_contradictions_in_a_scenario_are_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_scenario(text, "mine")
+
+
+def test_a_scenario_with_a_base_says_only_what_differs() -> None:
+    base, changed = load_scenario("ramps"), parse_scenario('base = "ramps"\n[belt]\njitter = 0.0\n', "mine")
+    assert changed.belt.model_dump() == base.belt.model_dump() | {"jitter": 0.0}
+    assert changed.model_copy(update={"belt": base.belt}) == base
+    with pytest.raises(InputError, match="nowhere"):
+        parse_scenario('base = "nowhere"', "mine")
+
+
+def test_a_drift_that_turns_comes_back_and_goes_on_again() -> None:
+    drift = parse_scenario("[drift]\nfrom_s = 10.0\nturns_every_s = 30.0\nlight_per_minute = -0.5", "clouds").drift
+    minutes = [60 * drift.minutes(seconds) for seconds in (0, 10, 25, 40, 55, 70, 85, 100)]
+    assert minutes == pytest.approx([0, 0, 15, 30, 15, 0, 15, 30])
+
+
+def test_a_rolling_shutter_leans_by_the_way_of_the_belt_while_rows_are_read(tmp_path: Path) -> None:
+    stripe = np.full((240, 320, 3), 20, np.uint8)
+    stripe[:, 150:170] = 200
+    cv2.imwrite(str(tmp_path / "belt.png"), stripe)
+    belt = {"picture": str(tmp_path / "belt.png"), "speed_mm_s": 500.0}
+    camera = {"width_px": 320, "height_px": 240, "exposure_ms": 0.0, "readout_ms": 20.0, "noise_levels": 0.0}
+    world = _world(belt=belt, camera={**camera, "uneven_light": 0.0}, seconds=4.0)
+    renderer = Renderer(world)
+    for index in (7, 8, 9):
+        bright = renderer.render(index)[..., 0].astype(float) - 20
+        # The first picture and its mirror image show a stripe each: the one wholly in every row.
+        rows = [np.flatnonzero(row > 90) for row in bright]
+        if all(row.min() > 40 and row.max() < 280 and np.ptp(row) < 25 for row in rows if len(row)) and len(rows[0]):
+            places = np.array([row.mean() for row in rows])
+            # 500 mm/s for 20 ms are 10 mm, 25 px; lower rows come later and so further on.
+            assert places[-1] - places[0] == pytest.approx(25 * 239 / 240, abs=0.7)
+            assert np.abs(places - np.linspace(places[0], places[-1], 240)).max() < 1
+            return
+    pytest.fail("no frame shows the stripe in full")
