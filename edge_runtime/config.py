@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, RootModel, Valid
 
 from edge_runtime.decide import Costs, Policy
 from edge_runtime.errors import ConfigError
-from edge_runtime.records import BeltDirection
+from edge_runtime.records import BeltDirection, Verdict
+from edge_runtime.schedule import EjectorSpec
 
 
 class _Section(BaseModel):
@@ -121,6 +122,55 @@ class PolicySettings(_Section):
         return policy
 
 
+class GpioSettings(_Section):
+    """`[ejector.gpio]`: an output pin of this machine."""
+
+    chip: str = Field(default="/dev/gpiochip0", description="The chip's device file.")
+    line: int = Field(ge=0, le=1023, description="The pin's number on that chip.")
+    active_low: bool = Field(default=False, description="Whether the valve opens at the low level.")
+
+
+class ModbusSettings(_Section):
+    """`[ejector.modbus]`: a coil of a Modbus TCP device."""
+
+    host: str = Field(min_length=1, description="Name or address of the device.")
+    port: int = Field(default=502, ge=1, le=65535)
+    unit: int = Field(default=1, ge=0, le=255, description="The device's number behind that address.")
+    coil: int = Field(ge=0, le=65535, description="Address of the coil, from 0.")
+
+
+class EjectorSettings(_Section):
+    """One `[[ejector]]`: where it stands, what it throws out and how it is switched.
+
+    The first in the file that takes a fruit's verdict, label and lane gets it.
+    """
+
+    at_mm: FiniteFloat = Field(gt=0, le=100_000, description="Distance along the belt from the picture's end.")
+    latency_ms: FiniteFloat = Field(default=0.0, ge=0, le=2000, description="From the order to the stroke.")
+    width_mm: FiniteFloat = Field(default=40.0, gt=0, description="A fruit with its centre in this is thrown out.")
+    tolerance_mm: FiniteFloat | None = Field(
+        default=None, gt=0, description="How far behind the centre is too late; left out: a quarter of width_mm."
+    )
+    lane: int | None = Field(default=None, ge=0, le=63, description="Left out: all lanes.")
+    verdicts: tuple[Verdict, ...] = Field(
+        default=(Verdict.DIVERT, Verdict.UNDECIDED), min_length=1, description="Verdicts that it throws out."
+    )
+    labels: tuple[str, ...] | None = Field(default=None, min_length=1, description="Only these; left out: all labels.")
+    pulse_ms: FiniteFloat = Field(default=50.0, gt=0, le=2000, description="How long the output stays on.")
+    gpio: GpioSettings | None = None
+    modbus: ModbusSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_output(self) -> Self:
+        if self.gpio is not None and self.modbus is not None:
+            raise ValueError("give either gpio or modbus, one of the two")
+        return self
+
+    def spec(self) -> EjectorSpec:
+        """What the schedule needs of it."""
+        return EjectorSpec(self.at_mm, self.latency_ms, self.tolerance_mm or self.width_mm / 4, self.width_mm)
+
+
 class LineConfig(_Section):
     """Everything in `line.toml`."""
 
@@ -129,6 +179,16 @@ class LineConfig(_Section):
     track: TrackSettings = TrackSettings()
     decide: DecideSettings = DecideSettings()
     policy: PolicySettings | None = None
+    ejector: tuple[EjectorSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for number, one in enumerate(self.ejector, start=1):
+            if one.lane is not None and one.lane >= self.belt.lanes:
+                raise ValueError(f"ejector {number} stands at lane {one.lane}, but the belt has {self.belt.lanes}")
+        if self.ejector and self.belt.mm_per_px is None:
+            raise ValueError("an ejector needs belt.mm_per_px, or nobody knows when a fruit is before it")
+        return self
 
 
 def load_line_config(path: Path) -> LineConfig:

@@ -93,6 +93,12 @@ class Policy(BaseModel):
             )
         return np.array([[getattr(self.costs[label], verdict) for verdict in Verdict] for label in labels])
 
+    def gain_by_throwing_out(self, probabilities: dict[str, float]) -> float:
+        """What diverting a fruit instead of accepting it is expected to save; negative for a good one."""
+        return sum(
+            share * (self.costs[label].ACCEPT - self.costs[label].DIVERT) for label, share in probabilities.items()
+        )
+
     def verdict(self, probabilities: dict[str, float]) -> Verdict:
         """The verdict of least expected cost; at equal cost the one that keeps the fruit out."""
         expected = {

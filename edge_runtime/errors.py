@@ -59,5 +59,9 @@ class EncoderError(RipelineError):
     """Belt positions are missing or contradict themselves."""
 
 
+class EjectorError(RipelineError):
+    """An ejector's output cannot be used."""
+
+
 class MissingExtraError(RipelineError):
     """A verb needs packages that are not installed."""

@@ -1,17 +1,17 @@
 """When to throw a fruit out: by the belt's place, corrected for the ejector's latency. Pure: no clock, no I/O.
 
 At most once: an order for a fruit is given when its place comes and never again; one that comes too late is dropped and
-said to be, since firing late hits the neighbour.
+said to be, since firing late hits the neighbour. Where a neighbour would be hit as well, the cost table decides.
 """
 
 from __future__ import annotations
 
-import bisect
 from dataclasses import dataclass
 
 LATE = "late"
 RUN_ENDED = "run ended"
 NO_POSITION = "no belt position"
+NEIGHBOUR = "neighbour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,14 @@ class EjectorSpec:
     """One ejector of a line.
 
     `at_mm` is its distance from the picture's downstream edge, along the belt; `latency_ms` passes between order and
-    action. An order that would act more than `tolerance_mm` behind the fruit's centre is too late.
+    action. An order that would act more than `tolerance_mm` behind the fruit's centre is too late. What has its centre
+    within `width_mm` is thrown out.
     """
 
     at_mm: float
     latency_ms: float
     tolerance_mm: float
+    width_mm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Firing:
     """What became of one planned ejection; the fields of `firings.jsonl`.
 
     `planned_mm` is the encoder's distance at which the fruit's centre is before the ejector, `fired_mm` the one at
-    which the order was given. `reason` says why there was none.
+    which the order was given. `reason` says why there was none. `neighbours` counts other fruit within the ejector's
+    width at that moment.
     """
 
     fruit_id: int
@@ -41,16 +44,21 @@ class Firing:
     fired_mm: float | None
     fired_ns: int | None
     reason: str | None = None
+    neighbours: int = 0
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Planned:
-    planned_mm: float
+@dataclass(slots=True)
+class _Passing:
+    """A fruit on its way past the ejector; `gain` is what throwing it out is worth, `wanted` whether it is to be."""
+
     fruit_id: int
+    planned_mm: float
+    gain: float
+    wanted: bool
 
 
 class Schedule:
-    """The fruit that wait for one ejector.
+    """The fruit that pass one ejector.
 
     Args:
         spec: The ejector.
@@ -59,10 +67,12 @@ class Schedule:
 
     def __init__(self, spec: EjectorSpec, number: int = 0) -> None:
         self._spec, self._number = spec, number
-        self._waiting: list[_Planned] = []
+        self._passing: dict[int, _Passing] = {}
         self._seen: set[int] = set()
 
-    def plan(self, fruit_id: int, position_mm: float | None, belt_mm: float | None, speed_mm_s: float) -> Firing | None:
+    def plan(
+        self, fruit_id: int, position_mm: float | None, belt_mm: float | None, speed_mm_s: float, gain: float = 1.0
+    ) -> Firing | None:
         """Take in a fruit to be thrown out.
 
         Args:
@@ -70,6 +80,7 @@ class Schedule:
             position_mm: As in its decision.
             belt_mm: The encoder's distance now.
             speed_mm_s: The belt's speed now.
+            gain: What throwing it out is expected to save, by the cost table.
 
         Returns:
             A record where it cannot be done any more, else None.
@@ -82,31 +93,57 @@ class Schedule:
         planned_mm = position_mm + self._spec.at_mm
         if self._is_late(planned_mm, belt_mm, speed_mm_s):
             return Firing(fruit_id, self._number, planned_mm, None, None, LATE)
-        bisect.insort(self._waiting, _Planned(planned_mm, fruit_id))
+        self._passing[fruit_id] = _Passing(fruit_id, planned_mm, gain, wanted=True)
         return None
+
+    def let_pass(self, fruit_id: int, position_mm: float | None, gain: float) -> None:
+        """Take in a fruit that is not to be thrown out here; `gain` as for `plan`, negative for a good one."""
+        if fruit_id not in self._seen and position_mm is not None:
+            self._seen.add(fruit_id)
+            self._passing[fruit_id] = _Passing(fruit_id, position_mm + self._spec.at_mm, gain, wanted=False)
+
+    def move(self, fruit_id: int, position_mm: float) -> None:
+        """Correct where a fruit lies, as long as the camera sees it; a fruit that does not wait here is ignored."""
+        if fruit_id in self._passing:
+            self._passing[fruit_id].planned_mm = position_mm + self._spec.at_mm
 
     def due(self, belt_mm: float, speed_mm_s: float, now_ns: int) -> list[Firing]:
         """What is to be fired now, and what should have been and was not."""
         acts_at_mm = belt_mm + self._spec.latency_ms / 1000 * speed_mm_s
         done: list[Firing] = []
-        while self._waiting and self._waiting[0].planned_mm <= acts_at_mm:
-            one = self._waiting.pop(0)
+        reached = [one for one in self._passing.values() if one.wanted and one.planned_mm <= acts_at_mm]
+        for one in sorted(reached, key=lambda each: (each.planned_mm, each.fruit_id)):
             if self._is_late(one.planned_mm, belt_mm, speed_mm_s):
                 done.append(Firing(one.fruit_id, self._number, one.planned_mm, None, None, LATE))
             else:
-                done.append(Firing(one.fruit_id, self._number, one.planned_mm, belt_mm, now_ns))
+                done.append(self._fire(one, acts_at_mm, belt_mm, now_ns))
+            one.wanted = False
+        gone_mm = acts_at_mm - self._spec.width_mm
+        for fruit_id in [one.fruit_id for one in self._passing.values() if one.planned_mm < gone_mm]:
+            del self._passing[fruit_id]
         return done
 
     @property
-    def next_mm(self) -> float | None:
-        """Encoder distance of the fruit that comes first; None if none waits."""
-        return self._waiting[0].planned_mm if self._waiting else None
+    def is_waiting(self) -> bool:
+        """Whether some fruit is still to be thrown out."""
+        return any(one.wanted for one in self._passing.values())
 
     def abandon(self, reason: str) -> list[Firing]:
         """Give up what still waits."""
-        left = [Firing(one.fruit_id, self._number, one.planned_mm, None, None, reason) for one in self._waiting]
-        self._waiting = []
-        return left
+        waiting = sorted((one for one in self._passing.values() if one.wanted), key=lambda one: one.planned_mm)
+        self._passing = {}
+        return [Firing(one.fruit_id, self._number, one.planned_mm, None, None, reason) for one in waiting]
+
+    def _fire(self, one: _Passing, acts_at_mm: float, belt_mm: float, now_ns: int) -> Firing:
+        half_mm = self._spec.width_mm / 2
+        beside = [
+            each for each in self._passing.values() if each is not one and abs(each.planned_mm - acts_at_mm) <= half_mm
+        ]
+        # A neighbour that is to be thrown out too gains nothing by it: its own turn comes.
+        harm = sum(each.gain for each in beside if not each.wanted)
+        if one.gain + min(0.0, harm) < 0:
+            return Firing(one.fruit_id, self._number, one.planned_mm, None, None, NEIGHBOUR, len(beside))
+        return Firing(one.fruit_id, self._number, one.planned_mm, belt_mm, now_ns, None, len(beside))
 
     def _is_late(self, planned_mm: float, belt_mm: float, speed_mm_s: float) -> bool:
         return belt_mm + self._spec.latency_ms / 1000 * speed_mm_s > planned_mm + self._spec.tolerance_mm

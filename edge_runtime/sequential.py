@@ -17,7 +17,7 @@ import numpy.typing as npt
 LOOK_AHEAD = (1, 2, 4, 8)
 """Numbers of further views that are weighed: one alone may be worth too little where several would settle it."""
 
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)  # type: ignore[no-untyped-call]
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _SIGNS = np.array([[1.0], [-1.0]])
 _CERTAIN = 1e-12

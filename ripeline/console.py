@@ -25,6 +25,7 @@ _EXTRAS = {
     "imagehash": "train",
     "jinja2": "report",
     "keras": "train",
+    "lap": "edge",
     "matplotlib": "report",
     "numpy": "edge",
     "onnx": "export",

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
+from edge_runtime.config import EjectorSettings
 from edge_runtime.errors import InputError
 from edge_runtime.records import BeltDirection
-from edge_runtime.schedule import EjectorSpec
 from simulator.camera import PacedCamera, SimulatedCamera
 from simulator.cutout import Cutouts
 from simulator.ejector import SimulatedEjector
@@ -42,10 +42,13 @@ class SimulatedLine:
         """Lanes of equal width across the picture."""
         return self.world.scenario.fruit.lanes
 
-    def ejector_specs(self) -> list[EjectorSpec]:
-        """What the runtime may know of the ejectors, one a lane."""
-        settings = self.world.scenario.ejector
-        return [EjectorSpec(settings.at_mm, settings.latency_ms, settings.width_mm / 4)] * self.lanes
+    def ejectors(self) -> list[EjectorSettings]:
+        """What `line.toml` may say of the ejectors, one a lane."""
+        valve = self.world.scenario.ejector
+        return [
+            EjectorSettings(at_mm=valve.at_mm, latency_ms=valve.latency_ms, width_mm=valve.width_mm, lane=lane)
+            for lane in range(self.lanes)
+        ]
 
     def truth(self) -> list[dict[str, Any]]:
         """One object a fruit, as in `truth.jsonl`."""

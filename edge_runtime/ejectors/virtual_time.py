@@ -6,15 +6,18 @@ Also writes `firings.jsonl`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from edge_runtime.config import EjectorSettings
+from edge_runtime.decide import Policy
 from edge_runtime.ports import Ejector, Encoder
-from edge_runtime.records import Decision, Verdict
-from edge_runtime.schedule import NO_POSITION, RUN_ENDED, EjectorSpec, Firing, Schedule
+from edge_runtime.records import Decision, TrackedDetection
+from edge_runtime.routing import passes, route
+from edge_runtime.schedule import NO_POSITION, RUN_ENDED, Firing, Schedule
 
 POLL_NS = 1_000_000
 SPEED_OVER_NS = 40_000_000
@@ -30,8 +33,8 @@ class EjectionInVirtualTime:
         file: `firings.jsonl`, created.
         encoder: Read at every poll.
         ejector: Gets the orders.
-        specs: One ejector a lane.
-        diverted: Verdicts that are thrown out.
+        ejectors: As in `line.toml`.
+        policy: Weighs a fruit against the neighbours that it would take along.
         delay_ms: From the exposure of the frame that decided to the decision being known.
     """
 
@@ -40,31 +43,36 @@ class EjectionInVirtualTime:
         file: Path,
         encoder: Encoder,
         ejector: Ejector,
-        specs: Sequence[EjectorSpec],
+        ejectors: Sequence[EjectorSettings],
+        policy: Policy,
         *,
-        diverted: frozenset[Verdict] = frozenset({Verdict.DIVERT, Verdict.UNDECIDED}),
         delay_ms: float = 0.0,
     ) -> None:
-        self._encoder, self._ejector, self._diverted = encoder, ejector, diverted
-        self._schedules = [Schedule(spec, number) for number, spec in enumerate(specs)]
+        self._encoder, self._ejector, self._policy = encoder, ejector, policy
+        self._ejectors = tuple(ejectors)
+        self._schedules = [Schedule(each.spec(), number) for number, each in enumerate(ejectors)]
         self._delay_ns = round(1e6 * delay_ms)
         self._now_ns = 0
         self._stream = file.open("w", encoding="utf-8")
 
     def report(self, decision: Decision) -> None:
         """Plan the ejection of a fruit, if its verdict asks for one."""
-        self.advance(decision.decided_ns)
-        if decision.verdict not in self._diverted:
-            return
-        schedule = self._schedules[min(decision.lane, len(self._schedules) - 1)]
+        self._run_until(decision.decided_ns)
+        chosen = route(decision, self._ejectors)
+        gain = self._policy.gain_by_throwing_out(decision.probabilities)
         belt_mm, speed_mm_s = self._belt()
-        self._write(schedule.plan(decision.fruit_id, decision.position_mm, belt_mm, speed_mm_s))
+        for number, schedule in enumerate(self._schedules):
+            if number == chosen:
+                self._write(schedule.plan(decision.fruit_id, decision.position_mm, belt_mm, speed_mm_s, max(gain, 0)))
+            elif passes(decision, self._ejectors[number]):
+                schedule.let_pass(decision.fruit_id, decision.position_mm, gain)
 
-    def advance(self, captured_ns: int) -> None:
-        """Let time run until a frame exposed at `captured_ns` has been read."""
-        while self._now_ns + POLL_NS <= captured_ns + self._delay_ns:
-            self._now_ns += POLL_NS
-            self._poll()
+    def advance(self, captured_ns: int, tracked: Iterable[TrackedDetection] = ()) -> None:
+        """Let time run until a frame exposed at `captured_ns` has been read, and take in where it shows fruit."""
+        self._run_until(captured_ns)
+        for view in tracked:
+            for schedule in self._schedules if view.position_mm is not None else ():
+                schedule.move(view.fruit_id, view.position_mm)
 
     def close(self) -> None:
         """Let the belt run on until what waits has been fired, a minute at most, and close the file."""
@@ -87,7 +95,12 @@ class EjectionInVirtualTime:
 
     @property
     def _waiting(self) -> bool:
-        return any(schedule.next_mm is not None for schedule in self._schedules)
+        return any(schedule.is_waiting for schedule in self._schedules)
+
+    def _run_until(self, captured_ns: int) -> None:
+        while self._now_ns + POLL_NS <= captured_ns + self._delay_ns:
+            self._now_ns += POLL_NS
+            self._poll()
 
     def _poll(self) -> None:
         if not self._waiting:

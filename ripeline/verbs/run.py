@@ -109,7 +109,7 @@ def verb(
             stack.enter_context(AnnotatedVideo(output / "annotated.mp4", camera.frame_rate_hz)) if annotate else None
         )
         tracks = stack.enter_context(TracksFile(output / "tracks.csv")) if trace else None
-        ejection = _ejection(stack, output, simulated) if trace else None
+        ejection = _ejection(stack, output, simulated, policy) if trace else None
         stack.enter_context(_ending_on_signals(stop, camera, duration if camera.live else None))
 
         def on_frame(frame: Frame, step: Step) -> None:
@@ -118,7 +118,7 @@ def verb(
             if tracks:
                 tracks.add(frame, step.tracked)
             if ejection:
-                ejection.advance(frame.captured_ns)
+                ejection.advance(frame.captured_ns, step.tracked)
 
         summary = run_line(
             camera,
@@ -200,7 +200,9 @@ def _open_source(
     return open_camera(source), positions, settings, None
 
 
-def _ejection(stack: ExitStack, output: Path, simulated: SimulatedLine | None) -> EjectionInVirtualTime | None:
+def _ejection(
+    stack: ExitStack, output: Path, simulated: SimulatedLine | None, policy: Policy
+) -> EjectionInVirtualTime | None:
     """The ejectors of a simulated line in virtual time; whatever waits at the end is still fired."""
     if simulated is None or simulated.camera.live:
         return None
@@ -211,7 +213,8 @@ def _ejection(stack: ExitStack, output: Path, simulated: SimulatedLine | None) -
             output / "firings.jsonl",
             simulated.encoder,
             simulated.ejector,
-            simulated.ejector_specs(),
+            simulated.ejectors(),
+            policy,
             delay_ms=simulated.world.scenario.camera.delay_ms,
         )
     )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge_runtime.schedule import LATE, NO_POSITION, EjectorSpec, Schedule
+from edge_runtime.config import EjectorSettings
+from edge_runtime.records import Decision, Verdict
+from edge_runtime.routing import route
+from edge_runtime.schedule import LATE, NEIGHBOUR, NO_POSITION, EjectorSpec, Schedule
 
 SPEC = EjectorSpec(at_mm=200.0, latency_ms=20.0, tolerance_mm=5.0)
 
@@ -56,3 +61,75 @@ def test_no_fruit_is_planned_twice_and_none_without_a_place() -> None:
     firing = schedule.plan(2, None, 0.0, 0.0)
     assert firing is not None
     assert firing.reason == NO_POSITION
+
+
+WIDE = EjectorSpec(at_mm=200.0, latency_ms=20.0, tolerance_mm=5.0, width_mm=40.0)
+
+
+@pytest.mark.parametrize(("gain", "harm", "fired"), [(1.0, -0.4, True), (0.3, -0.4, False), (1.0, 0.4, True)])
+def test_where_a_neighbour_would_be_hit_too_the_costs_decide(gain: float, harm: float, fired: bool) -> None:
+    schedule = Schedule(WIDE, 1)
+    schedule.plan(1, 1000.0, 900.0, 500.0, gain=gain)
+    schedule.let_pass(2, 1015.0, harm)
+    schedule.let_pass(3, 1030.0, -1.0)  # beyond the ejector's width
+    (firing,) = schedule.due(1190.0, 500.0, 7)
+    assert (firing.fired_ns, firing.reason) == ((7, None) if fired else (None, NEIGHBOUR))
+    assert firing.neighbours == 1
+    assert schedule.due(1191.0, 500.0, 8) == []
+
+
+def test_two_bad_neighbours_are_each_thrown_out() -> None:
+    schedule = Schedule(WIDE)
+    schedule.plan(1, 1000.0, 900.0, 0.0)
+    schedule.plan(2, 1010.0, 900.0, 0.0)
+    fired = [one for belt_mm in range(1100, 1300) for one in schedule.due(float(belt_mm), 0.0, belt_mm)]
+    assert [(one.fruit_id, one.fired_mm, one.neighbours) for one in fired] == [(1, 1200.0, 1), (2, 1210.0, 1)]
+
+
+def test_a_fruit_fires_where_it_was_last_seen_to_lie() -> None:
+    schedule = Schedule(SPEC)
+    schedule.plan(1, 1000.0, 900.0, 0.0)
+    schedule.move(1, 1004.0)
+    schedule.move(99, 500.0)
+    assert schedule.due(1203.9, 0.0, 1) == []
+    assert [one.planned_mm for one in schedule.due(1204.0, 0.0, 2)] == [1204.0]
+
+
+def decision(verdict: Verdict, label: str, lane: int) -> Decision:
+    return Decision(1, verdict, label, {label: 1.0}, 1, 0, 0, 0, 0, 0.0, 0.0, lane, [0, 0, 1, 1], "b", "p")
+
+
+def test_verdict_label_and_lane_choose_the_ejector() -> None:
+    mould = EjectorSettings(at_mm=100, verdicts=(Verdict.DIVERT,), labels=("spoiled",))
+    left = EjectorSettings(at_mm=200, lane=0)
+    unsure = EjectorSettings(at_mm=300, verdicts=(Verdict.UNDECIDED,))
+    line = (mould, left, unsure)
+    assert route(decision(Verdict.DIVERT, "spoiled", 1), line) == 0
+    assert route(decision(Verdict.DIVERT, "unripe", 0), line) == 1
+    assert route(decision(Verdict.UNDECIDED, "spoiled", 0), line) == 1
+    assert route(decision(Verdict.UNDECIDED, "spoiled", 1), line) == 2
+    assert route(decision(Verdict.DIVERT, "unripe", 1), line) is None
+    assert route(decision(Verdict.ACCEPT, "ripe", 0), line) is None
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 500), st.floats(-1, 1)), min_size=1, max_size=8),
+    st.lists(st.floats(0, 25), min_size=30, max_size=80),
+)
+def test_every_planned_fruit_fires_once_at_most_and_never_out_of_reach(
+    fruit: list[tuple[float, float]], steps: list[float]
+) -> None:
+    schedule, records, belt_mm = Schedule(WIDE), [], 0.0
+    for number, (position_mm, gain) in enumerate(fruit):
+        records.append(schedule.plan(number, position_mm, 0.0, 0.0, abs(gain)))
+    for now_ns, step in enumerate(steps):
+        belt_mm += step
+        records += schedule.due(belt_mm, step * 1000, now_ns)
+    records += schedule.abandon("run ended")
+    done = [one for one in records if one is not None]
+    assert sorted(one.fruit_id for one in done) == list(range(len(fruit)))
+    for one in done:
+        if one.fired_mm is not None:
+            assert one.planned_mm is not None
+            acts_mm = one.fired_mm + 0.02 * steps[one.fired_ns or 0] * 1000
+            assert one.planned_mm <= acts_mm <= one.planned_mm + WIDE.tolerance_mm

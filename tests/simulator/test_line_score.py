@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from edge_runtime.decide import Policy
 from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
 from edge_runtime.errors import InputError
 from edge_runtime.records import Decision, Verdict
@@ -69,8 +70,9 @@ def _decisions(truth: list[Row], line: SimulatedLine) -> list[Row]:
 def _run(line: SimulatedLine, decisions: list[Row], folder: Path, *, late_mm: float = 0.0) -> Evidence:
     """Fire what the decisions ask for, with valves that have done nothing yet, and collect everything."""
     again = replace(line, ejector=SimulatedEjector(line.world))
-    specs = [replace(spec, at_mm=spec.at_mm + late_mm) for spec in again.ejector_specs()]
-    with EjectionInVirtualTime(folder / "firings.jsonl", again.encoder, again.ejector, specs) as ejection:
+    valves = [one.model_copy(update={"at_mm": one.at_mm + late_mm}) for one in again.ejectors()]
+    policy = Policy.accepting(ORDER, ACCEPTED)
+    with EjectionInVirtualTime(folder / "firings.jsonl", again.encoder, again.ejector, valves, policy) as ejection:
         for row in decisions:
             ejection.report(Decision(**{**row, "verdict": Verdict(row["verdict"])}))
     (folder / "decisions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in decisions))
