@@ -1,7 +1,8 @@
 """How fast does the simulated line draw?
 
 Frames of 1280×720 with 15 fruit in view on one core, sprites drawn as they come in; and each scenario that ships.
-`bare_ms` is a frame without new fruit. The bar is 60 frames a second.
+`bare_ms` is a frame without new fruit. The bar is 60 frames a second. Then an hour of belt, two frames a second of it,
+with the process's memory on the way: what ten minutes take, an hour may take.
 
     python benchmarks/rendering.py [--quick] [--json]
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import resource
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -31,6 +33,15 @@ height_px = 720
 frame_rate_hz = 60.0
 """
 
+SLOW = """
+base = "dirty_lens"
+seconds = {seconds}
+[fruit]
+per_second = 0.4
+[camera]
+frame_rate_hz = 2.0
+"""
+
 
 def main() -> None:
     """Draw, measure the processor's time, publish."""
@@ -39,13 +50,15 @@ def main() -> None:
     seconds = 4.0 if options.quick else 20.0
     rows = [measure("fifteen_in_view", parse_scenario(FIFTEEN, "fifteen"), seconds)]
     rows += [measure(name, load_scenario(name), seconds) for name in scenario_names()]
+    memory = hour(minutes=6 if options.quick else 60)
     lines = [f"{'scenario':16} {'frames/s':>8} {'bare':>8} {'in view':>8} {'memory':>9}"]
     lines += [
         f"{one['scenario']:16} {one['frames_per_s']:8.1f} {one['bare_ms']:5.2f} ms {one['in_view']:8.1f} "
         f"{one['peak_rss_mb']:6.0f} MB"
         for one in rows
     ]
-    publish("rendering", {"bar_hz": BAR_HZ, "rows": rows}, "\n".join(lines), options)
+    lines += [f"after {minute:2} min of belt {megabytes:6.1f} MB" for minute, megabytes in memory.items()]
+    publish("rendering", {"bar_hz": BAR_HZ, "rows": rows, "resident_mb": memory}, "\n".join(lines), options)
 
 
 def measure(name: str, scenario: Any, seconds: float) -> dict[str, Any]:
@@ -68,6 +81,18 @@ def measure(name: str, scenario: Any, seconds: float) -> dict[str, Any]:
         "in_view": statistics.mean(in_view),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def hour(*, minutes: int) -> dict[int, float]:
+    """Resident memory in MB at each tenth of so many minutes of belt, every fruit of which is drawn."""
+    line = line_of(build_world(parse_scenario(SLOW.format(seconds=60.0 * minutes), "hour"), seed=1), name="hour")
+    shutter, memory = line.world.shutter, {}
+    for index in range(shutter.frames):
+        line.renderer.render(index)
+        if (index + 1) % (shutter.frames // 10) == 0:
+            pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
+            memory[round((index + 1) / shutter.frames * minutes)] = pages * resource.getpagesize() / 1e6
+    return memory
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def main() -> None:
 def one_seed(folder: Path, photographs: Path, weights: Path, seed: int) -> list[dict[str, Any]]:
     """Balanced accuracy on drawn test pictures and on photographs, for both sets of labels."""
     data, rows = folder / "data", []
-    ripeline("simulate", "dataset", data, "--per-class", PER_CLASS, "--seed", seed)
+    ripeline("simulate", "dataset", data, "--per-class", PER_CLASS, "--seed", seed, "--surroundings", "any")
     for number, labels in enumerate(BARS):
         run = folder / f"run{number}"
         words = ["--labels", labels, "--weights", weights, "--alpha", 0.35, "--seed", seed]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from simulator.fruit import LABELS, Fruit, sample_fruit, turned
 from simulator.light import Light, uneven_light
 from simulator.optics import lay, make_layer
 from simulator.sprite import draw_sprite
-from simulator.surroundings import background, lay_neighbours
+from simulator.surroundings import SURROUNDINGS, Surroundings, background, lay_neighbours
 
 LOOKS = (2, 3)
 """How many pictures of one fruit, at least and at most; the last fruit of a label may have fewer."""
@@ -47,6 +46,7 @@ def write_dataset(
     per_class: int,
     image_size_px: int,
     seed: int,
+    surroundings: str = "belt",
     progress: Callable[[int, int], None] | None = None,
 ) -> DatasetSummary:
     """Write `folder/<label>/NNNN.jpg`, `labels.txt` (least to most acceptable) and `manifest.csv`.
@@ -58,6 +58,7 @@ def write_dataset(
         per_class: Pictures for each label.
         image_size_px: Side of the square pictures.
         seed: The same seed gives the same files.
+        surroundings: Key of `surroundings.SURROUNDINGS`.
         progress: Called with (pictures done, pictures in all).
 
     Raises:
@@ -77,7 +78,9 @@ def write_dataset(
             (folder / label).mkdir(exist_ok=True)
             for number, look in enumerate(_looks(label, per_class, seed)):
                 name = f"{label}/{number:04d}.jpg"
-                crop = photograph(look.fruit, image_size_px=image_size_px, rng=look.rng)
+                crop = photograph(
+                    look.fruit, image_size_px=image_size_px, rng=look.rng, around=SURROUNDINGS[surroundings]
+                )
                 quality = int(look.rng.integers(72, 96))
                 cv2.imwrite(str(folder / name), crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
                 manifest.writerow([name, label, look.fruit_id, look.fruit_id])
@@ -89,8 +92,10 @@ def write_dataset(
     return DatasetSummary(folder, LABELS, total, len(fruits))
 
 
-def photograph(fruit: Fruit, *, image_size_px: int, rng: np.random.Generator) -> Image:
-    """One crop of a fruit on some belt in some light, with about a tenth of its longer side around it.
+def photograph(
+    fruit: Fruit, *, image_size_px: int, rng: np.random.Generator, around: Surroundings = SURROUNDINGS["belt"]
+) -> Image:
+    """One crop of a fruit in some light, with about a tenth of its longer side around it: by default on some belt.
 
     Returns:
         `[image_size_px, image_size_px, 3]` uint8 RGB.
@@ -101,13 +106,13 @@ def photograph(fruit: Fruit, *, image_size_px: int, rng: np.random.Generator) ->
     light = Light(
         direction=(lean * float(np.cos(angle)), lean * float(np.sin(angle)), 0.8),
         ambient=float(rng.uniform(0.35, 0.6)),
-        sharpness=float(rng.uniform(16, 80)),
+        sharpness=float(rng.uniform(*around.sharpness)),
     )
     sprite = draw_sprite(fruit, px_per_mm=px_per_mm, light=light)
     longer = max(sprite.size_px)
     side = round(longer * (1 + 2 * float(rng.uniform(0.06, 0.15))))
-    picture = background(side, px_per_mm=px_per_mm, rng=rng)
-    lay_neighbours(picture, fruit_px=longer, px_per_mm=px_per_mm, light=light, rng=rng)
+    picture = background(side, around, px_per_mm=px_per_mm, rng=rng)
+    lay_neighbours(picture, around, fruit_px=longer, px_per_mm=px_per_mm, light=light, rng=rng)
     layer = make_layer(
         sprite,
         px_per_mm=px_per_mm,
@@ -119,15 +124,15 @@ def photograph(fruit: Fruit, *, image_size_px: int, rng: np.random.Generator) ->
     lay(picture, layer, (side / 2 + float(rng.uniform(-slack, slack)), side / 2 + float(rng.uniform(-slack, slack))))
     interpolation = cv2.INTER_AREA if side > image_size_px else cv2.INTER_LINEAR
     sized = cv2.resize(picture, (image_size_px, image_size_px), interpolation=interpolation)
-    return _develop(np.asarray(sized, np.uint8), rng)
+    return _develop(np.asarray(sized, np.uint8), around, rng)
 
 
-def _develop(picture: Image, rng: np.random.Generator) -> Image:
+def _develop(picture: Image, around: Surroundings, rng: np.random.Generator) -> Image:
     """Uneven light, exposure, white balance and sensor noise."""
     height, width = picture.shape[:2]
     gain = uneven_light(height, width, strength=float(rng.uniform(0.05, 0.35)), rng=rng)
-    gain = gain * math.exp(float(rng.uniform(-0.4, 0.45)))
-    balance = 1 + rng.normal(0, 0.05, 3)
+    gain = gain * float(rng.uniform(*around.exposure))
+    balance = 1 + rng.normal(0, around.white_balance, 3)
     noise = rng.normal(0, float(rng.uniform(0.8, 4.0)), size=picture.shape)
     exposed = np.round(picture * (gain[..., None] * balance) + noise)
     return np.asarray(np.clip(exposed, 0, 255), np.uint8)

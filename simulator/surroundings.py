@@ -1,8 +1,9 @@
-"""What else a picture of a fruit shows: the belt or the leaves behind it, scraps, and other fruit at its side."""
+"""What else a picture of a fruit shows, and in what light: belt or leaves behind it, scraps, other fruit beside it."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,15 +16,35 @@ from simulator.light import Light
 from simulator.optics import lay, make_layer
 from simulator.sprite import draw_sprite
 
-_FOLIAGE_SHARE = 0.3
 _LITTER_SHARE = 0.35
-_NEIGHBOUR_SHARE = 0.4
 _SOUND = ("unripe", "turning", "ripe")
 
 
-def background(side_px: int, *, px_per_mm: float, rng: np.random.Generator) -> Image:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """How much pictures vary in what is not the fruit.
+
+    Shares of pictures with leaves behind the fruit and of further fruit at its side; ranges of the highlights'
+    sharpness and of the exposure; standard deviation of the white balance.
+    """
+
+    foliage_share: float
+    neighbour_share: float
+    sharpness: tuple[float, float]
+    exposure: tuple[float, float]
+    white_balance: float
+
+
+SURROUNDINGS = {
+    "belt": Surroundings(0.0, 0.0, sharpness=(16, 45), exposure=(0.8, 1.3), white_balance=0.03),
+    "any": Surroundings(0.3, 0.4, sharpness=(16, 80), exposure=(0.65, 1.5), white_balance=0.05),
+}
+"""belt: one fruit on a clean line. any: also among leaves and other fruit, in any light, as photographs have it."""
+
+
+def background(side_px: int, around: Surroundings, *, px_per_mm: float, rng: np.random.Generator) -> Image:
     """A square of some belt, turned any way, perhaps with scraps on it; or leaves, as in a box or on the plant."""
-    if rng.random() < _FOLIAGE_SHARE:
+    if around.foliage_share and rng.random() < around.foliage_share:
         return _foliage(side_px, rng)
     texture = belt_texture(
         BELT_KINDS[int(rng.integers(len(BELT_KINDS)))],
@@ -40,10 +61,10 @@ def background(side_px: int, *, px_per_mm: float, rng: np.random.Generator) -> I
 
 
 def lay_neighbours(
-    picture: Image, *, fruit_px: float, px_per_mm: float, light: Light, rng: np.random.Generator
+    picture: Image, around: Surroundings, *, fruit_px: float, px_per_mm: float, light: Light, rng: np.random.Generator
 ) -> None:
     """Other fruit at the side of one in the middle that is `fruit_px` long, in place; most often there are none."""
-    while rng.random() < _NEIGHBOUR_SHARE:
+    while around.neighbour_share and rng.random() < around.neighbour_share:
         neighbour = sample_fruit(rng, _SOUND[int(rng.integers(len(_SOUND)))])
         sprite = draw_sprite(neighbour, px_per_mm=px_per_mm, light=light)
         layer = make_layer(sprite, px_per_mm=px_per_mm, light=light, focus_px=float(rng.uniform(0.2, 2.0)))

@@ -27,8 +27,9 @@ def verb() -> None:
 @verb.command(
     "dataset",
     epilog="""\b
-Example:
-  ripeline simulate dataset data --per-class 200 --seed 1""",
+Examples:
+  ripeline simulate dataset data --per-class 200 --seed 1
+  ripeline simulate dataset data --surroundings any     # for a model that is to know fruit in photographs, too""",
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--per-class", type=click.IntRange(1), default=200, show_default=True, help="Pictures of each label.")
@@ -36,9 +37,18 @@ Example:
     "--image-size", "size_px", type=click.IntRange(32, 1024), default=192, show_default=True, help="Side in pixels."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other fruit.")
+@click.option(
+    "--surroundings",
+    type=click.Choice(["belt", "any"]),
+    default="belt",
+    show_default=True,
+    help="any: also among leaves and other fruit, and in any light.",
+)
 @console.force
 @console.as_json
-def dataset(folder: Path, per_class: int, size_px: int, seed: int, force: bool, as_json: bool) -> None:
+def dataset(
+    folder: Path, per_class: int, size_px: int, seed: int, surroundings: str, force: bool, as_json: bool
+) -> None:
     """Draw labelled crops in FOLDER/<label>/*.jpg, as a line's camera would give them.
 
     Writes labels.txt (from least to most acceptable) and manifest.csv (which pictures show the same fruit) beside them.
@@ -48,8 +58,15 @@ def dataset(folder: Path, per_class: int, size_px: int, seed: int, force: bool, 
 
     console.check_output(folder, marker=_DATASET, force=force)
     with filled_aside(folder) as aside, console.progress("drawing crops") as progress:
-        summary = write_dataset(aside, per_class=per_class, image_size_px=size_px, seed=seed, progress=progress)
-        _note(aside / _DATASET, per_class=per_class, image_size_px=size_px, seed=seed)
+        summary = write_dataset(
+            aside,
+            per_class=per_class,
+            image_size_px=size_px,
+            seed=seed,
+            surroundings=surroundings,
+            progress=progress,
+        )
+        _note(aside / _DATASET, per_class=per_class, image_size_px=size_px, seed=seed, surroundings=surroundings)
     console.say(f"{summary.images} pictures of {', '.join(summary.labels)} in {folder}")
     console.say(f"Next: ripeline train {folder} -o RUN --weights starter")
     console.emit(
