@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge_runtime.manifest import Manifest
 
 _BUNDLE = click.Path(path_type=Path)
+_WIDEST = 32
 
 
 @click.group(
@@ -187,5 +188,10 @@ def _described(manifest: Manifest, *, signed: bool) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = "-" if value is None else str(value)
-    return text if len(text) <= 48 else text[:45] + "..."
+    """Short enough for a table; `--json` has every digit."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = ", ".join(str(one) for one in value) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."

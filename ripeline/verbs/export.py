@@ -53,7 +53,9 @@ def verb(
     """Convert RUN to TFLite and ONNX and prove that the decisions stayed the same.
 
     Each artefact is run on each engine installed here over the held-out pictures and compared with the Keras model.
-    PASS and INCONCLUSIVE exit with 0, FAIL with 1; a bundle that failed is written all the same, marked rejected.
+    Where int8 loses too much on the validation pictures, more samples, the other quantizer and float for the worst
+    layers are tried first. PASS and INCONCLUSIVE exit with 0, FAIL with 1; a bundle that failed is written all the
+    same, marked rejected.
     """
     console.check_output(output, marker="golden.npz", force=force)
     from edge_runtime.config import PolicySettings

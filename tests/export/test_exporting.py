@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.bundle import Bundle, open_bundle
+from edge_runtime.decide import energy
 from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Result
 from evaluation.aside import filled_aside
@@ -120,6 +121,16 @@ def test_the_documents_say_what_was_measured(bundle_dir: Path) -> None:
     card = (bundle_dir / "MODEL_CARD.md").read_text("utf-8")
     assert manifest.bundle_id in card
     assert "policy: ripe" in card
+    assert "Views of one fruit: their errors are taken to correlate by 0.70, a cautious default" in card
+
+
+def test_each_pair_knows_what_is_usual_for_it(bundle_dir: Path) -> None:
+    bundle = open_bundle(bundle_dir)
+    for artefact, engine, record in bundle.manifest.pairs():
+        usual = energy(bundle.golden.logits[artefact.name, engine])
+        assert record.energy_limit is not None
+        assert np.mean(usual <= record.energy_limit + 0.5) > 0.9, "golden pictures are validation and training pictures"
+        assert usual.mean() < record.energy_limit
 
 
 def test_the_manifest_says_where_it_came_from(bundle_dir: Path, run_dir: Path) -> None:
