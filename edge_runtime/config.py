@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, RootModel, ValidationError, model_validator
 
@@ -15,6 +15,7 @@ from edge_runtime.decide import Costs, Policy
 from edge_runtime.errors import ConfigError
 from edge_runtime.records import BeltDirection, Verdict
 from edge_runtime.schedule import EjectorSpec
+from edge_runtime.toml_place import place_of
 
 
 class _Section(BaseModel):
@@ -89,6 +90,10 @@ class DecideSettings(_Section):
         gt=0,
         le=1,
         description="Share of the picture's length along the belt at which a fruit is decided at the latest.",
+    )
+
+    unfamiliar_mb: FiniteFloat = Field(
+        default=100.0, ge=0, description="Disk for pictures of fruit that look like nothing the model learned from."
     )
 
     @model_validator(mode="after")
@@ -222,7 +227,8 @@ _File = TypeVar("_File", bound=BaseModel)
 
 def _validated(path: Path, option: str, model: type[_File]) -> _File:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file", remedy=f"Check the path given as {option}.") from None
     except OSError as error:
@@ -235,38 +241,41 @@ def _validated(path: Path, option: str, model: type[_File]) -> _File:
         # By way of JSON, in which strictness (no "3" for 3) still takes a string for an enum and an array for a tuple.
         return model.model_validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(path, problem, model) for problem in error.errors())) from error
+        raise ConfigError("\n".join(_explain(path, text, problem, model) for problem in error.errors())) from error
 
 
-def _explain(path: Path, problem: Any, model: type[BaseModel]) -> str:
-    """One line for one pydantic error: file, key, what is wrong, what was expected."""
-    place = [str(part) for part in problem["loc"]]
-    key = ".".join(place) or "the file"
+def _explain(path: Path, text: str, problem: Any, model: type[BaseModel]) -> str:
+    """One line for one pydantic error: file, line and column, key, what is wrong, what was expected."""
+    place = place_of(text, problem["loc"])
+    where = f"{path}:{place[0]}:{place[1]}" if place else str(path)
+    key = ".".join(str(part + 1 if isinstance(part, int) else part) for part in problem["loc"]) or "the file"
     if problem["type"] == "extra_forbidden":
-        return f"{path}: unknown key {key}{_hint(place, model)}"
+        return f"{where}: unknown key {key}{_hint(problem['loc'], model)}"
     if problem["type"] == "missing":
-        return f"{path}: {key} is missing"
+        return f"{where}: {key} is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")
     shown = f" (found {problem['input']!r})" if not isinstance(problem["input"], dict) else ""
-    return f"{path}: {key}: {message[:1].lower()}{message[1:]}{shown}"
+    return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}"
 
 
-def _hint(place: list[str], model: type[BaseModel]) -> str:
-    known = list(_known_keys(place[:-1], model))
-    nearest = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
+def _hint(place: Sequence[str | int], model: type[BaseModel]) -> str:
+    known = _known_keys(place[:-1], model)
+    nearest = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]}?" if nearest else f"; known here: {', '.join(known)}"
 
 
-def _known_keys(section: list[str], model: type[BaseModel]) -> Iterable[str]:
-    if model is _CostsFile or section[:2] == ["policy", "costs"]:
-        return Costs.model_fields
-    if not section:
-        return model.model_fields
-    sections: dict[str, type[BaseModel]] = {
-        "belt": BeltSettings,
-        "localize": LocalizeSettings,
-        "track": TrackSettings,
-        "decide": DecideSettings,
-        "policy": PolicySettings,
-    }
-    return sections[section[0]].model_fields
+def _known_keys(section: Sequence[str | int], model: type[BaseModel]) -> list[str]:
+    """Keys of the table at a place; elements of arrays and names of labels lead to what they hold."""
+    found = model
+    for part in section:
+        if part in found.model_fields:
+            found = _model_in(found.model_fields[str(part)].annotation) or found
+    while issubclass(found, RootModel):
+        found = _model_in(found.model_fields["root"].annotation) or BaseModel
+    return list(found.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)

@@ -7,18 +7,30 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from edge_runtime.errors import CameraError
-from edge_runtime.pipeline import STAGES, Pipeline, Step
+from edge_runtime.pipeline import STAGES, Step
 from edge_runtime.ports import Camera, Encoder, Reporter
 from edge_runtime.records import Decision, Frame, Verdict
 
 _KEPT_TIMES = 100_000
 
 OnFrame = Callable[[Frame, Step], None]
+
+
+class Stepper(Protocol):
+    """What a line feeds frames to: the pipeline, or something that only follows."""
+
+    def step(self, frame: Frame) -> Step:
+        """Take in one frame."""
+        ...
+
+    def finish(self, now_ns: int) -> list[Decision]:
+        """Decide about what is left when the pictures end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ class _Tally:
 def run_line(
     camera: Camera,
     encoder: Encoder | None,
-    pipeline: Pipeline,
+    pipeline: Stepper,
     reporters: Iterable[Reporter],
     *,
     labels: Sequence[str],

@@ -90,8 +90,20 @@ def fingerprints_agree(mine: npt.NDArray[np.uint8], theirs: npt.NDArray[np.uint8
     return bool(difference.max() <= FINGERPRINT_MAX_LEVELS and difference.mean() <= FINGERPRINT_MEAN_LEVELS)
 
 
-def _fill(target: Image, image: Image, box: Box | None, spec: InputSpec) -> None:
-    x0, y0, side = _square(image.shape, box, spec.margin)
+def cut_out(image: Image, box: Box | None, margin: float) -> Image:
+    """The square around a fruit as the model will see it, in the picture's own pixels: what is worth keeping.
+
+    `to_model_input` gives the same for it, with None as its box, as for the picture that it came from.
+
+    Args:
+        image: `[height, width, 3]` uint8 RGB.
+        box: The fruit; None for the whole picture.
+        margin: On each side, as a share of the box's longer side.
+
+    Returns:
+        `[side, side, 3]` uint8 RGB, a view into `image` where the square lies wholly in it.
+    """
+    x0, y0, side = _square(image.shape, box, margin)
     height, width = image.shape[:2]
     x1, y1 = x0 + side, y0 + side
     crop: Any = image[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
@@ -99,7 +111,12 @@ def _fill(target: Image, image: Image, box: Box | None, spec: InputSpec) -> None
         crop = cv2.copyMakeBorder(
             crop, max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0), cv2.BORDER_REPLICATE
         )
-    interpolation = cv2.INTER_AREA if side > spec.size_px else cv2.INTER_LINEAR
+    return crop  # type: ignore[no-any-return]
+
+
+def _fill(target: Image, image: Image, box: Box | None, spec: InputSpec) -> None:
+    crop = cut_out(image, box, spec.margin)
+    interpolation = cv2.INTER_AREA if crop.shape[0] > spec.size_px else cv2.INTER_LINEAR
     cv2.resize(crop, (spec.size_px, spec.size_px), dst=target, interpolation=interpolation)
 
 

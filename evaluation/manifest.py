@@ -20,6 +20,8 @@ SHOWN_FILES = 5
 def read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
     """Rows of a folder's `manifest.csv` by file, None without one.
 
+    A picture that was moved since, as by sorting into folders of labels, keeps its row as long as its name is unique.
+
     Raises:
         InputError: It is no table, or a row names a file that is not there or contradicts its folder.
     """
@@ -39,6 +41,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
         raise InputError(
             f"{path}, line {reader.line_num}: {error}.", expected="comma-separated values", remedy="Correct that line."
         ) from error
+    rows = _where_they_are(folder, rows)
     missing = [file for file in rows if not (folder / file).is_file()]
     if missing:
         raise InputError(
@@ -54,6 +57,21 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
                 remedy="Move the file or correct the line.",
             )
     return rows
+
+
+def _where_they_are(folder: Path, rows: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    if all((folder / file).is_file() for file in rows):
+        return rows
+    places: dict[str, list[str]] = {}
+    for path in folder.rglob("*"):
+        place = path.relative_to(folder).as_posix()
+        if path.is_file() and place not in rows:
+            places.setdefault(path.name, []).append(place)
+    found = {}
+    for file, row in rows.items():
+        moved = [] if (folder / file).is_file() else places.get(file.rsplit("/", 1)[-1], [])
+        found[moved[0] if len(moved) == 1 else file] = row
+    return found
 
 
 def parse_box(text: str | None, file: str) -> Box | None:

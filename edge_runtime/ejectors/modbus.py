@@ -35,7 +35,7 @@ class ModbusEjectors:
         try:
             for coil in self._coils:
                 if (coil.host, coil.port) not in self._clients:
-                    client = ModbusTcpClient(coil.host, port=coil.port, timeout=_TIMEOUT_S, retries=0)
+                    client: Any = ModbusTcpClient(coil.host, port=coil.port, timeout=_TIMEOUT_S, retries=0)
                     self._clients[coil.host, coil.port] = client
                     if not client.connect():
                         raise _unreachable(coil, "no connection")

@@ -71,7 +71,9 @@ class EjectionInVirtualTime:
         """Let time run until a frame exposed at `captured_ns` has been read, and take in where it shows fruit."""
         self._run_until(captured_ns)
         for view in tracked:
-            for schedule in self._schedules if view.position_mm is not None else ():
+            if view.position_mm is None:
+                continue
+            for schedule in self._schedules:
                 schedule.move(view.fruit_id, view.position_mm)
 
     def close(self) -> None:

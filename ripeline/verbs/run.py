@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from ripeline import console, trust
+from ripeline import console, line_source, trust
 
 if TYPE_CHECKING:
     from edge_runtime.bundle import Bundle
@@ -22,11 +20,9 @@ if TYPE_CHECKING:
     from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
     from edge_runtime.line import LineSummary
     from edge_runtime.pipeline import Step
-    from edge_runtime.ports import Camera, Encoder
     from edge_runtime.records import Frame
+    from edge_runtime.reporters.crops import CropFolder
     from simulator.line import SimulatedLine
-
-SIMULATED = "sim:"
 
 
 @click.command(
@@ -93,11 +89,11 @@ def verb(
     opened = open_bundle(bundle)
     if opened.manifest.result is Result.INCONCLUSIVE:
         console.notice("the parity of this bundle is INCONCLUSIVE: it was judged on too few pictures.")
-    settings = _settings(source, config)
+    settings = line_source.settings(source, config)
     policy = _policy(opened, settings, config)
     selection = select_engine(opened, artefact=artefact, engine=engine)
     console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}")
-    camera, positions, settings, simulated = _open_source(source, encoder, settings, duration)
+    camera, positions, settings, simulated = line_source.open_source(source, encoder, settings, duration)
     limit = opened.record(selection.artefact, selection.engine.name).energy_limit
     pipeline = Pipeline(opened.manifest, selection.engine, selection.temperature, policy, settings, limit)
     stop = threading.Event()
@@ -109,10 +105,12 @@ def verb(
             stack.enter_context(AnnotatedVideo(output / "annotated.mp4", camera.frame_rate_hz)) if annotate else None
         )
         tracks = stack.enter_context(TracksFile(output / "tracks.csv")) if trace else None
+        unfamiliar = stack.enter_context(_unfamiliar(output, source, opened, settings))
         ejection = _ejection(stack, output, simulated, policy) if trace else None
-        stack.enter_context(_ending_on_signals(stop, camera, duration if camera.live else None))
+        stack.enter_context(line_source.ending_on_signals(stop, camera, duration if camera.live else None))
 
         def on_frame(frame: Frame, step: Step) -> None:
+            unfamiliar.add_unfamiliar(frame, step)
             if video:
                 video.add(frame, step)
             if tracks:
@@ -156,18 +154,6 @@ def _tell(summary: LineSummary, output: Path) -> None:
         console.say(f"A frame takes {times['p50']:.1f} ms (median), {times['p99']:.1f} ms (p99). Wrote {output}")
 
 
-def _settings(source: str, config: Path | None) -> LineConfig:
-    from edge_runtime.config import LineConfig, load_line_config
-
-    if config is not None:
-        return load_line_config(config)
-    beside = Path(source).parent / "line.toml"
-    if not source.startswith(SIMULATED) and Path(source).is_file() and beside.is_file():
-        console.notice(f"using {beside}, which lies beside the recording.")
-        return load_line_config(beside)
-    return LineConfig()
-
-
 def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy:
     """The bundle's cost table, unless the line has its own."""
     if settings.policy is None:
@@ -175,29 +161,17 @@ def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy
     return settings.policy.policy(bundle.manifest.labels, str(config or "line.toml"))
 
 
-def _open_source(
-    source: str, encoder: Path | None, settings: LineConfig, duration_s: float | None
-) -> tuple[Camera, Encoder | None, LineConfig, SimulatedLine | None]:
-    """Camera, encoder, settings completed by what the source knows of itself, and the whole line if it is simulated."""
-    from edge_runtime.cameras import open_camera
-    from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
+def _unfamiliar(output: Path, source: str, bundle: Bundle, settings: LineConfig) -> CropFolder:
+    """Where pictures of fruit go that look like nothing the model learned from."""
+    from edge_runtime.reporters.crops import CropFolder
 
-    if source.startswith(SIMULATED):
-        from edge_runtime.errors import InputError
-        from simulator.line import open_source
-
-        if encoder is not None:
-            raise InputError(
-                f"{source} brings an encoder of its own; --encoder {encoder} would contradict it.",
-                remedy="leave out --encoder",
-            )
-        line = open_source(source.removeprefix(SIMULATED), duration_s=duration_s)
-        known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
-        belt = settings.belt.model_copy(update=known)
-        return line.camera, line.encoder, settings.model_copy(update={"belt": belt}), line
-    file = encoder or find_encoder(source)
-    positions = CsvEncoder(file) if file is not None else None
-    return open_camera(source), positions, settings, None
+    return CropFolder(
+        output / "unfamiliar",
+        source=source,
+        run=output.resolve().name,
+        margin=bundle.manifest.input.margin,
+        budget_mb=settings.decide.unfamiliar_mb,
+    )
 
 
 def _ejection(
@@ -218,33 +192,3 @@ def _ejection(
             delay_ms=simulated.world.scenario.camera.delay_ms,
         )
     )
-
-
-class _ending_on_signals:  # noqa: N801 - reads as a verb where it is used
-    """End a run in order on SIGINT or SIGTERM, and after `limit_s` of real time even if the camera is silent."""
-
-    def __init__(self, stop: threading.Event, camera: Camera, limit_s: float | None) -> None:
-        self._stop, self._camera = stop, camera
-        self._timer = threading.Timer(limit_s + 1.0, self._end) if limit_s is not None else None
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_signal)
-        if self._timer is not None:
-            self._timer.daemon = True
-            self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        self._stop.set()
-        if self._camera.live:
-            threading.Thread(target=self._camera.close, daemon=True).start()

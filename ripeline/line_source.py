@@ -1,0 +1,86 @@
+"""What verbs that look at a belt share: the source, its encoder and the settings beside it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from ripeline import console
+
+if TYPE_CHECKING:
+    from edge_runtime.config import LineConfig
+    from edge_runtime.ports import Camera, Encoder
+    from simulator.line import SimulatedLine
+
+SIMULATED = "sim:"
+
+
+def settings(source: str, config: Path | None) -> LineConfig:
+    """`line.toml` as given, or the one that lies beside a recording, or defaults."""
+    from edge_runtime.config import LineConfig, load_line_config
+
+    if config is not None:
+        return load_line_config(config)
+    beside = Path(source).parent / "line.toml"
+    if not source.startswith(SIMULATED) and Path(source).is_file() and beside.is_file():
+        console.notice(f"using {beside}, which lies beside the recording.")
+        return load_line_config(beside)
+    return LineConfig()
+
+
+def open_source(
+    source: str, encoder: Path | None, settings: LineConfig, duration_s: float | None
+) -> tuple[Camera, Encoder | None, LineConfig, SimulatedLine | None]:
+    """Camera, encoder, settings completed by what the source knows of itself, and the whole line if it is simulated."""
+    from edge_runtime.cameras import open_camera
+    from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
+
+    if source.startswith(SIMULATED):
+        from edge_runtime.errors import InputError
+        from simulator.line import open_source
+
+        if encoder is not None:
+            raise InputError(
+                f"{source} brings an encoder of its own; --encoder {encoder} would contradict it.",
+                remedy="leave out --encoder",
+            )
+        line = open_source(source.removeprefix(SIMULATED), duration_s=duration_s)
+        known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
+        belt = settings.belt.model_copy(update=known)
+        return line.camera, line.encoder, settings.model_copy(update={"belt": belt}), line
+    file = encoder or find_encoder(source)
+    positions = CsvEncoder(file) if file is not None else None
+    return open_camera(source), positions, settings, None
+
+
+class ending_on_signals:  # noqa: N801 - reads as a verb where it is used
+    """End a run in order on SIGINT or SIGTERM, and after `limit_s` of real time even if the camera is silent."""
+
+    def __init__(self, stop: threading.Event, camera: Camera, limit_s: float | None) -> None:
+        self._stop, self._camera = stop, camera
+        self._timer = threading.Timer(limit_s + 1.0, self._end) if limit_s is not None else None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._on_signal)
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._stop.set()
+        if self._camera.live:
+            threading.Thread(target=self._camera.close, daemon=True).start()

@@ -1,0 +1,64 @@
+"""`ripeline line`: what is written down about one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ripeline import console
+
+
+@click.group(
+    "line",
+    epilog="""\b
+Examples:
+  ripeline line check line.toml
+  ripeline line schema > line.schema.json""",
+)
+def verb() -> None:
+    """Check line.toml, or print its JSON Schema."""
+
+
+@verb.command(
+    "check",
+    epilog="""\b
+Example:
+  ripeline line check line.toml""",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@console.as_json
+def check(file: Path, as_json: bool) -> None:
+    """Read FILE as strictly as the line would, and say what follows from it.
+
+    What is wrong is named with line and column: unknown keys, values out of range, contradictions.
+    """
+    from edge_runtime.config import load_line_config
+    from edge_runtime.ejectors import output_kind
+
+    config = load_line_config(file)
+    belt = config.belt
+    console.say(f"{file} is valid.")
+    console.say(f"Belt: runs {belt.direction or 'wherever the first fruit goes'}, {belt.lanes} lane(s).")
+    if belt.mm_per_px is None:
+        console.notice("no belt.mm_per_px: decisions carry no position, and nothing can be thrown out.")
+    for number, one in enumerate(config.ejector, start=1):
+        what = ", ".join(one.labels) if one.labels else "all"
+        lane = "any lane" if one.lane is None else f"lane {one.lane}"
+        output = output_kind(one) or "no output: simulated lines only"
+        console.say(f"Ejector {number}: at {one.at_mm:g} mm, {lane}, {'/'.join(one.verdicts)} of {what} ({output}).")
+    console.emit(config.model_dump(mode="json"), as_json=as_json)
+
+
+@verb.command(
+    "schema",
+    epilog="""\b
+Example:
+  ripeline line schema > line.schema.json""",
+)
+def schema() -> None:
+    """Print the JSON Schema of line.toml, for editors."""
+    from edge_runtime.config import LineConfig
+
+    click.echo(json.dumps(LineConfig.model_json_schema(), indent=2))
