@@ -118,15 +118,15 @@ class StreamedViews:
 
 
 class Budget:
-    """Bytes of memory that caches may still take, together."""
+    """Bytes of memory that caches may take, together; `left` are those that none has taken."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._left = size_bytes
+        self.left = size_bytes
 
     def take(self, size_bytes: int) -> bool:
         """Whether that much was left; if so it is gone."""
-        fits = size_bytes <= self._left
-        self._left -= size_bytes if fits else 0
+        fits = size_bytes <= self.left
+        self.left -= size_bytes if fits else 0
         return fits
 
 

@@ -88,7 +88,7 @@ def choice_section(section: Section, choice: Choice) -> None:
         "changes that do nothing for a new place."
     )
     section.table(
-        ["Unfreeze from", "Share of layers", "Epochs", "Loss", "Better by", "Noise", "Taken", "Why"],
+        ["Unfreeze from", "Share of layers", "Epochs", "Loss", "Gain", "Noise", "Taken", "Why"],
         [
             [
                 one.layer if one.boundary is not None else "nothing",
@@ -102,7 +102,8 @@ def choice_section(section: Section, choice: Choice) -> None:
             ]
             for one in choice.candidates
         ],
-        "Loss: mean cross-entropy over the judges. Noise: standard error of the difference to nothing unfrozen.",
+        "Loss: mean cross-entropy over the judges. Gain: how much lower than with nothing unfrozen, and its noise "
+        "(standard error).",
     )
     if by_source:
         section.table(
@@ -150,10 +151,9 @@ def _draw_curve(figure: FigureBase, history: Sequence[EpochRow], events: Sequenc
     top, rate = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     parts = attempts(history)
     guarded = [event for event in events if event.kind in GUARD]
+    gave_up = [event.kind for event in events if event.phase == "fine_tune"][-1:] == ["gave_up"]
     for place, part in enumerate(parts):
-        lost = part[0].phase == "fine_tune" and (
-            place < len(parts) - 1 or part[-1].epoch in {event.epoch for event in guarded}
-        )
+        lost = part[0].phase == "fine_tune" and (place < len(parts) - 1 or gave_up)
         _draw_attempt(top, part, name, labelled=place == 0, alpha=_FADED if lost else 1)
         # A step at each epoch's start, so that the rate stands over the epoch that used it.
         edges = [row.epoch - 0.5 for row in part] + [part[-1].epoch + 0.5]

@@ -3,7 +3,7 @@
 Once held-out sources have decided how to train, the validation pictures have nothing left to decide and can be learned
 from; and a linear head on frozen features has one optimum, to which it may go. Both pay at places not seen
 (`docs/recipe.md`). How sure the head may be is read from the held-out sources, answered by heads that saw nothing of
-them.
+them. Where phase one stood when it ended, and by what rate and dropout it came there, no longer shows in the result.
 """
 
 from __future__ import annotations
@@ -14,31 +14,28 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.temperature import fit_temperature
-from train.cache import Examples
-from train.folds import Folds
+from train.cache import Budget, Examples
+from train.folds import Folds, Verdict, tempered
 from train.head import Heads
-from train.loss import cross_entropy
 from train.refit import Head, Shown, refit
 
 MOST_PICTURES = 8192
-"""With more, the validation pictures add little, and fitting all of them at once would cost memory."""
+"""With more, the validation pictures add little, and the fits would take minutes."""
+COPIES = 4
+"""Of the features that fitting holds at once, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The final head, the temperature that makes it honest at a place not seen, and what that did to the loss there.
-
-    `loss` and `loss_before` are means over held-out sources, each at the temperature that suits it.
-    """
+    """The final head, and what was answered at held-out sources by heads fitted in the same way without them."""
 
     head: Head
-    temperature: float
-    loss: float
-    loss_before: float
+    judged: tuple[Verdict, ...]
 
 
-def finish_head(heads: Heads, train: Examples, validation: Examples, folds: Folds, *, decay: float) -> Finished | None:
+def finish_head(
+    heads: Heads, train: Examples, validation: Examples, folds: Folds, *, decay: float, budget: Budget
+) -> Finished | None:
     """Fit every fold's head to its end on train and validation.
 
     Args:
@@ -47,14 +44,17 @@ def finish_head(heads: Heads, train: Examples, validation: Examples, folds: Fold
         validation: Of K views.
         folds: Sources held out in turn.
         decay: L2 penalty on the head: that of phase one.
+        budget: What the caches have left of it bounds how many of the K views are learned from.
 
     Returns:
-        None where there are no held-out sources to say whether that is good, too many pictures, or a loss at held-out
-        sources that rises by more than its standard error.
+        None where there are no held-out sources to say whether that is good, too many pictures or too little memory,
+        or a loss at held-out sources that rises by more than its standard error.
     """
-    if not folds.sources or train.views.pictures + validation.views.pictures > MOST_PICTURES:
+    pictures = train.views.pictures + validation.views.pictures
+    views = min(train.views.views, budget.left // (COPIES * pictures * train.views.shape[0] * np.float32().itemsize))
+    if not folds.sources or pictures > MOST_PICTURES or not views:
         return None
-    known, added = _shown(train), _shown(validation)
+    known, added = _shown(train, views), _shown(validation, views)
 
     def fitted(fold: int, left_out: npt.NDArray[np.int64]) -> Head:
         stays = np.ones(len(added.truth), bool)
@@ -63,31 +63,19 @@ def finish_head(heads: Heads, train: Examples, validation: Examples, folds: Fold
         start = Head(heads.kernels[fold], heads.biases[fold])
         return refit(start, old, new, len(new.truth) / (len(old.truth) + len(new.truth)), decay=decay)
 
-    before, after, truth = [], [], []
-    for judge in folds.judges:
+    judged = []
+    for judge, before in zip(folds.judges, heads.judged, strict=True):
         features = np.concatenate([known.features[judge.train_rows, 0], added.features[judge.validation_rows, 0]])
-        truth.append(np.concatenate([known.truth[judge.train_rows], added.truth[judge.validation_rows]]))
-        before.append(Head(heads.kernels[judge.fold], heads.biases[judge.fold]).logits(features))
-        after.append(fitted(judge.fold, judge.validation_rows).logits(features))
-    _, losses_before = _tempered_losses(before, truth)
-    temperature, losses = _tempered_losses(after, truth)
-    worse = losses - losses_before
+        judged.append(Verdict(fitted(judge.fold, judge.validation_rows).logits(features), before.truth))
+    worse = tempered(judged).losses - tempered(heads.judged).losses
     if worse.mean() > worse.std(ddof=1) / math.sqrt(len(worse)):
         return None
-    whole = fitted(0, np.arange(0))
-    return Finished(whole, temperature, float(losses.mean()), float(losses_before.mean()))
+    return Finished(fitted(0, np.arange(0)), tuple(judged))
 
 
-def _tempered_losses(
-    logits: list[npt.NDArray[np.float32]], truth: list[npt.NDArray[np.int64]]
-) -> tuple[float, npt.NDArray[np.float64]]:
-    """The temperature that suits all judges' pictures together, and each judge's mean loss at it."""
-    temperature = fit_temperature(np.concatenate(logits), np.concatenate(truth))
-    scaled = [one / np.float32(temperature) for one in logits]
-    return temperature, np.array([cross_entropy(one, at).mean() for one, at in zip(scaled, truth, strict=True)])
-
-
-def _shown(examples: Examples) -> Shown:
+def _shown(examples: Examples, views: int) -> Shown:
     rows = np.arange(examples.views.pictures)
-    views = [examples.views.gather(np.full_like(rows, view), rows) for view in range(examples.views.views)]
-    return Shown(np.stack(views, axis=1), examples.truth)
+    features = np.empty((len(rows), views, *examples.views.shape), np.float32)
+    for view in range(views):
+        features[:, view] = examples.views.gather(np.full_like(rows, view), rows)
+    return Shown(features, examples.truth)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from evaluation.temperature import fit_temperature
+from train.loss import cross_entropy
 
 FEWEST_PICTURES = 30
 FEWEST_SOURCES = 3
@@ -25,13 +28,27 @@ class Judge:
     train_rows: npt.NDArray[np.int64]
     validation_rows: npt.NDArray[np.int64]
 
+    def every(self, step: int) -> Judge:
+        """The same with one picture in `step`."""
+        return replace(self, train_rows=self.train_rows[::step], validation_rows=self.validation_rows[::step])
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a judge's n pictures fared: cross-entropy of each, `[n]`, and whether the answer was right, `[n]`."""
+    """What a judge's n pictures were answered, `logits` `[n, labels]`, and what they are, `truth` `[n]`."""
 
-    losses: npt.NDArray[np.float64]
-    right: npt.NDArray[np.bool_]
+    logits: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.int64]
+
+    @property
+    def losses(self) -> npt.NDArray[np.float64]:
+        """Cross-entropy of each picture, `[n]`."""
+        return cross_entropy(self.logits, self.truth)
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Whether each answer is right, `[n]`."""
+        return np.asarray(self.logits.argmax(axis=-1) == self.truth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,28 @@ class Folds:
 def mean_loss(verdicts: Sequence[Verdict]) -> float:
     """Every judge counts the same."""
     return float(np.mean([one.losses.mean() for one in verdicts]))
+
+
+@dataclass(frozen=True, slots=True)
+class Tempered:
+    """The temperature that suits all judges' pictures together, and each judge's mean loss at it, `[judges]`."""
+
+    temperature: float
+    losses: npt.NDArray[np.float64]
+
+    @property
+    def loss(self) -> float:
+        """Every judge counts the same."""
+        return float(self.losses.mean())
+
+
+def tempered(verdicts: Sequence[Verdict]) -> Tempered:
+    """How good answers are once their temperature is right, as it will be in what ships."""
+    temperature = fit_temperature(
+        np.concatenate([one.logits for one in verdicts]), np.concatenate([one.truth for one in verdicts])
+    )
+    scaled = [cross_entropy(one.logits / np.float32(temperature), one.truth) for one in verdicts]
+    return Tempered(temperature, np.array([one.mean() for one in scaled]))
 
 
 def held_out_sources(sources: Sequence[str | None], truth: npt.NDArray[np.int64]) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from train.cache import Examples, Views
 from train.config import TrainConfig
 from train.folds import Folds, Verdict, mean_loss
 from train.journal import Journal, State, stage_rng
-from train.loss import cross_entropy
 from train.plateau import Plateau
 from train.run_record import EpochRow, RecipeEvent
 
@@ -31,14 +30,12 @@ Array = npt.NDArray[np.float32]
 class Heads:
     """Heads on plain features as they were in the best epoch, and what that epoch was like.
 
-    `kernels` `[F, channels, labels]`, `biases` `[F, labels]`, a head a fold; `judged` is what each judge
-    said, and `best_loss` the mean of their losses.
+    `kernels` `[F, channels, labels]`, `biases` `[F, labels]`, a head a fold; `judged` is what each judge said.
     """
 
     kernels: Array
     biases: Array
     judged: tuple[Verdict, ...]
-    best_loss: float
     validation_loss: float
     last_epoch: int
 
@@ -91,15 +88,15 @@ def train_heads(
     while len(rows) < config.epochs and not plateau.ended:
         began = time.perf_counter()
         loss, accuracy = learner.epoch(len(rows) + 1)
-        judged, validation_loss, validation_accuracy = learner.judge(validation)
+        judged, on_validation = learner.judge(validation)
         now = learner.state()
         row = EpochRow(
             phase="head",
             epoch=len(rows) + 1,
             loss=loss,
             accuracy=accuracy,
-            val_loss=validation_loss,
-            val_accuracy=validation_accuracy,
+            val_loss=float(on_validation.losses.mean()),
+            val_accuracy=float(on_validation.right.mean()),
             source_loss=mean_loss(judged) if folds.sources else None,
             learning_rate=config.head_rate,
             seconds=time.perf_counter() - began,
@@ -120,8 +117,8 @@ def train_heads(
         )
     )
     learner.restore(best)
-    judged, validation_loss, _ = learner.judge(validation)
-    return Heads(*learner.plain(), judged, plateau.best_loss, validation_loss, len(rows))
+    judged, on_validation = learner.judge(validation)
+    return Heads(*learner.plain(), judged, float(on_validation.losses.mean()), len(rows))
 
 
 class _Learner:
@@ -186,36 +183,31 @@ class _Learner:
             loss, right = loss + float(one_loss), right + float(one_right)
         return loss / n, right / n
 
-    def judge(self, validation: Examples) -> tuple[tuple[Verdict, ...], float, float]:
-        """What each judge says, and fold 0's loss and accuracy on the validation split."""
+    def judge(self, validation: Examples) -> tuple[tuple[Verdict, ...], Verdict]:
+        """What each judge says, and what fold 0 answers on the validation split."""
         rows = np.unique(np.concatenate([judge.train_rows for judge in self._folds.judges]))
-        losses = np.empty((self._train.views.pictures, self._shape[0]))
-        right = np.empty(losses.shape, bool)
-        losses[rows], right[rows] = self._losses(self._train, rows)
-        of_validation = self._losses(validation, np.arange(len(validation.truth)))
+        on_train = np.empty((self._train.views.pictures, *self._shape), np.float32)
+        on_train[rows] = self._answers(self._train, rows)
+        on_validation = self._answers(validation, np.arange(len(validation.truth)))
         judged = tuple(
             Verdict(
-                *(
-                    np.concatenate([on_train[judge.train_rows, judge.fold], other[judge.validation_rows, judge.fold]])
-                    for on_train, other in zip((losses, right), of_validation, strict=True)
-                )
+                np.concatenate(
+                    [on_train[judge.train_rows, judge.fold], on_validation[judge.validation_rows, judge.fold]]
+                ),
+                np.concatenate([self._train.truth[judge.train_rows], validation.truth[judge.validation_rows]]),
             )
             for judge in self._folds.judges
         )
-        return judged, float(of_validation[0][:, 0].mean()), float(of_validation[1][:, 0].mean())
+        return judged, Verdict(on_validation[:, 0], validation.truth)
 
-    def _losses(
-        self, examples: Examples, rows: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Cross-entropy of every fold on pictures as they are, `[n, F]`, and whether its answer is right."""
-        losses, right = [np.empty((0, self._shape[0]))], [np.empty((0, self._shape[0]), bool)]
+    def _answers(self, examples: Examples, rows: npt.NDArray[np.int64]) -> Array:
+        """Logits of every fold for pictures as they are, `[n, F, labels]`."""
+        answers = [np.empty((0, *self._shape), np.float32)]
         for at in range(0, len(rows), GATHERED_AT_ONCE):
             some = rows[at : at + GATHERED_AT_ONCE]
             features = self._standard(examples.views.gather(np.zeros_like(some), some))
-            logits = self._logits(tf.constant(features)).numpy()
-            losses.append(cross_entropy(logits, examples.truth[some]))
-            right.append(logits.argmax(axis=-1) == examples.truth[some][:, None])
-        return np.concatenate(losses), np.concatenate(right)
+            answers.append(self._logits(tf.constant(features)).numpy())
+        return np.concatenate(answers)
 
     def _standard(self, features: Array) -> Array:
         return (features - self._centre) / self._spread

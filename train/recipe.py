@@ -23,7 +23,17 @@ from train.events import OnEvent, Progress
 from train.features import FrozenPart
 from train.fine_tune import fine_tune
 from train.finish import finish_head
-from train.folds import FEWEST_PICTURES, FEWEST_SOURCES, Folds, by_source, by_validation, held_out_sources
+from train.folds import (
+    FEWEST_PICTURES,
+    FEWEST_SOURCES,
+    Folds,
+    Verdict,
+    by_source,
+    by_validation,
+    held_out_sources,
+    tempered,
+)
+from train.guard import Record
 from train.head import Heads, train_heads
 from train.journal import Journal
 from train.model import PROBABILITIES, build_head, build_model
@@ -128,20 +138,12 @@ def run_recipe(
     trained.model.get_layer(PROBABILITIES).set_weights([heads.kernels[0], heads.biases[0]])
     at_cut = {cut: (on_train[i], on_validation[i]) for i, cut in enumerate(cuts)}
     at_boundary = {at: at_cut[single_tensor_cut(backbone, at)] for at in boundaries}
+    judged = heads.judged
     if boundaries:
-        _phase_two(backbone, trained, heads, folds, at_boundary, labels, config, journal, record, on_event)
-    finished = None
+        judged = _phase_two(backbone, trained, heads, folds, at_boundary, labels, config, journal, record, on_event)
     if trained.unfrozen is None:
-        finished = finish_head(heads, on_train[-1], on_validation[-1], folds, decay=config.head_decay)
-    if finished is not None:
-        trained.learned_head = Head(heads.kernels[0], heads.biases[0])
-        trained.temperature = finished.temperature
-        trained.model.get_layer(PROBABILITIES).set_weights([finished.head.kernel, finished.head.bias])
-        reason = (
-            f"the head fitted to its end, on the validation pictures as well; tempered loss on held-out sources "
-            f"{finished.loss_before:.4f} before, {finished.loss:.4f} now"
-        )
-        record(RecipeEvent(phase="head", epoch=heads.last_epoch, kind="finished", reason=reason, rate=0.0))
+        judged = _finish(trained, heads, on_train[-1], on_validation[-1], folds, config, budget, record)
+    trained.choice = trained.choice.model_copy(update={"shipped_loss": tempered(judged).loss})
     return trained
 
 
@@ -181,18 +183,21 @@ def _phase_two(
     labels: int,
     config: TrainConfig,
     journal: Journal,
-    record: Callable[[EpochRow | RecipeEvent], None],
+    record: Record,
     on_event: OnEvent,
-) -> None:
-    def note(kind: Literal["chosen", "unfrozen"], epoch: int, reason: str) -> None:
-        record(RecipeEvent(phase="fine_tune", epoch=epoch, kind=kind, reason=reason, rate=config.fine_tune_rate))
+) -> tuple[Verdict, ...]:
+    """Choose how much to unfreeze, and fine-tune it; what the judges say of that."""
+
+    def note(kind: Literal["chosen", "unfrozen"], epoch: int, reason: str, rate: float) -> None:
+        record(RecipeEvent(phase="fine_tune", epoch=epoch, kind=kind, reason=reason, rate=rate))
 
     tops = {boundary: Top(backbone, boundary, labels, config) for boundary in caches}
     asked_for = config.fine_tune_at != AUTO
     boundary: int | None = next(iter(caches))
     epochs: int | None = None
+    rate, judged = config.fine_tune_rate, heads.judged
     if folds.sources or not asked_for:
-        trained.choice = choose_boundary(
+        trained.choice, judged = choose_boundary(
             tops,
             caches,
             heads,
@@ -201,28 +206,60 @@ def _phase_two(
             asked_for=asked_for,
             config=config,
             journal=journal,
+            record=record,
             progress=_progress(on_event, "boundaries"),
         )
         chosen = next(one for one in trained.choice.candidates if one.chosen)
-        boundary, epochs = chosen.boundary, chosen.epochs if folds.sources else None
+        boundary, epochs, rate = chosen.boundary, chosen.epochs if folds.sources else None, chosen.rate or rate
         reason = f"from {chosen.layer} on" if boundary is not None else chosen.reason
-        note("chosen", heads.last_epoch, f"{reason}; loss {chosen.loss:.4f}")
+        note("chosen", heads.last_epoch, f"{reason}; loss {chosen.loss:.4f}", rate)
     if boundary is None:
-        return
+        return judged
     reason = f"layers from {boundary} ({backbone.layers[boundary].name}) on are trained, batch normalisation stays"
-    note("unfrozen", heads.last_epoch + 1, reason)
-    top = tops[boundary]
-    changed = fine_tune(top, *caches[boundary], heads, epochs=epochs, config=config, journal=journal, record=record)
+    note("unfrozen", heads.last_epoch + 1, reason, rate)
+    top, (train, validation) = tops[boundary], caches[boundary]
+    changed = fine_tune(
+        top, train, validation, heads, rate=rate, epochs=epochs, config=config, journal=journal, record=record
+    )
     top.freeze()
     trained.model.get_layer(PROBABILITIES).set_weights(top.weights()[-2:])
     trained.unfrozen = boundary if changed else None
+    if folds.sources:
+        return judged  # of its like without each source; this one knows them all
+    return (Verdict(top.logits(validation, np.arange(len(validation.truth))), validation.truth),)
+
+
+def _finish(
+    trained: Trained,
+    heads: Heads,
+    train: Examples,
+    validation: Examples,
+    folds: Folds,
+    config: TrainConfig,
+    budget: Budget,
+    record: Record,
+) -> tuple[Verdict, ...]:
+    """Fit the head to its end where held-out sources approve; what the judges say of the head that stays."""
+    finished = finish_head(heads, train, validation, folds, decay=config.head_decay, budget=budget)
+    if finished is None:
+        return heads.judged
+    trained.learned_head = Head(heads.kernels[0], heads.biases[0])
+    trained.model.get_layer(PROBABILITIES).set_weights([finished.head.kernel, finished.head.bias])
+    before, now = tempered(heads.judged), tempered(finished.judged)
+    trained.temperature = now.temperature
+    reason = (
+        f"the head fitted to its end, on the validation pictures as well; tempered loss on held-out sources "
+        f"{before.loss:.4f} before, {now.loss:.4f} now"
+    )
+    record(RecipeEvent(phase="head", epoch=heads.last_epoch, kind="finished", reason=reason, rate=0.0))
+    return finished.judged
 
 
 def _progress(on_event: OnEvent, stage: str) -> Callable[[int, int], None]:
     return lambda done, total: on_event(Progress(stage, done, total))
 
 
-def _recorder(trained: Trained, backbone: keras.Model, on_event: OnEvent) -> Callable[[EpochRow | RecipeEvent], None]:
+def _recorder(trained: Trained, backbone: keras.Model, on_event: OnEvent) -> Record:
     """Keep entries and pass them on, and raise RuntimeError at the first that finds a batch normalisation moved."""
 
     def statistics() -> list[npt.NDArray[np.float32]]:

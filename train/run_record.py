@@ -72,6 +72,7 @@ class Candidate(_Strict):
         layer: Its name.
         share: Of the backbone's layers that it unfreezes.
         epochs: Of phase two, at which it was best.
+        rate: Of phase two, the lowest that it was tried at; None where nothing is unfrozen.
         loss: Mean cross-entropy over the judges (held-out sources, or the validation split) then.
         by_judge: What each of them said.
         better_by: How much lower than with nothing unfrozen.
@@ -84,6 +85,7 @@ class Candidate(_Strict):
     layer: str
     share: float
     epochs: int
+    rate: float | None = None
     loss: float
     by_judge: dict[str, Judgement]
     better_by: float
@@ -93,11 +95,15 @@ class Candidate(_Strict):
 
 
 class Choice(_Strict):
-    """How much was unfrozen, and by whose judgement; no candidates where the boundary was simply given."""
+    """How much was unfrozen, and by whose judgement; no candidates where the boundary was simply given.
+
+    `shipped_loss` is the judges' loss of what the run ships, finished or fine-tuned, at the temperature that suits it.
+    """
 
     select_by: SelectBy
     sources: tuple[str, ...]
     candidates: tuple[Candidate, ...]
+    shipped_loss: float | None = None
 
 
 class SplitRow(_Strict):

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from functools import partial
 
 from train.cache import Examples
 from train.config import TrainConfig
-from train.fine_tune import DivergedError, guarded_epoch, limit
 from train.folds import Folds, Verdict, mean_loss
+from train.gain import in_words, paired_gain
+from train.guard import DivergedError, Guard, Record, at_falling_rates
 from train.head import Heads
 from train.journal import Journal, State
 from train.plateau import Plateau
 from train.run_record import Candidate, Choice, Judgement
 from train.top import Top, Weights
 
-NOISE_FACTOR = 2.0
-"""Unfreezing must win by this many standard errors: about one chance in forty for one that changes nothing."""
 PROMISING_FACTOR = 1.0
 PROMISING_AFTER = 2
 """A boundary that after this many epochs is not even so many standard errors ahead is not trained any longer."""
@@ -30,12 +25,13 @@ PATIENCE = 2
 
 @dataclass(slots=True)
 class _Trial:
-    """`judged` is of the best epoch, or of the last one where none was better than before the phase."""
+    """A boundary at a rate. `judged` is of the best epoch, or of the last where none was better than phase one."""
 
     plateau: Plateau
     judged: tuple[Verdict, ...]
     epochs: int = 0
-    stopped: str | None = None
+    hopeless: str | None = None
+    diverged: str | None = None
 
 
 def choose_boundary(
@@ -48,9 +44,14 @@ def choose_boundary(
     asked_for: bool,
     config: TrainConfig,
     journal: Journal,
+    record: Record,
     progress: Callable[[int, int], None],
-) -> Choice:
+) -> tuple[Choice, tuple[Verdict, ...]]:
     """Try each boundary and take the one whose judges' loss is lowest, or none.
+
+    A boundary must beat phase one by more than chance lets the best of so many do (`train.gain`); one that a person
+    named need only be no worse. Each is tried under the guard that watches phase two, at falling rates where it
+    diverges.
 
     Args:
         tops: By boundary.
@@ -58,86 +59,76 @@ def choose_boundary(
         heads: Phase one's, a head a fold; each trial begins there and is compared with it.
         folds: Each judge's fold is trained in turn and judged on what it has not learned from.
         layers: Names of the backbone's layers.
-        asked_for: A boundary that a person named need only be no worse, not better by more than noise.
-        config: Rate, ceiling of epochs.
+        asked_for: Whether a person named the boundary.
+        config: First rate, ceiling of epochs.
         journal: Keeps the state of each trial.
+        record: Told of every divergence.
         progress: Told how many boundaries of how many are done.
+
+    Returns:
+        The choice, and what the judges said of what it leaves.
     """
-    rows = [_candidate(None, layers, 0, heads.judged, heads.judged, folds, "")]
+    nothing = _candidate(None, layers, heads.judged, heads, folds)
+    rows, said = [nothing], [heads.judged]
     for done, (boundary, top) in enumerate(tops.items()):
         progress(done, len(tops))
-        trial = _try(top, *caches[boundary], heads, folds, f"search-{boundary}", asked_for, config, journal)
-        top.put_back()
-        reason = trial.stopped or ""
-        rows.append(
-            _candidate(boundary, layers, trial.plateau.best_epoch or 0, trial.judged, heads.judged, folds, reason)
+        trial, rate = at_falling_rates(
+            partial(_try, top, *caches[boundary], heads, folds, asked_for, config, journal),
+            config.fine_tune_rate,
+            stage=f"search-{boundary}",
+            of=f"from {layers[boundary]} on: ",
+            gives_up="not taken",
+            last_epoch=heads.last_epoch,
+            record=record,
         )
+        top.put_back()
+        row = _candidate(boundary, layers, trial.judged, heads, folds)
+        reason = f"diverged: {trial.diverged}" if trial.diverged else trial.hopeless or ""
+        rows.append(row.model_copy(update={"epochs": trial.plateau.best_epoch or 0, "rate": rate, "reason": reason}))
+        said.append(trial.judged)
     progress(len(tops), len(tops))
-    factor = 0.0 if asked_for else NOISE_FACTOR
-    winners = [row for row in rows[1:] if row.better_by > factor * row.noise]
-    best = min(winners, key=lambda row: row.loss, default=rows[0])
-    return Choice(
-        select_by=folds.select_by,
-        sources=folds.sources,
-        candidates=tuple(_with_verdict(row, best, factor) for row in rows),
+    needed = [0.0 if asked_for else paired_gain(one, heads.judged).needed(len(tops)) for one in said]
+    winners = [i for i, row in enumerate(rows) if i and not row.reason and row.better_by > needed[i]]
+    best = min(winners, key=lambda i: rows[i].loss, default=0)
+    decided = [_with_verdict(row, i == best, needed[i]) for i, row in enumerate(rows)]
+    return Choice(select_by=folds.select_by, sources=folds.sources, candidates=tuple(decided)), said[best]
+
+
+def _candidate(
+    boundary: int | None, layers: Sequence[str], judged: tuple[Verdict, ...], heads: Heads, folds: Folds
+) -> Candidate:
+    gain = paired_gain(judged, heads.judged)
+    return Candidate(
+        boundary=boundary,
+        layer="nothing unfrozen" if boundary is None else layers[boundary],
+        share=0.0 if boundary is None else 1 - boundary / len(layers),
+        epochs=0,
+        loss=mean_loss(judged),
+        by_judge={
+            judge.name: Judgement(pictures=len(one.truth), loss=one.losses.mean(), accuracy=one.right.mean())
+            for judge, one in zip(folds.judges, judged, strict=True)
+        },
+        better_by=gain.mean,
+        noise=gain.noise,
+        chosen=False,
+        reason="",
     )
 
 
-def _with_verdict(row: Candidate, best: Candidate, factor: float) -> Candidate:
-    if row is best:
+def _with_verdict(row: Candidate, chosen: bool, needed: float) -> Candidate:
+    if chosen:
         reason = "lowest loss" if row.boundary is not None else "no boundary beats leaving the backbone alone"
     elif row.boundary is None:
         reason = "beaten"
     elif row.reason:
         reason = row.reason
     elif row.better_by <= 0:
-        reason = f"worse by {-row.better_by:.4f}"
-    elif row.better_by <= factor * row.noise:
-        reason = f"better by {row.better_by:.4f}, within {factor:g} standard errors ({factor * row.noise:.4f})"
+        reason = in_words(row.better_by)
+    elif row.better_by <= needed:
+        reason = f"{in_words(row.better_by)}, but chance may give {needed:.4f}"
     else:
         reason = "another is better"
-    return row.model_copy(update={"chosen": row is best, "reason": reason})
-
-
-def _candidate(
-    boundary: int | None,
-    layers: Sequence[str],
-    epochs: int,
-    judged: tuple[Verdict, ...],
-    before: tuple[Verdict, ...],
-    folds: Folds,
-    reason: str,
-) -> Candidate:
-    better_by, noise = paired_gain(judged, before)
-    return Candidate(
-        boundary=boundary,
-        layer="nothing unfrozen" if boundary is None else layers[boundary],
-        share=0.0 if boundary is None else 1 - boundary / len(layers),
-        epochs=epochs,
-        loss=mean_loss(judged),
-        by_judge={
-            judge.name: Judgement(pictures=len(one.right), loss=one.losses.mean(), accuracy=one.right.mean())
-            for judge, one in zip(folds.judges, judged, strict=True)
-        },
-        better_by=better_by,
-        noise=noise,
-        chosen=False,
-        reason=reason,
-    )
-
-
-def paired_gain(after: Sequence[Verdict], before: Sequence[Verdict]) -> tuple[float, float]:
-    """How much lower losses are than before, and its standard error, over judges or one judge's pictures.
-
-    Args:
-        after: What each judge says now.
-        before: What it said of the same pictures before.
-    """
-    gains = [old.losses - new.losses for old, new in zip(before, after, strict=True)]
-    paired = gains[0] if len(gains) == 1 else np.array([one.mean() for one in gains])
-    if len(paired) < 2:
-        return float(paired.mean()), math.inf
-    return float(paired.mean()), float(paired.std(ddof=1) / math.sqrt(len(paired)))
+    return row.model_copy(update={"chosen": chosen, "reason": reason})
 
 
 def _try(
@@ -146,64 +137,63 @@ def _try(
     validation: Examples,
     heads: Heads,
     folds: Folds,
-    stage: str,
     asked_for: bool,
     config: TrainConfig,
     journal: Journal,
+    stage: str,
+    rate: float,
 ) -> _Trial:
     """All folds an epoch each, then the next epoch, so that a hopeless boundary is given up early."""
     trial = _Trial(Plateau(PATIENCE, 0.0, best_loss=mean_loss(heads.judged)), heads.judged)
-    states: list[Weights] = []
-    for judge in folds.judges:
-        top.begin(heads.kernels[judge.fold], heads.biases[judge.fold], config.fine_tune_rate)
-        states.append(top.state())
     curve: list[float] = []
+    states: list[Weights] = []
 
     def take(judged: tuple[Verdict, ...]) -> None:
         curve.append(mean_loss(judged))
         trial.epochs += 1
         if trial.plateau.see(trial.epochs, curve[-1]) or trial.plateau.best_epoch is None:
             trial.judged = judged
-        gain, noise = paired_gain(judged, heads.judged)
-        if trial.epochs == PROMISING_AFTER and not asked_for and not gain > PROMISING_FACTOR * noise:
-            words = f"better by {gain:.4f}" if gain > 0 else f"worse by {-gain:.4f}"
-            trial.stopped = f"{words} ± {noise:.4f} after {trial.epochs} epochs: not worth more"
+        gain = paired_gain(judged, heads.judged)
+        if trial.epochs == PROMISING_AFTER and not asked_for and not gain.mean > PROMISING_FACTOR * gain.noise:
+            words = in_words(gain.mean)
+            trial.hopeless = f"{words} ± {gain.noise:.4f} after {trial.epochs} epochs: not worth more"
 
     def result() -> State:
-        arrays: dict[str, npt.NDArray[Any]] = {f"losses.{j}": one.losses for j, one in enumerate(trial.judged)}
-        arrays |= {f"right.{j}": one.right for j, one in enumerate(trial.judged)}
-        return State({"curve": curve, "epochs": trial.epochs, "stopped": trial.stopped}, arrays)
+        facts = {"curve": curve, "hopeless": trial.hopeless, "diverged": trial.diverged}
+        return State(facts, {f"logits.{j}": one.logits for j, one in enumerate(trial.judged)})
 
     def state() -> State:
         now = {f"now.{j}.{i}": value for j, one in enumerate(states) for i, value in enumerate(one)}
         return State(result().facts, result().arrays | now)
 
-    ended = journal.finished(stage)
-    if earlier := ended or journal.under_way(stage):
-        for epoch, loss in enumerate(earlier.facts["curve"], start=1):
+    ended, earlier = journal.finished(stage), journal.under_way(stage)
+    if stored := ended or earlier:
+        curve = stored.facts["curve"]
+        for epoch, loss in enumerate(curve, start=1):
             trial.plateau.see(epoch, loss)
-        curve, trial.epochs = earlier.facts["curve"], earlier.facts["epochs"]
-        trial.stopped = earlier.facts["stopped"]
-        trial.judged = tuple(
-            Verdict(earlier.arrays[f"losses.{j}"], earlier.arrays[f"right.{j}"]) for j in range(len(folds.judges))
-        )
-        if not ended:
-            states = [[earlier.arrays[f"now.{j}.{i}"] for i in range(len(one))] for j, one in enumerate(states)]
-    while not ended and trial.stopped is None and trial.epochs < config.fine_tune_epochs and not trial.plateau.ended:
+        trial.epochs, trial.hopeless, trial.diverged = len(curve), stored.facts["hopeless"], stored.facts["diverged"]
+        trial.judged = tuple(Verdict(stored.arrays[f"logits.{j}"], one.truth) for j, one in enumerate(heads.judged))
+    if ended:
+        return trial
+    guards = []
+    for judge in folds.judges:
+        top.begin(heads.kernels[judge.fold], heads.biases[judge.fold], rate)
+        guards.append(Guard(top, train, validation, judge))
+        states.append(top.state())
+    if earlier:
+        states = [[earlier.arrays[f"now.{j}.{i}"] for i in range(len(one))] for j, one in enumerate(states)]
+    running = trial.diverged is None and trial.hopeless is None
+    while running and trial.epochs < config.fine_tune_epochs and not trial.plateau.ended:
         try:
             judged = []
-            for j, judge in enumerate(folds.judges):
+            for j, guard in enumerate(guards):
                 top.restore(states[j])
-                guarded_epoch(top, train, folds.learns[judge.fold], f"{stage}-{j}", trial.epochs + 1)
-                parts = (top.losses(train, judge.train_rows), top.losses(validation, judge.validation_rows))
-                judged.append(Verdict(*(np.concatenate(both) for both in zip(*parts, strict=True))))
-                found, allowed = judged[-1].losses.mean(), limit(heads.judged[j].losses.mean())
-                if not found <= allowed:
-                    raise DivergedError(f"loss {found:.4g} on {judge.name}, above {allowed:.4g}")
+                judged.append(guard.epoch(folds.learns[folds.judges[j].fold], f"{stage}-{j}", trial.epochs + 1)[-1])
                 states[j] = top.state()
             take(tuple(judged))
         except DivergedError as error:
-            trial.stopped = f"diverged: {error}"
+            trial.diverged = str(error)
+        running = trial.diverged is None and trial.hopeless is None
         journal.save(stage, state)
     journal.finish(stage, result())
     return trial

@@ -15,7 +15,6 @@ from train.boundary import single_tensor_cut
 from train.cache import Examples
 from train.config import TrainConfig
 from train.journal import stage_rng
-from train.loss import cross_entropy
 
 CHECK_EVERY_STEPS = 8
 """How often the guard looks, within an epoch."""
@@ -130,17 +129,14 @@ class Top:
             loss, right = self._steps(*(tf.constant(p.reshape(-1, batch, *p.shape[1:])) for p in parts), chance)
             yield Shown((at + len(rows)) // batch, n, float(loss), float(right))
 
-    def losses(
-        self, examples: Examples, rows: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Cross-entropy of pictures as they are, `[n]`, and whether the answer is right."""
-        losses, right = [np.empty(0)], [np.empty(0, bool)]
+    def logits(self, examples: Examples, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """What pictures are answered as they are, `[n, labels]`."""
+        answers = [np.empty((0, self._bias.shape[0]), np.float32)]
         for at in range(0, len(rows), EVALUATED_AT_ONCE):
             some = rows[at : at + EVALUATED_AT_ONCE]
-            logits = self._logits(tf.constant(examples.views.gather(np.zeros_like(some), some))).numpy()
-            losses.append(cross_entropy(logits, examples.truth[some]))
-            right.append(logits.argmax(axis=-1) == examples.truth[some])
-        return np.concatenate(losses), np.concatenate(right)
+            activations = tf.constant(examples.views.gather(np.zeros_like(some), some))
+            answers.append(self._logits(activations).numpy())
+        return np.concatenate(answers)
 
     def _open(self, trainable: bool) -> None:
         for layer in self._opened:

@@ -46,6 +46,15 @@ def test_the_curve_marks_switch_guard_and_rate_and_fades_what_was_thrown_away() 
     assert words == ["fine-tuning", "guard \u00d7 1"]
 
 
+def test_what_was_kept_is_not_faded_because_a_trial_diverged_at_the_same_epoch() -> None:
+    kept = [*HEAD, row("fine_tune", 6, 0.19, 3e-3), row("fine_tune", 7, 0.18, 3e-3)]
+    for ending, alpha in (("kept", 1), ("gave_up", pytest.approx(0.35))):
+        events = [event("diverged", 7, 1e-2), event("unfrozen", 6, 3e-3), event(ending, 7, 3e-3)]
+        top, _ = curve(kept, events, "loss").axes
+        drawn = {tuple(line.get_ydata()): line.get_alpha() for line in top.get_lines()}
+        assert drawn[(0.19, 0.18)] == alpha
+
+
 def test_one_epoch_and_a_loss_that_is_no_number_can_be_drawn() -> None:
     lost = [row("head", 1, 0.5), row("fine_tune", 2, float("nan"))]
     for figure in (curves(lost, [event("gave_up", 2, 1e4)]), curves(HEAD[:1], [])):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.folds import Verdict, by_source, held_out_sources
+from train.folds import Verdict, by_source, held_out_sources, tempered
+from train.gain import in_words, paired_gain
 from train.loss import cross_entropy
 from train.plateau import Plateau
-from train.search import paired_gain
 
 
 def test_a_plateau_ends_after_patience_without_enough_gain_and_keeps_the_best() -> None:
@@ -52,17 +52,41 @@ def test_every_fold_is_blind_to_its_source_and_judged_by_all_of_it() -> None:
     ]
 
 
-def test_gain_is_paired_over_sources_or_over_the_pictures_of_one_judge() -> None:
-    def said(*losses: float) -> Verdict:
-        return Verdict(np.array(losses), np.ones(len(losses), bool))
+def said(*losses: float) -> Verdict:
+    """Pictures of the first of two labels, answered so that their cross-entropies are these."""
+    margins = np.log(np.expm1(losses))
+    return Verdict(np.stack([np.zeros(len(losses)), margins], axis=1).astype(np.float32), np.zeros(len(losses), int))
 
-    gain, noise = paired_gain([said(1.0, 2.0, 3.0)], [said(1.5, 2.5, 3.5)])
-    assert (gain, noise) == (0.5, 0.0)
+
+def test_gain_is_paired_over_sources_or_over_the_pictures_of_one_judge() -> None:
+    gain = paired_gain([said(1.0, 2.0, 3.0)], [said(1.5, 2.5, 3.5)])
+    assert (gain.mean, gain.noise, gain.units) == (pytest.approx(0.5), pytest.approx(0, abs=1e-6), 3)
     before, after = [said(1.0), said(2.0, 2.0), said(3.0)], [said(0.9), said(1.7, 1.7), said(2.5)]
-    gain, noise = paired_gain(after, before)
-    assert gain == pytest.approx(0.3)
-    assert noise == pytest.approx(0.2 / np.sqrt(3))
-    assert paired_gain([said(1.0)], [said(2.0)]) == (1.0, float("inf"))
+    gain = paired_gain(after, before)
+    assert (gain.mean, gain.noise, gain.units) == (pytest.approx(0.3), pytest.approx(0.2 / np.sqrt(3)), 3)
+    alone = paired_gain([said(1.0)], [said(2.0)])
+    assert (alone.mean, alone.noise, alone.needed(1)) == (pytest.approx(1.0), float("inf"), float("inf"))
+    assert [in_words(0.0123), in_words(-0.0070)] == ["better by 0.0123", "worse by 0.0070"]
+
+
+@pytest.mark.parametrize("sources", [3, 4, 8])
+def test_a_search_among_things_that_change_nothing_seldom_takes_one(sources: int) -> None:
+    """Three candidates whose gains at few sources are pure noise: the best must win in one search in twenty at most."""
+    rng = np.random.default_rng(sources)
+    before = [said(1.0)] * sources
+    taken = 0
+    for _ in range(1000):
+        gains = [paired_gain([said(loss) for loss in rng.normal(1.0, 0.05, sources)], before) for _ in range(3)]
+        taken += any(gain.mean > gain.needed(3) for gain in gains)
+    assert 10 < taken < 75  # two standard errors each would take one in up to four
+
+
+def test_being_too_sure_of_everything_is_no_demerit_once_the_temperature_is_right() -> None:
+    plain = [said(0.3, 0.2, 1.5), said(0.4, 1.2)]
+    sure = [Verdict(one.logits * 2, one.truth) for one in plain]
+    assert tempered(sure).loss == pytest.approx(tempered(plain).loss, abs=1e-4)
+    assert tempered(sure).temperature == pytest.approx(2 * tempered(plain).temperature, rel=1e-3)
+    assert tempered(plain).losses.shape == (2,)
 
 
 def test_cross_entropy_is_that_of_the_softmax_and_survives_huge_logits() -> None:

@@ -162,6 +162,36 @@ def test_a_huge_rate_is_stopped_within_the_epoch_and_ends_with_the_model_of_phas
     assert loss_of(trained.model, examples[1]) == pytest.approx(min(row.val_loss for row in trained.history), rel=1e-4)
 
 
+def test_a_huge_rate_asked_for_is_lowered_while_sources_judge_and_ends_with_the_model_of_phase_one(
+    backbone: keras.Model, examples: tuple[LabelledPictures, LabelledPictures], small: Small, tmp_path: Path
+) -> None:
+    before = [w.numpy() for w in backbone.weights]
+    config = small(epochs=4, fine_tune_rate=1.0, batch_size=4, select_by=None)
+    trained = train_on(examples, backbone, config, tmp_path / "tuned")
+    story = [e for e in trained.events if e.phase == "fine_tune"]
+    assert [e.kind for e in story] == ["diverged", "diverged", "diverged", "gave_up", "chosen"]
+    assert [e.rate for e in story[:4]] == pytest.approx([1.0, 0.3, 0.09, 0.027])
+    for event in story[:4]:
+        assert event.epoch == 5
+        assert re.search(r"step \d+: .*(above|not a number)", event.reason)
+        assert backbone.layers[125].name in event.reason
+    nothing, tried = trained.choice.candidates
+    assert (nothing.chosen, nothing.boundary, tried.chosen, tried.boundary) == (True, None, False, 125)
+    assert tried.reason.startswith("diverged: step ")
+    assert tried.rate == pytest.approx(0.027)
+    assert trained.unfrozen is None
+    for old, new in zip(before, backbone.weights, strict=True):
+        np.testing.assert_array_equal(old, new.numpy())
+    keras.utils.set_random_seed(0)
+    frozen = train_on(
+        examples,
+        build_backbone(96, 0.35, "none"),
+        config.model_copy(update={"fine_tune_epochs": 0}),
+        tmp_path / "frozen",
+    )
+    assert loss_of(trained.model, examples[1]) == pytest.approx(loss_of(frozen.model, examples[1]), rel=1e-6)
+
+
 def test_a_rate_that_is_a_little_too_high_is_lowered_until_it_works(
     backbone: keras.Model, examples: tuple[LabelledPictures, LabelledPictures], small: Small, tmp_path: Path
 ) -> None:
@@ -215,7 +245,7 @@ def test_sources_held_out_in_turn_decide_where_there_are_enough(
         for one in candidates:
             assert one.loss == pytest.approx(np.mean([judge.loss for judge in one.by_judge.values()]))
             assert one.better_by == pytest.approx(candidates[0].loss - one.loss, abs=1e-6)
-            assert not one.chosen or one.boundary is None or one.better_by > 2 * one.noise
+            assert not one.chosen or one.boundary is None or one.better_by > 2 * one.noise > 0
         chosen = next(one for one in candidates if one.chosen)
         assert {row.phase for row in trained.history} == ({"head", "fine_tune"} if chosen.boundary else {"head"})
 
