@@ -45,6 +45,10 @@ class TrainConfig(BaseModel):
             split; None takes sources where there are enough.
         domain: Column of `manifest.csv` that says where a picture comes from.
         seed: Of the split, the views and the training.
+        head_rate: Learning rate of phase one, whose heads decide when it ends and what to unfreeze, and where phase two
+            begins. Where sources judge and nothing is unfrozen, the final head is fitted to its end from there
+            (`train.finish`) and depends on `head_decay` alone.
+        dropout: Share of the features hidden from the head at each step of phases one and two; as for `head_rate`.
         views: Pictures kept of each training picture: itself and `views - 1` augmented ones.
         head_decay: L2 penalty on the head, on features of unit spread, whenever one is fitted: here or by `adapt`.
         cache_budget_mb: Memory for what the frozen part returned; beyond it the run's folder on disk is used.

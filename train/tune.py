@@ -9,7 +9,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +23,6 @@ from edge_runtime.quiet import native_stderr_silenced
 from evaluation.dataset import Dataset, read_dataset
 from evaluation.split import Assignment, Split, assign_splits
 from train.config import TrainConfig
-from train.course import attempts
 from train.events import Notice, Progress
 from train.pictures import FilePictures
 from train.run_record import EpochRow, RecipeEvent
@@ -34,7 +33,7 @@ from train.tune_space import Space, in_words, settings, suggest, train_command, 
 from train.tune_study import FAILURE, begun, completed, loss_of, open_study, question, seconds_of, shown_url
 
 if TYPE_CHECKING:
-    from train.recipe import LabelledPictures, Trained
+    from train.recipe import LabelledPictures
 
 STUDY_FILE = "study.json"
 PAGE_FILE = "study.html"
@@ -71,9 +70,9 @@ def tune(
 ) -> StudyRecord:
     """Begin a study, join it or go on with it, until it has its trials; write `study.html` and `study.json`.
 
-    A trial is the recipe on the training split, and its loss is what the recipe itself goes by: that of sources held
-    out in turn where there are enough, else that of the validation split. The test split is not looked at. A trial that
-    fails is recorded and the study goes on; one whose process is killed is tried again by whoever comes next.
+    A trial is the recipe on the training split, and its loss is that of what would ship (`Choice.shipped_loss`): on
+    sources held out in turn where there are enough, else on the validation split. The test split is not looked at. A
+    trial that fails is recorded and the study goes on; one whose process is killed is tried again by the next to come.
 
     Args:
         base: Everything that is not searched.
@@ -105,6 +104,7 @@ def tune(
     from train.recipe import choose_folds
 
     folds = choose_folds(*_parts(dataset, assignment, base.size_px), base)
+    space = replace(space, finished=bool(folds.sources))
     _refuse_missing_weights(space)
     output.mkdir(parents=True, exist_ok=True)
     study = open_study(url, name or output.resolve().name, asked, usual(base, space))
@@ -177,21 +177,11 @@ def _run_trial(
         with tempfile.TemporaryDirectory(prefix="ripeline-trial-") as folder:
             backbone = build_backbone(config.size_px, config.alpha, config.weights)
             labels = len(np.unique(parts[0].truth))
-            return judged_loss(
-                run_recipe(backbone, *parts, labels=labels, config=config, folder=Path(folder), on_event=watch)
-            )
+            trained = run_recipe(backbone, *parts, labels=labels, config=config, folder=Path(folder), on_event=watch)
+            assert trained.choice.shipped_loss is not None
+            return trained.choice.shipped_loss
     finally:
         _forget_the_model()
-
-
-def judged_loss(trained: Trained) -> float:
-    """What the recipe went by: the chosen candidate's loss, else the lowest of the phase whose model was kept."""
-    chosen = [one.loss for one in trained.choice.candidates if one.chosen]
-    if chosen:
-        return chosen[0]
-    phases = attempts(trained.history)
-    kept = phases[0] if trained.unfrozen is None else phases[-1]
-    return min(row.val_loss if row.source_loss is None else row.source_loss for row in kept)
 
 
 def _reason(error: Exception) -> str:

@@ -29,6 +29,7 @@ _COLOUR = "#b3202f"
 _NAMES = {
     "alpha": "alpha",
     "size_px": "image size, px",
+    "head_decay": "head penalty",
     "head_rate": "head rate",
     "dropout": "dropout",
     "fine_tune_at": "share unfrozen",
@@ -76,8 +77,8 @@ def _result(section: Section, record: StudyRecord, best: TrainConfig) -> None:
     section.command(record.best.command)
     judges = ", ".join(record.judged_by)
     section.text(
-        f"Loss is the cross-entropy on sources held out in turn ({judges}), by models that had not learned from them: "
-        "the recipe's own measure of a new place."
+        f"Loss is the cross-entropy on sources held out in turn ({judges}), by models made like the one that would "
+        "ship, but without having learned from them: the recipe's own measure of a new place."
         if record.judged_by != ("validation",)
         else "Loss is the cross-entropy on the validation split: there are too few sources to hold out, and pictures "
         "of the same sources may approve of settings that do nothing for a new place."

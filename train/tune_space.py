@@ -24,6 +24,7 @@ SIZES_PX: Final = (96, 128, 160, 192, 224)
 """Those for which there are ImageNet weights."""
 SHARES: Final = (0.0, 0.10, 0.20, 0.35)
 """Of the backbone's layers to unfreeze; 0 leaves it as it is."""
+HEAD_DECAYS: Final = (1e-3, 1e-1)
 HEAD_RATES: Final = (1e-4, 3e-3)
 FINE_TUNE_RATES: Final = (1e-6, 1e-4)
 DROPOUTS: Final = (0.0, 0.5)
@@ -32,10 +33,15 @@ _DIGITS = 3
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Widths with the weights of each, and picture sizes; rates, dropout and shares are the same for everybody."""
+    """Widths with the weights of each, and picture sizes; rates, penalty, dropout and shares have the usual ranges.
+
+    `finished` says that held-out sources judge: a head on a backbone left as it is will then be fitted to its end
+    (`train.finish`), whatever its rate and dropout, which are asked for only where something is unfrozen.
+    """
 
     weights: Mapping[float, str]
     sizes_px: tuple[int, ...] = SIZES_PX
+    finished: bool = False
 
 
 def weights_by_alpha(given: Sequence[str], alphas: Sequence[float] | None) -> dict[float, str]:
@@ -70,7 +76,7 @@ def weights_by_alpha(given: Sequence[str], alphas: Sequence[float] | None) -> di
         raise InputError(
             f"{weights} belongs to one width, but --alphas names {len(chosen)}.",
             expected="a weights file for each width",
-            remedy=f"For example: --weights {chosen[0]:g}={weights} --weights {chosen[1]:g}=FILE",
+            remedy=f"For example: --weights {shlex.quote(f'{chosen[0]:g}={weights}')} --weights {chosen[1]:g}=FILE",
         )
     return dict.fromkeys(chosen, weights)
 
@@ -90,28 +96,32 @@ def _alpha_and_file(text: str) -> tuple[float, str]:
 
 
 def suggest(trial: Trial, space: Space) -> None:
-    """Ask Optuna for a point; the rate of phase two only where there is one."""
+    """Ask Optuna for a point, and only for what makes a difference there."""
     trial.suggest_categorical("alpha", list(space.weights))
     trial.suggest_categorical("size_px", list(space.sizes_px))
-    trial.suggest_float("head_rate", *HEAD_RATES, log=True)
-    trial.suggest_float("dropout", *DROPOUTS)
-    if trial.suggest_categorical("fine_tune_at", list(SHARES)):
+    trial.suggest_float("head_decay", *HEAD_DECAYS, log=True)
+    unfrozen = trial.suggest_categorical("fine_tune_at", list(SHARES))
+    if unfrozen or not space.finished:
+        trial.suggest_float("head_rate", *HEAD_RATES, log=True)
+        trial.suggest_float("dropout", *DROPOUTS)
+    if unfrozen:
         trial.suggest_float("fine_tune_rate", *FINE_TUNE_RATES, log=True)
 
 
 def usual(base: TrainConfig, space: Space) -> dict[str, Any]:
     """The point nearest to what `ripeline train` does by itself: the first trial, that others must beat."""
+    head = {} if space.finished else {"head_rate": base.head_rate, "dropout": base.dropout}
     return {
         "alpha": min(space.weights, key=lambda alpha: abs(alpha - base.alpha)),
         "size_px": min(space.sizes_px, key=lambda size: abs(size - base.size_px)),
-        "head_rate": base.head_rate,
-        "dropout": base.dropout,
+        "head_decay": base.head_decay,
         "fine_tune_at": 0.0,
+        **head,
     }
 
 
 def settings(base: TrainConfig, space: Space, params: Params) -> TrainConfig:
-    """A run's settings at a point. Rates and dropout are short, so that a command line holds them exactly."""
+    """A run's settings at a point. Rates, penalty and dropout are short, so that a command line holds them exactly."""
     short = {name: float(f"{value:.{_DIGITS}g}") for name, value in params.items() if isinstance(value, float)}
     return TrainConfig.model_validate(
         base.model_dump() | dict(params) | short | {"weights": space.weights[params["alpha"]]}
@@ -124,6 +134,7 @@ def train_command(config: TrainConfig, run: str = "RUN") -> str:
         "--weights": config.weights,
         "--alpha": f"{config.alpha:g}",
         "--image-size": config.size_px,
+        "--head-decay": f"{config.head_decay:g}",
         "--head-rate": f"{config.head_rate:g}",
         "--dropout": f"{config.dropout:g}",
         "--fine-tune-at": config.fine_tune_at,
@@ -144,6 +155,6 @@ def in_words(config: TrainConfig) -> str:
     share = float(config.fine_tune_at)
     phase_two = f"{share:.0%} unfrozen at {config.fine_tune_rate:g}" if share else "nothing unfrozen"
     return (
-        f"alpha {config.alpha:g}, {config.size_px} px, head rate {config.head_rate:g}, dropout {config.dropout:g}, "
-        f"{phase_two}"
+        f"alpha {config.alpha:g}, {config.size_px} px, penalty {config.head_decay:g}, head rate {config.head_rate:g}, "
+        f"dropout {config.dropout:g}, {phase_two}"
     )

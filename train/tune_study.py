@@ -46,7 +46,7 @@ def without_warnings() -> Iterator[None]:
 
 def question(base: TrainConfig, space: Space, data_sha256: str, labels: Sequence[str]) -> dict[str, Any]:
     """What every process of a study must agree on, whatever its paths are called."""
-    shared = {"seed", "epochs", "fine_tune_epochs", "select_by", "domain", "views", "head_decay", "patience"}
+    shared = {"seed", "epochs", "fine_tune_epochs", "select_by", "domain", "views", "patience"}
     return {
         "data": data_sha256,
         "labels": list(labels),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,21 @@ Examples:
     help="What phase two may change: the backbone from a layer on, by number (100) or name (block_14_expand), a share "
     "of its layers (0.2), or auto (default), which tries a few and unfreezes nothing where that is best.",
 )
-@click.option("--head-rate", type=float, help="Learning rate of phase one. Default: 3e-4.")
+@click.option(
+    "--head-decay", type=float,
+    help="Penalty on the weights of every head that is fitted, the final one too. Default: 1e-2.",
+)  # fmt: skip
+@click.option(
+    "--head-rate", type=float,
+    help="Learning rate of phase one. Default: 3e-4. Where sources judge and nothing is unfrozen, the head is then "
+    "fitted to its end, and neither this nor --dropout shows in the model.",
+)  # fmt: skip
 @click.option("--fine-tune-rate", type=float, help="Learning rate of phase two. Default: 1e-5.")
-@click.option("--dropout", type=float, help="Share of the features hidden from the head at each step. Default: 0.2.")
+@click.option(
+    "--dropout",
+    type=float,
+    help="Share of the features hidden from the head at each step of both phases. Default: 0.2.",
+)
 @click.option(
     "--select-by",
     type=click.Choice(["source", "validation"]),
@@ -103,7 +116,7 @@ def verb(
         try:
             run = train_run(config, output, force=force, on_event=console.Narrator())
         except KeyboardInterrupt:
-            console.say(f"Go on with: ripeline train --resume {output}")
+            console.say(f"Go on with: ripeline train --resume {shlex.quote(str(output))}")
             raise
     record = run.record
     test = record.test
@@ -114,5 +127,5 @@ def verb(
     console.say(
         f"balanced {test.balanced_accuracy:.1%}. Took {record.seconds:.0f} s. Look at {run.folder / 'report.html'}"
     )
-    console.say(f"Next: ripeline export {run.folder} -o BUNDLE")
+    console.say(f"Next: ripeline export {shlex.quote(str(run.folder))} -o BUNDLE")
     console.emit(run.summary(), as_json=as_json)

@@ -67,10 +67,11 @@ def verb(
     as_json: bool,
     **fixed: Any,
 ) -> None:
-    """Search how much to unfreeze, rates, dropout, alpha and image size for DATA.
+    """Search how much to unfreeze, rates, head penalty, dropout, alpha and image size for DATA.
 
     The same command again goes on with the study; on several machines with one --storage they share it. What counts is
-    the loss on sources held out in turn, where manifest.csv has sources; the test split is not looked at.
+    the loss of what would ship, on sources held out in turn where manifest.csv has sources; the test split is not
+    looked at. Head rate and dropout are searched only where they show in what ships.
     """
     from edge_runtime.errors import InputError
     from train.tune import DATABASE_FILE, PAGE_FILE, STUDY_FILE, tune

@@ -18,7 +18,6 @@ from evaluation.split import Split, assign_splits
 from tests.train.conftest import draw_folder
 from train import TrainConfig, train_run
 from train.events import Progress
-from train.run_directory import read_history
 from train.training import data_hash
 from train.tune import DATABASE_FILE, PAGE_FILE, STUDY_FILE, TrialEnd, tune
 from train.tune_space import Space, suggest, usual
@@ -64,8 +63,9 @@ def test_a_study_goes_on_and_its_command_trains_what_the_trial_promised(base: Tr
     assert second.trials["complete"] == 2
     assert second.usual_loss == first.best.loss
     assert json.loads((tmp_path / "study" / STUDY_FILE).read_text()) == second.model_dump(mode="json")
-    again = train_run(base.model_copy(update={"fine_tune_at": 0.0}), tmp_path / "RUN")
-    assert min(row.val_loss for row in read_history(again)) == first.usual_loss
+    choice = train_run(base.model_copy(update={"fine_tune_at": 0.0}), tmp_path / "RUN").record.choice
+    assert choice is not None
+    assert choice.shipped_loss == first.usual_loss
     page = (tmp_path / "study" / PAGE_FILE).read_text()
     assert second.best.command.replace("'", "&#39;") in page
     assert "http" not in page.replace("http://www.w3.org", "")

@@ -3,13 +3,14 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import optuna
 import pytest
 
 from edge_runtime.errors import InputError
 from ripeline.settings import train_config
 from ripeline.verbs.train import verb as train_verb
 from train import TrainConfig
-from train.tune_space import Space, settings, train_command, usual, weights_by_alpha
+from train.tune_space import Space, settings, suggest, train_command, usual, weights_by_alpha
 
 
 @pytest.mark.parametrize(
@@ -51,8 +52,8 @@ def test_the_printed_command_trains_with_the_very_settings_of_the_trial() -> Non
     base = TrainConfig(data=Path("my photos"), labels=("unripe", "ripe"), seed=3, select_by="validation")
     space = Space({0.35: "small net.h5", 1.0: "imagenet"}, (96, 160))
     params = {
-        "alpha": 0.35, "size_px": 96, "head_rate": 0.00123456, "dropout": 0.123456, "fine_tune_at": 0.2,
-        "fine_tune_rate": 2.34567e-5,
+        "alpha": 0.35, "size_px": 96, "head_decay": 0.0234567, "head_rate": 0.00123456, "dropout": 0.123456,
+        "fine_tune_at": 0.2, "fine_tune_rate": 2.34567e-5,
     }  # fmt: skip
     for point in (params, usual(base, space)):
         config = settings(base, space, point)
@@ -63,6 +64,19 @@ def test_the_printed_command_trains_with_the_very_settings_of_the_trial() -> Non
         assert train_config(given.pop("data"), given.pop("labels"), given) == config
     assert settings(base, space, params).fine_tune_rate == 2.35e-5
     assert settings(base, space, params).weights == "small net.h5"
+
+
+def test_only_what_shows_in_what_ships_is_searched() -> None:
+    """A head that is fitted to its end forgets its rate and its dropout; one that phase two goes on from does not."""
+    everywhere = {"alpha", "size_px", "head_decay", "fine_tune_at"}
+    head, both = {"head_rate", "dropout"}, {"head_rate", "dropout", "fine_tune_rate"}
+    for finished, share, more in ((True, 0.0, set()), (True, 0.2, both), (False, 0.0, head), (False, 0.2, both)):
+        study = optuna.create_study()
+        study.enqueue_trial({"fine_tune_at": share})
+        trial, space = study.ask(), Space({0.35: "none"}, (64,), finished)
+        suggest(trial, space)
+        assert set(trial.params) == everywhere | more
+        assert set(usual(TrainConfig(data=Path("photos")), space)) == everywhere | (set() if finished else head)
 
 
 def test_the_first_trial_is_what_train_does_by_itself() -> None:
