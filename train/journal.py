@@ -15,9 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
+
+from edge_runtime.errors import InputError
 
 SAVE_EVERY_S = 5.0
 _FACTS = "facts"
@@ -63,9 +66,15 @@ class Journal:
     def _read(self, name: str) -> State | None:
         if self._folder is None or not (self._folder / name).is_file():
             return None
-        with np.load(self._folder / name, allow_pickle=False) as stored:
-            arrays = dict(stored)
-        return State(json.loads(arrays.pop(_FACTS).tobytes()), arrays)
+        try:
+            with np.load(self._folder / name, allow_pickle=False) as stored:
+                arrays = dict(stored)
+            return State(json.loads(arrays.pop(_FACTS).tobytes()), arrays)
+        except (BadZipFile, ValueError, KeyError, EOFError) as error:
+            raise InputError(
+                f"{self._folder / name} is damaged: the run cannot go on from it.",
+                remedy="Begin again: ripeline train DATA -o RUN --force",
+            ) from error
 
     def _write(self, name: str, state: State) -> None:
         """Whole or not at all, even if the power fails."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -149,7 +150,7 @@ def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
     if (partial_of(output) / START_FILE).is_file() and not force:
         raise InputError(
             f"A run of the name {output} was begun and not finished.",
-            remedy=f"Go on with it: ripeline train --resume {output}. Or begin again with --force.",
+            remedy=f"Go on with it: ripeline train --resume {shlex.quote(str(output))} (or begin again with --force).",
         )
     shutil.rmtree(partial_of(output), ignore_errors=True)
     try:

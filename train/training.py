@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import platform
+import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec
@@ -72,10 +74,23 @@ def resume_run(output: Path, *, on_event: OnEvent = lambda _: None) -> Run:
     with files.unfinished_run_folder(output) as folder:
         # A run that was killed at the very end is whole and lacks only its name.
         if not (folder / files.RECORD_FILE).is_file():
-            start = (folder / files.START_FILE).read_bytes()
-            _train(TrainConfig.model_validate_json(start), folder, on_event)
+            _train(_started_with(folder, output), folder, on_event)
         _tidy(folder)
     return files.read_run(output)
+
+
+def _started_with(folder: Path, output: Path) -> TrainConfig:
+    try:
+        return TrainConfig.model_validate_json((folder / files.START_FILE).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise InputError(
+            f"The unfinished run {output} cannot be understood: {files.START_FILE}, {where}: {first['msg']}.",
+            expected="a run that this version of Ripeline began",
+            remedy=f"Go on with the version that began it, or begin again: ripeline train DATA -o "
+            f"{shlex.quote(str(output))} --force",
+        ) from error
 
 
 def _tidy(folder: Path) -> None:
@@ -216,7 +231,7 @@ def _refuse_other_inputs(config: TrainConfig, dataset: Dataset, assignment: Assi
 
 
 def _refuse_another_start(journal: Journal, rows: Sequence[SplitRow], config: TrainConfig) -> None:
-    """A run goes on only with the very pictures, manifest, weights and libraries that it was started with."""
+    """A run goes on only with the very pictures, manifest, weights, code and libraries that it was started with."""
     weights = Path(config.weights)
     now = {
         f"The pictures in {config.data} or their manifest": hashlib.sha256(
@@ -224,6 +239,7 @@ def _refuse_another_start(journal: Journal, rows: Sequence[SplitRow], config: Tr
         ).hexdigest(),
         f"The weights {weights}": hash_file(weights) if weights.is_file() else config.weights,
         "The versions of the libraries": str(_versions()),
+        "Ripeline's own code": _code_hash(),
     }
     start = journal.finished("start")
     if start is None:
@@ -232,7 +248,7 @@ def _refuse_another_start(journal: Journal, rows: Sequence[SplitRow], config: Tr
     for what, found in now.items():
         if start.facts.get(what) != found:
             raise InputError(
-                f"{what} have changed since the run was started.",
+                f"{what} changed since the run was started.",
                 expected="everything as it was: only then is the result that of an unbroken run",
                 remedy="Restore it, or start again with: ripeline train DATA -o RUN --force",
             )
@@ -240,6 +256,12 @@ def _refuse_another_start(journal: Journal, rows: Sequence[SplitRow], config: Tr
 
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in DISTRIBUTIONS}
+
+
+def _code_hash() -> str:
+    """Of this package: what it keeps in a state and what it does with it are known to itself alone."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def _found_from_anywhere(config: TrainConfig) -> dict[str, object]:
