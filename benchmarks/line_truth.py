@@ -86,14 +86,9 @@ def main() -> None:
     said = judge(options.gate, scores) if options.gate else []
     header, rows = comparison(scores)
     figures = {"seed": SEED, "fruit_at_least": options.fruit, "scenarios": [row(name, scores[name]) for name in scores]}
-    publish(name_of(options), figures, in_columns([header, *([str(cell) for cell in line] for line in rows)]), options)
+    publish("line_truth", figures, in_columns([header, *([str(cell) for cell in line] for line in rows)]), options)
     if said:
         sys.exit("\n".join(said))
-
-
-def name_of(options: Namespace) -> str:
-    """The long form's results and the short form's lie side by side."""
-    return "line_truth" if options.fruit else "line_truth_short"
 
 
 def prepare(options: Namespace, folder: Path) -> list[Job]:
@@ -174,7 +169,8 @@ def real_bundle(folder: Path, photographs: Path, weights: Path) -> tuple[Path, P
 def row(name: str, one: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a score: totals, without labels, lanes and minutes."""
     kept = ("counting", "identity", "grading", "streams", "acting", "timing", "errors")
-    return {"scenario": name, **{key: one[key] for key in kept}, "worst": one["worst"][:3]}
+    worst = [{key: wrong[key] for key in ("what", "fruit_id", "frame")} for wrong in one["worst"][:3]]
+    return {"scenario": name, **{key: one[key] for key in kept}, "worst": worst}
 
 
 def judge(gate: Path, scores: dict[str, dict[str, Any]]) -> list[str]:

@@ -59,12 +59,13 @@ def windows(wrong: Sequence[Wrong], clock: Clockwork, *, most: int) -> tuple[lis
     Without errors it is the beginning of the run.
     """
     seen_s = [clock.seen_s(one.place_mm) for one in wrong if one.place_mm is not None]
+    begins_s, latest_s = float(clock.times_s[0]), float(clock.times_s[-1]) - WINDOW_S
     starts: list[float] = []
     for at_s in seen_s:
         if len(starts) < most and not _inside(at_s, starts):
-            starts.append(max(float(clock.times_s[0]), at_s - WINDOW_S / 3))
+            starts.append(max(begins_s, min(latest_s, at_s - WINDOW_S / 3)))
     left_out = len(wrong) - sum(_inside(at_s, starts) for at_s in seen_s)
-    return sorted(starts) or [float(clock.times_s[0])], left_out
+    return sorted(starts) or [begins_s], left_out
 
 
 def draw(

@@ -160,12 +160,12 @@ def _grading(outcomes: Iterable[Outcome], terms: _Terms) -> Row:
 
 
 def _mean(values: Sequence[float]) -> Row | None:
-    """A mean with the interval of the normal distribution."""
+    """A mean with the interval of the normal distribution, within what occurred."""
     if not values:
         return None
     mean, n = float(np.mean(values)), len(values)
     half = _Z * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else math.inf
-    ends = [round(mean - half, 6), round(mean + half, 6)] if n > 1 else None
+    ends = [round(max(mean - half, min(values)), 6), round(min(mean + half, max(values)), 6)] if n > 1 else None
     return {"mean": round(mean, 6), "n": n, "ci95": ends}
 
 

@@ -54,8 +54,10 @@ class Shown:
     box: Box
 
 
-def errors(matched: Matched, strokes: Sequence[Stroke], *, accepted: Sequence[str]) -> list[Wrong]:
-    """Everything that went wrong, what costs most first: lost and invented fruit, escapes, strokes, labels."""
+def errors(
+    matched: Matched, strokes: Sequence[Stroke], firings: Sequence[Row], *, accepted: Sequence[str]
+) -> list[Wrong]:
+    """Everything that went wrong, what costs most first: lost and invented fruit, strokes, escapes, labels."""
     wrong = [error for one in matched.outcomes if (error := _of_fruit(one, accepted)) is not None]
     wrong += [_of_spare(one) for one in matched.spare]
     decision_of = {one.decision["fruit_id"]: one.decision for one in matched.outcomes if one.decision is not None}
@@ -63,7 +65,11 @@ def errors(matched: Matched, strokes: Sequence[Stroke], *, accepted: Sequence[st
         decision = decision_of.get(stroke.action["fruit_id"])
         if decision is not None and not stroke.hit_own:
             met = "a neighbour" if stroke.hit else "nothing"
-            wrong.append(_wrong(2.8, f"the stroke hit {met}", stroke.meant, decision))
+            wrong.append(_wrong(3.2, f"the stroke hit {met}", stroke.meant, decision))
+    for firing in firings:
+        decision, truth = decision_of.get(firing["fruit_id"]), matched.fruit_of.get(firing["fruit_id"])
+        if firing["reason"] and decision is not None and truth is not None:
+            wrong.append(_wrong(3.1, f"{truth['label']} not thrown out: {firing['reason']}", truth, decision))
     return sorted(wrong, key=lambda one: -one.cost)
 
 

@@ -50,7 +50,7 @@ def verb(
     accepted = console.split_names(accept) or _accepted(evidence.summary.get("costs"))
     figures = score(evidence, matched, done, accepted=accepted)
     figures["identity"] = identity(evidence)
-    wrong = errors(matched, done, accepted=accepted)
+    wrong = errors(matched, done, evidence.firings, accepted=accepted)
     shown = pictures(evidence, wrong[:WORST])
     names = write_pictures(folder, shown)
     figures["errors"] = len(wrong)

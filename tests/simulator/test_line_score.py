@@ -313,7 +313,7 @@ def test_the_worst_errors_come_first_with_the_frame_that_shows_them(tmp_path: Pa
     decisions[0]["box_px"] = [x + 700, y - 40, 90, 80]
     evidence = _run(line, decisions, tmp_path)
     matched = match(evidence)
-    wrong = errors(matched, strokes(evidence, matched), accepted=ACCEPTED)
+    wrong = errors(matched, strokes(evidence, matched), evidence.firings, accepted=ACCEPTED)
     assert [one.what.split()[1] for one in wrong] == ["missed", "taken"]
     assert wrong[0].truth is not None
     assert wrong[0].truth["fruit_id"] == lost["fruit_id"] - 1
@@ -326,6 +326,19 @@ def test_the_worst_errors_come_first_with_the_frame_that_shows_them(tmp_path: Pa
     x, y, w, h = one.box.as_list()
     assert np.array_equal(one.frame[y + 4 : y + h - 4, x + 4 : x + w - 4], plain[y + 4 : y + h - 4, x + 4 : x + w - 4])
     assert (one.frame[y, x : x + w] == 255).all()
+
+
+def test_strokes_that_miss_and_orders_that_come_too_late_are_errors(tmp_path: Path) -> None:
+    line = _line("calm")
+    decisions = _decisions(line.truth(), line)
+    out = [row for row in decisions if row["verdict"] == "DIVERT"]
+    evidence = _run(line, decisions, tmp_path, late_mm=25.0)
+    matched = match(evidence)
+    wrong = errors(matched, strokes(evidence, matched), evidence.firings, accepted=ACCEPTED)
+    assert [one.what for one in wrong] == ["the stroke hit nothing"] * len(out)
+    never = [{"fruit_id": out[0]["fruit_id"], "reason": "late"}]
+    (only,) = errors(matched, [], never, accepted=ACCEPTED)
+    assert only.what == f"{out[0]['label']} not thrown out: late"
 
 
 def test_a_run_is_set_beside_others(tmp_path: Path, ripeline_here: Any) -> None:
