@@ -71,5 +71,5 @@ def _interval(ends: tuple[float, float] | None) -> str:
 
 def _correlation(found: ViewCorrelation) -> str:
     if found.origin == "default":
-        return f"{found.rho:.2f}, a cautious default: the pictures do not say which of them show one fruit"
+        return f"{found.rho:.2f}, a cautious default: too few pictures are known to show the same fruit"
     return f"{found.rho:.2f}, measured on {found.pictures} pictures of {found.fruits} fruits"
