@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge_runtime.background import Background, Plane
 from edge_runtime.belt_motion import is_horizontal
@@ -138,8 +139,9 @@ class Localizer:
         assert self._background is not None
         something_moves = any(blob.moving_frames for blob in self._blobs)
         kept = []
-        for blob in blobs:
-            followed = _follow(blob, self._blobs, something_moves)
+        overlaps = _overlaps([blob.box for blob in blobs], [blob.box for blob in self._blobs])
+        for blob, row in zip(blobs, overlaps, strict=True):
+            followed = _follow(blob, self._blobs, row, something_moves)
             if followed.still_frames < STILL_FRAMES:
                 kept.append(followed)
                 continue
@@ -160,13 +162,13 @@ def _surround(blob: _Blob, others: list[_Blob], mask: Plane) -> Plane:
     return region
 
 
-def _follow(blob: _Blob, earlier: list[_Blob], something_moves: bool) -> _Blob:
-    """The blob with what its predecessor knows about standing still."""
-    old = max(earlier, key=lambda other: _overlap(blob.box, other.box), default=None)
-    if old is None or _overlap(blob.box, old.box) < SAME_OVERLAP:
+def _follow(blob: _Blob, earlier: list[_Blob], overlaps: npt.NDArray[np.float64], something_moves: bool) -> _Blob:
+    """The blob with what its predecessor knows about standing still; `overlaps` `[earlier]` are those with it."""
+    if not earlier or overlaps.max() < SAME_OVERLAP:
         return blob
+    old = earlier[int(overlaps.argmax())]
     # Against the place where it last stood, not the frame before: slow things hardly move from frame to frame.
-    if _overlap(blob.box, old.anchor) < STILL_OVERLAP:
+    if _overlaps([blob.box], [old.anchor])[0, 0] < STILL_OVERLAP:
         return replace(blob, moving_frames=MOVING_FRAMES)
     return replace(
         blob,
@@ -236,13 +238,13 @@ def _without_shadow(filled: Plane, picture: Image, empty: Image) -> Plane:
     return cv2.drawContours(np.zeros_like(filled), outlines, -1, (255,), cv2.FILLED)  # type: ignore[return-value]
 
 
-def _overlap(one: Rectangle, other: Rectangle) -> float:
-    """Intersection over union of two boxes."""
-    w = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    h = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    return w * h / (one[2] * one[3] + other[2] * other[3] - w * h)
+def _overlaps(ones: list[Rectangle], others: list[Rectangle]) -> npt.NDArray[np.float64]:
+    """Intersection over union of each box with each other one, `[ones, others]`."""
+    a = np.array(ones, np.float64).reshape(-1, 1, 4)
+    b = np.array(others, np.float64).reshape(1, -1, 4)
+    ends = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.maximum(ends, 0).prod(axis=-1)
+    return np.asarray(shared / (a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - shared))
 
 
 def _detection(blob: _Blob, scale_x: float, scale_y: float, size: tuple[int, int]) -> Detection:
