@@ -19,8 +19,9 @@ from train import Run, load_keras_model
 from train.adapt import NEW_VIEWS, OLD_VIEWS
 from train.features import pooled_features, view_of
 from train.model import PROBABILITIES, backbone_of
+from train.new_line import fit_to_line
 from train.pictures import InMemory
-from train.refit import Head, Shown, choose, cross_validate, refit
+from train.refit import Head, Shown
 
 PICTURES_A_LABEL = (5, 10, 20, 40)
 
@@ -41,7 +42,8 @@ def after_adapting(
     """A row for each number of pictures a label: means over draws, before and after, on the same test pictures.
 
     Beside them a linear head fitted by hand, that is by logistic regression on the frozen features of the new pictures
-    alone. The features are computed once; each draw then goes through the same functions as `ripeline adapt`.
+    alone, and what `adapt` promised. The features are computed once; each draw then goes through the same functions as
+    `ripeline adapt`.
 
     Args:
         run: Trained without the source.
@@ -67,16 +69,15 @@ def after_adapting(
     def one(number: int, size: int) -> dict[str, float]:
         shown, test = draw(truth, names, size, np.random.default_rng((seed, size, number)))
         given = Shown(new.features[shown], truth[shown])
-        together = names[shown].tolist()
-        tried = cross_validate(head, known, given, together, seed=number, decay=decay)
-        chosen = choose(tried, together)
-        adapted = refit(head, known, given, chosen.weight, decay=decay)
-        figures = {"shown": float(len(shown)), "n": float(len(test)), "weight": chosen.weight}
+        fitted = fit_to_line(head, known, given, names[shown].tolist(), seed=number, decay=decay)
+        figures = {"shown": float(len(shown)), "n": float(len(test)), "weight": fitted.weight}
+        promised = confusion(truth[shown], fitted.expected.logits.argmax(axis=1), len(head.bias))
+        figures["balanced_accuracy_promised"] = balanced_accuracy(promised)
         by_hand = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         by_hand.fit(new.features[shown, 0], truth[shown])
         given_by = {
             name: one.logits(new.features[test, 0]).argmax(axis=1)
-            for name, one in (("before", head), ("after", adapted))
+            for name, one in (("before", head), ("after", fitted.head))
         }
         given_by["by_hand"] = by_hand.predict(new.features[test, 0])
         for name, answers in given_by.items():

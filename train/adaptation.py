@@ -6,27 +6,38 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+_CLEAR = 2.0
+"""Standard errors from which a gain is taken for more than chance."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-class TriedWeight(_Strict):
-    """One share of the loss for the new pictures, judged by cross-validation over their groups.
+class AtTheLine(_Strict):
+    """How new pictures were answered by heads that saw none of their groups.
 
-    `better_by` is by how much cross-entropy falls below that of the old head, `noise` the standard error of that.
+    `better_by` is by how much cross-entropy falls below that of the old head, `noise` the standard error of that;
+    `recall` is None for a label without new pictures.
     """
 
-    weight: float
     loss: float
     better_by: float
     noise: float
     accuracy: float
     accuracy_ci95: tuple[float, float]
+    recall: dict[str, float | None]
+
+
+class TriedWeight(AtTheLine):
+    """One share of the loss for the new pictures, and the share that its head has in the average."""
+
+    weight: float
+    share: float
 
 
 class OldPictures(_Strict):
-    """What the adaptation costs on the test split of the parent; the interval is Tango's, of the paired difference."""
+    """What the adaptation costs on the test split of the parent; the interval is of the paired difference, by group."""
 
     pictures: int
     accuracy_before: float
@@ -35,7 +46,7 @@ class OldPictures(_Strict):
 
 
 class Mistake(_Strict):
-    """A new picture that the chosen head, not having seen it, takes for something else."""
+    """A new picture that a head that had not seen it takes for something else."""
 
     file: str
     label: str
@@ -43,7 +54,7 @@ class Mistake(_Strict):
 
 
 class Adaptation(_Strict):
-    """Where an adapted run comes from, what was chosen and what to expect.
+    """Where an adapted run comes from, what was done and what to expect.
 
     Attributes:
         parent: Name of the run's folder.
@@ -52,8 +63,9 @@ class Adaptation(_Strict):
         data_sha256: Of their labels and hashes.
         pictures: New ones of each label; a label with none is untested at the new line.
         groups: How many unrelated pictures they are.
-        weight: Chosen share of the loss; 0 keeps the old head.
-        tried: Every weight, 0 first.
+        weight: Mean share of the loss; 0 keeps the old head.
+        tried: Every weight, 0, the old head, first.
+        expected: The adapted head at the new line: its weighing too was done without the pictures that it answers.
         on_old: What it costs where the parent came from.
         mistakes: On new pictures.
     """
@@ -66,28 +78,24 @@ class Adaptation(_Strict):
     groups: int
     weight: float
     tried: tuple[TriedWeight, ...]
+    expected: AtTheLine
     on_old: OldPictures
     mistakes: tuple[Mistake, ...]
 
     @property
-    def helps(self) -> bool:
-        """Whether the head was changed at all."""
+    def changed(self) -> bool:
+        """Whether the head is another one."""
         return self.weight > 0
 
     @property
     def surely_helps(self) -> bool:
-        """Whether that is more than chance would do with so few pictures."""
-        return self.helps and self.expected.better_by > 2 * self.expected.noise
+        """Whether it is better by more than chance would do with so few pictures."""
+        return self.changed and self.expected.better_by > _CLEAR * self.expected.noise
 
     @property
     def before(self) -> TriedWeight:
         """The old head at the new line."""
         return self.tried[0]
-
-    @property
-    def expected(self) -> TriedWeight:
-        """The chosen head at the new line."""
-        return next(one for one in self.tried if one.weight == self.weight)
 
     @property
     def untested(self) -> tuple[str, ...]:

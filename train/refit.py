@@ -1,29 +1,26 @@
-"""A head refitted to a handful of pictures of a new line, and how much to listen to them, found by cross-validation.
+"""A linear head fitted to its one optimum on frozen features: to a run's own pictures and to those of a new line.
 
-What a handful can support is one linear layer on frozen features. The old pictures stay in the loss, so that what they
-taught is not forgotten; the rest is phase one's own loss and penalty. A pull towards the old weights instead of the
-penalty, and the new pictures alone with such a pull, were no better at any number of pictures, and worse at most.
+The old pictures stay in the loss, so that what they taught is not forgotten; the rest is phase one's own loss and
+penalty. How much the new ones count is `train.new_line`'s to find out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import eigh
 from scipy.optimize import minimize
 
-from evaluation.temperature import fit_temperature
-from train.loss import cross_entropy
-
-WEIGHTS = (0.0, 0.1, 0.25, 0.5, 0.75)
-"""Shares of the loss that the new pictures may have; 0 leaves the head as it is."""
-FOLDS = 5
-_MOST_STEPS = 120
+MOST_STEPS = 120
 
 Features = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.bool_]
+Weights = npt.NDArray[np.float64]
+"""A head in the coordinates of a `Frame`, `[r + 1, labels]`: kernel, then bias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,180 +42,157 @@ class Shown:
     features: Features
     truth: Indices
 
-    def of(self, rows: npt.NDArray[np.bool_]) -> Shown:
+    def of(self, rows: Rows) -> Shown:
         """Some of the pictures."""
         return Shown(self.features[rows], self.truth[rows])
 
-    def flat(self) -> tuple[Features, Indices]:
-        """Every view a picture of its own."""
-        n, views, channels = self.features.shape
-        return self.features.reshape(n * views, channels), np.repeat(self.truth, views)
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Coordinates in which a head is fitted: from `centre`, in units of one common `spread`, along `directions`.
+
+    Attributes:
+        centre: `[channels]`.
+        spread: Mean standard deviation of the channels.
+        directions: `[channels, r]`, orthonormal, so that a penalty on the kernel means the same in any frame; None for
+            the channels themselves.
+    """
+
+    centre: Features
+    spread: float
+    directions: Features | None = None
+
+    @classmethod
+    def of(cls, features: Features) -> Frame:
+        """That of `[n, views, channels]`."""
+        return cls(features.mean(axis=(0, 1)), float(features.std(axis=(0, 1)).mean()))
+
+    def along(self, head: Head, pictures: Sequence[Features], most: int) -> Frame:
+        """The `most` directions in which pictures, each `[n, views, channels]`, differ most.
+
+        Those of the head come first, so that it loses nothing: what it asks for elsewhere stays as it is.
+        """
+        if most >= len(self.centre):
+            return self
+        flat = np.concatenate([one.reshape(-1, one.shape[-1]) for one in pictures])
+        standard = (flat - self.centre) / np.float32(self.spread)
+        last = len(self.centre) - 1
+        leading = eigh(standard.T @ standard, subset_by_index=(last + 1 - most, last))[1][:, ::-1]
+        orthonormal, _ = np.linalg.qr(np.hstack([head.kernel, leading]))
+        return Frame(self.centre, self.spread, orthonormal.astype(np.float32))
+
+    def rows(self, features: Features) -> Features:
+        """Pictures in this frame with a column of ones for the bias: `[..., channels]` to `[..., r + 1]`."""
+        inside = (features - self.centre) / np.float32(self.spread)
+        if self.directions is not None:
+            inside = inside @ self.directions
+        return np.concatenate([inside, np.ones((*inside.shape[:-1], 1), np.float32)], axis=-1)
+
+    def weights(self, head: Head) -> Weights:
+        """A head in this frame."""
+        kernel = head.kernel * np.float32(self.spread)
+        if self.directions is not None:
+            kernel = self.directions.T @ kernel
+        return np.vstack([kernel, head.bias + self.centre @ head.kernel]).astype(np.float64)
+
+    def head(self, weights: Weights) -> Head:
+        """The other way round."""
+        kernel = weights[:-1].astype(np.float32)
+        if self.directions is not None:
+            kernel = self.directions @ kernel
+        kernel /= np.float32(self.spread)
+        return Head(kernel, (weights[-1] - self.centre @ kernel).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """One weight of the new pictures and what cross-validation says of it.
+class Part:
+    """A set of pictures in a frame and what it adds to the loss.
 
     Attributes:
-        weight: Share of the loss.
-        logits: For each new picture `[n, labels]`, of a head that saw no picture of its group.
-        losses: Their cross-entropy, `[n]`, each candidate at the temperature that suits it: being less sure of
-            everything is no merit.
-        better_by: How much lower its mean is than with the old head.
-        noise: Standard error of that over groups.
+        rows: `[n, r + 1]`.
+        truth: `[n]`, places in `labels`.
+        labels: Between which the pictures tell. One that they lack is left out of what they ask for: nothing there
+            speaks against it.
+        importance: `[n]` float32, how much each row counts, 1 together.
     """
 
-    weight: float
-    logits: Features
-    losses: npt.NDArray[np.float64]
-    better_by: float
-    noise: float
+    rows: Features
+    truth: Indices
+    labels: Indices
+    importance: Features
+
+    @classmethod
+    def of(cls, rows: Features, truth: Indices, shares: npt.NDArray[np.float64] | None = None) -> Part:
+        """Every view a row of its own.
+
+        Args:
+            rows: `[n, views, r + 1]`.
+            truth: `[n]` label indices.
+            shares: Of each label, `[labels]`, how much its pictures are to count together; None for every picture the
+                same.
+        """
+        n, views, width = rows.shape
+        labels = np.unique(truth)
+        places = np.repeat(np.searchsorted(labels, truth), views)
+        counts = np.bincount(places)
+        wanted = counts if shares is None else shares[labels]
+        importance = (wanted / wanted.sum() / counts)[places].astype(np.float32)
+        return cls(rows.reshape(n * views, width), places, labels, importance)
+
+    def loss(self, weights: Weights) -> tuple[float, Weights]:
+        """Mean cross-entropy, and its gradient `[r + 1, all labels]`."""
+        logits = self.rows @ weights[:, self.labels].astype(np.float32)
+        logits -= logits.max(axis=1, keepdims=True)
+        at_truth = logits[np.arange(len(logits)), self.truth]
+        wrong = np.exp(logits)
+        total = wrong.sum(axis=1, keepdims=True)
+        value = float((np.log(total[:, 0]) - at_truth) @ self.importance)
+        wrong /= total
+        wrong[np.arange(len(wrong)), self.truth] -= 1
+        gradient = np.zeros_like(weights)
+        gradient[:, self.labels] = self.rows.T @ (wrong * self.importance[:, None])
+        return value, gradient
+
+
+def fit(start: Weights, parts: Sequence[tuple[float, Part]], *, decay: float, tolerance: float = 2e-9) -> Weights:
+    """The weights that lose least on the sum of `share * part`, by L-BFGS.
+
+    Args:
+        start: Where to begin; the nearer, the fewer steps.
+        parts: With their shares of the loss.
+        decay: L2 penalty on the kernel.
+        tolerance: Where to end: when a step lowers the loss by less than this share.
+    """
+
+    def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        weights = flat.reshape(start.shape)
+        total, gradient = decay * float((weights[:-1] ** 2).sum()), np.zeros_like(start)
+        gradient[:-1] = 2 * decay * weights[:-1]
+        for share, part in parts:
+            value, slope = part.loss(weights)
+            total, gradient = total + share * value, gradient + share * slope
+        return total, gradient.ravel()
+
+    options = {"maxiter": MOST_STEPS, "ftol": tolerance}
+    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x
+    weights: Weights = found.reshape(start.shape)
+    return weights
 
 
 def refit(head: Head, old: Shown, new: Shown, weight: float, *, decay: float) -> Head:
     """The head that loses least on `(1 - weight) * old + weight * new`.
 
-    A label that `new` lacks is left out of what `new` asks for: nothing there speaks against it.
-
     Args:
-        head: The old one.
-        old: Pictures that it learned from.
-        new: Pictures from the new line; at least one.
-        weight: Of the new pictures, 0 to below 1.
+        head: Where to begin.
+        old: Pictures that show every label.
+        new: Others; none of them are needed for a weight of 0.
+        weight: Of the new pictures, 0 to 1.
         decay: L2 penalty on the kernel, on features of unit spread: that of phase one (`TrainConfig.head_decay`).
     """
-    if weight == 0:
-        return head
-    centre = old.features.mean(axis=(0, 1))
-    spread = float(old.features.std(axis=(0, 1)).mean())
+    frame = Frame.of(old.features)
     parts = [
-        _Part.of(*one.flat(), share, centre, spread, labels)
-        for one, share, labels in (
-            (old, 1 - weight, np.arange(len(head.bias))),
-            (new, weight, np.unique(new.truth)),
-        )
+        (share, Part.of(frame.rows(one.features), one.truth))
+        for share, one in ((1 - weight, old), (weight, new))
+        if share
     ]
-    before = np.vstack([head.kernel * spread, head.bias + centre @ head.kernel]).astype(np.float64)
-
-    def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        weights = flat.reshape(before.shape)
-        total, gradient = decay * float((weights[:-1] ** 2).sum()), np.zeros_like(before)
-        gradient[:-1] = 2 * decay * weights[:-1]
-        for part in parts:
-            value, slope = part.loss(weights)
-            total, gradient = total + value, gradient + slope
-        return total, gradient.ravel()
-
-    found = minimize(loss, before.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS}).x
-    weights = found.reshape(before.shape)
-    kernel = (weights[:-1] / spread).astype(np.float32)
-    return Head(kernel, (weights[-1] - centre @ kernel).astype(np.float32))
-
-
-def cross_validate(
-    head: Head,
-    old: Shown,
-    new: Shown,
-    groups: Sequence[str],
-    *,
-    seed: int,
-    decay: float,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[Tried, ...]:
-    """Try each of `WEIGHTS`, judging every new picture by a head that saw none of its group.
-
-    Args:
-        head: The old one.
-        old: Pictures that it learned from.
-        new: Pictures from the new line.
-        groups: Of each new picture.
-        seed: Of the folds.
-        decay: As for `refit`.
-        progress: Told how many heads of how many have been fitted.
-    """
-    fold = assign_folds(new.truth, groups, seed)
-    used = np.unique(fold)
-    tried: list[Tried] = []
-    done, total = 0, len(used) * (len(WEIGHTS) - 1)
-    for weight in WEIGHTS:
-        logits = head.logits(new.features[:, 0]).copy()
-        for number in used if weight else ():
-            left_out = fold == number
-            if not left_out.all():
-                fitted = refit(head, old, new.of(~left_out), weight, decay=decay)
-                logits[left_out] = fitted.logits(new.features[left_out, 0])
-            done += 1
-            progress(done, total)
-        losses = cross_entropy(logits / np.float32(fit_temperature(logits, new.truth)), new.truth)
-        before = tried[0].losses if tried else losses
-        tried.append(Tried(weight, logits, losses, *mean_and_error(before - losses, groups)))
-    return tuple(tried)
-
-
-def choose(tried: Sequence[Tried], groups: Sequence[str]) -> Tried:
-    """The smallest weight that is within one standard error of the best (Breiman et al. 1984), if any helps at all.
-
-    A small weight cannot do much harm: left-out sources that needed no adapting lost 0.3 points at most with 0.1, and
-    2 with 0.75. Where no weight lowers the loss, the old head stays.
-    """
-    best = min(tried, key=lambda one: float(one.losses.mean()))
-    if best.weight == 0:
-        return best
-    for one in tried[1:]:
-        behind, noise = mean_and_error(one.losses - best.losses, groups)
-        if one is best or (one.better_by > 0 and behind <= noise):
-            return one
-    return best
-
-
-def assign_folds(truth: Indices, groups: Sequence[str], seed: int) -> Indices:
-    """A fold for each picture, `[n]`: those of one group together, the groups of each label dealt out in turn."""
-    rng = np.random.default_rng(seed)
-    names = np.asarray(groups)
-    fold_of: dict[str, int] = {}
-    for label in np.unique(truth):
-        for group in rng.permutation(np.unique(names[truth == label])):
-            fold_of.setdefault(str(group), len(fold_of) % FOLDS)
-    return np.array([fold_of[str(group)] for group in names], np.int64)
-
-
-def mean_and_error(values: npt.NDArray[np.float64], groups: Sequence[str]) -> tuple[float, float]:
-    """Mean of one value a picture, and its standard error with groups as units."""
-    names, place = np.unique(np.asarray(groups), return_inverse=True)
-    mean = float(values.mean())
-    if len(names) < 2:
-        return mean, float("inf")
-    residuals = np.bincount(place, values - mean)
-    variance = (residuals**2).sum() * len(names) / (len(names) - 1)
-    return mean, float(np.sqrt(variance) / len(values))
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Standardised features with a column of ones, `[n, channels + 1]`, and what of them counts."""
-
-    features: Features
-    truth: Indices
-    share: float
-    labels: Indices
-
-    @classmethod
-    def of(
-        cls, features: Features, truth: Indices, share: float, centre: Features, spread: float, labels: Indices
-    ) -> _Part:
-        standard = np.empty((len(features), features.shape[1] + 1), np.float32)
-        standard[:, :-1] = (features - centre) / spread
-        standard[:, -1] = 1
-        return cls(standard, np.searchsorted(labels, truth), share, labels)
-
-    def loss(self, weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        """Share times mean cross-entropy among `labels`, and its gradient `[channels + 1, all labels]`."""
-        logits = (self.features @ weights[:, self.labels].astype(np.float32)).astype(np.float64)
-        value = self.share * float(cross_entropy(logits.astype(np.float32), self.truth).mean())
-        wrong = np.exp(logits - logits.max(axis=1, keepdims=True))
-        wrong /= wrong.sum(axis=1, keepdims=True)
-        wrong[np.arange(len(wrong)), self.truth] -= 1
-        gradient = np.zeros_like(weights)
-        scaled = (self.share / len(wrong) * wrong).astype(np.float32)
-        gradient[:, self.labels] = self.features.T @ scaled
-        return value, gradient
+    return frame.head(fit(frame.weights(head), parts, decay=decay))

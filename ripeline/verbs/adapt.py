@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -31,7 +32,7 @@ def verb(run: Path, new_data: Path, output: Path, data: Path | None, domain: str
     """Fit RUN to a new line with a handful of labelled pictures of it, 5 to 40 a label, in seconds.
 
     NEW_DATA has one sub-folder a label, of labels that RUN knows; some may be missing. How much the new pictures count
-    is chosen by cross-validation, which also tells what to expect there. Where they do not help, the model stays as it
+    is found by cross-validation, which also tells what to expect there. Where they do not help, the model stays as it
     is and the report says so. The result is a run like any other.
     """
     console.check_output(output, marker="run.json", force=force)
@@ -44,21 +45,18 @@ def verb(run: Path, new_data: Path, output: Path, data: Path | None, domain: str
     found = adapted.record.adaptation
     assert found is not None
     low, high = found.expected.accuracy_ci95
-    if found.helps:
-        console.say(
-            f"On the new line expect {found.expected.accuracy:.1%} ({low:.1%} to {high:.1%}); "
-            f"before it was {found.before.accuracy:.1%}."
-            + ("" if found.surely_helps else " So few pictures cannot tell that gain from chance.")
-        )
+    expectation = f"On the new line expect {found.expected.accuracy:.1%} ({low:.1%} to {high:.1%})"
+    if not found.changed:
+        console.say(f"The new pictures do not make the model better: it is unchanged. {expectation}.")
     else:
         console.say(
-            f"The new pictures do not make the model better: it is unchanged. "
-            f"On the new line expect {found.expected.accuracy:.1%} ({low:.1%} to {high:.1%})."
+            f"{expectation}; before it was {found.before.accuracy:.1%}."
+            + ("" if found.surely_helps else " So few pictures cannot tell the difference from chance.")
         )
     old = found.on_old
     console.say(f"On the old test pictures {old.accuracy_after:.1%}; before it was {old.accuracy_before:.1%}.")
     for label in found.untested:
         console.notice(f"there is no new picture of '{label}': it is untested on the new line.")
     console.say(f"Took {adapted.record.seconds:.0f} s. Look at {output / 'report.html'}")
-    console.say(f"Next: ripeline export {output} -o BUNDLE")
+    console.say(f"Next: ripeline export {shlex.quote(str(output))} -o BUNDLE")
     console.emit(adapted.summary() | {"adaptation": found.model_dump(mode="json")}, as_json=as_json)

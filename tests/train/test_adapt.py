@@ -14,10 +14,11 @@ import pytest
 from edge_runtime.errors import InputError
 from evaluation.split import Split
 from tests.conftest import LABELS, SIZE_PX
-from train.adapt import NEW_VIEWS, _Joined, _Views, adapt_run
+from train.adapt import NEW_VIEWS, adapt_run
 from train.events import Notice
 from train.pictures import InMemory
 from train.run_directory import Run, match_data, read_run
+from train.view_features import Joined, Views
 
 if TYPE_CHECKING:
     from tests.conftest import Ripeline
@@ -55,7 +56,7 @@ def test_only_the_head_has_changed(adapted: Run, run_dir: Path) -> None:
     before, after = weights(read_run(run_dir)), weights(adapted)
     changed = [not np.array_equal(old, new) for old, new in zip(before, after, strict=True)]
     assert not any(changed[:-2])
-    assert all(changed[-2:]) == found.helps
+    assert all(changed[-2:]) == found.changed
 
 
 def test_the_record_says_where_it_comes_from_and_what_to_expect(
@@ -66,7 +67,9 @@ def test_the_record_says_where_it_comes_from_and_what_to_expect(
     assert (found.parent, found.data) == (run_dir.name, line_pictures)
     assert found.pictures == dict.fromkeys(LABELS, 10)
     assert (found.groups, found.untested) == (20, ())
-    assert found.expected.loss <= found.before.loss
+    assert sum(one.share for one in found.tried) == pytest.approx(1)
+    assert found.expected.recall.keys() == set(LABELS)
+    assert found.expected.recall != dict.fromkeys(LABELS)
     low, high = found.expected.accuracy_ci95
     assert low <= found.expected.accuracy <= high
     assert high - low > 0.05
@@ -129,6 +132,48 @@ def test_a_label_without_new_pictures_is_said_to_be_untested(
     assert "untested there" in (tmp_path / "run2" / "report.html").read_text("utf-8")
 
 
+def test_validation_pictures_that_were_learned_from_are_answered_by_a_head_that_was_not(
+    run_dir: Path, line_pictures: Path, tmp_path: Path
+) -> None:
+    """Validation labels that are wrong on purpose: a head that had learned them would agree with them."""
+    run = read_run(run_dir)
+    other = dict(zip(LABELS, reversed(LABELS), strict=True))
+    rows = tuple(
+        row.model_copy(update={"label": other[row.label]}) if row.split is Split.VALIDATION else row
+        for row in run.splits
+    )
+    figures = {}
+    for learned in ((Split.TRAIN,), (Split.TRAIN, Split.VALIDATION)):
+        record = run.record.model_copy(update={"learned_from": learned})
+        made = adapt_run(Run(run.folder, record, rows), line_pictures, tmp_path / str(len(learned)))
+        figures[learned] = made.record.validation.negative_log_likelihood
+    honest, tempted = figures.values()
+    assert tempted > 0.8 * honest
+
+
+def test_nothing_is_read_where_the_output_is_taken(run_dir: Path, line_pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "run2").mkdir()
+    (tmp_path / "run2" / "mine.txt").write_text("keep")
+    heard: list[object] = []
+    with pytest.raises(InputError, match="not empty"):
+        adapt_run(read_run(run_dir), line_pictures, tmp_path / "run2", on_event=heard.append)
+    assert not heard
+
+
+def test_old_pictures_that_moved_are_asked_for(
+    run_dir: Path, dataset_dir: Path, line_pictures: Path, tmp_path: Path
+) -> None:
+    run = read_run(run_dir)
+    gone = run.record.model_copy(update={"data": run.record.data.model_copy(update={"path": tmp_path / "gone"})})
+    moved = Run(run.folder, gone, run.splits)
+    with pytest.raises(InputError, match="not at") as refusal:
+        adapt_run(moved, line_pictures, tmp_path / "run2")
+    assert "--data" in str(refusal.value.remedy)
+    assert not (tmp_path / "run2").exists()
+    made = adapt_run(moved, line_pictures, tmp_path / "run2", data=dataset_dir)
+    assert made.record.data.path == dataset_dir.resolve()
+
+
 def test_a_label_that_the_run_does_not_know_is_refused(run_dir: Path, line_pictures: Path, tmp_path: Path) -> None:
     shutil.copytree(line_pictures, tmp_path / "new")
     shutil.copytree(line_pictures / LABELS[0], tmp_path / "new" / "mouldy")
@@ -160,7 +205,7 @@ def test_pictures_seen_before_are_left_out_with_a_notice(
 def test_views_come_in_the_order_of_pictures() -> None:
     rng = np.random.default_rng(0)
     some, others = (InMemory(rng.integers(0, 256, (n, 32, 32, 3), np.uint8)) for n in (3, 2))
-    joined = _Joined([_Views(some, 2, seed=1), _Views(others, NEW_VIEWS, seed=1)])
+    joined = Joined([Views(some, 2, seed=1), Views(others, NEW_VIEWS, seed=1)])
     assert len(joined) == 6 + 2 * NEW_VIEWS
     rows = joined.read(range(len(joined)))
     np.testing.assert_array_equal(rows[[0, 2, 4]], some.inputs)

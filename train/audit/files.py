@@ -1,7 +1,7 @@
 """Pictures that cannot show ripeness: damaged, too small, too dark, too bright, blurred.
 
-Each bound lies where a probe on frozen features has lost five points of accuracy or more on strawberry pictures that
-were made worse on purpose, and beyond what 1,613 usable photographs from seven sources reach.
+Each bound lies beyond what 1,613 usable photographs of strawberries from seven sources reach; what a probe on frozen
+features loses there, on pictures that were made worse on purpose, stands beside it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 
 from evaluation.dataset import Dataset, read_dataset
 from train.audit import Finding, Kind, Severity, quick_audit, summarise
-from train.audit.duplicates import CANDIDATE_BITS, candidates
+from train.audit.duplicates import CANDIDATE_BITS, NEAREST, candidates
 from train.audit.looks import HASH_BITS, blur_effect, look_at, perceptual_hash, poses
 
 Pixels = npt.NDArray[np.uint8]
@@ -157,7 +157,7 @@ def test_candidates_are_all_pairs_within_the_radius_in_their_best_pose() -> None
 def test_no_more_candidates_than_the_nearest_few_for_each_picture() -> None:
     hashes = np.zeros((50, 8, HASH_BITS // 8), np.uint8)
     found = candidates(hashes)
-    assert np.bincount(found.first).max() == 5
+    assert np.bincount(found.first).max() == NEAREST
 
 
 def test_poses_are_eight_and_the_hash_knows_a_picture_through_jpeg(simulated: Path) -> None:
