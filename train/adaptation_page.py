@@ -78,7 +78,7 @@ def adaptation_section(section: Section, found: Adaptation, labels: Sequence[str
     section.plot(
         _curve(found),
         "Loss of single heads on new pictures that they had not seen, with one standard error of the gain over the old "
-        "head. The model is their average; bars: how much each has to say in it.",
+        "head (red). The model is their average; bars: the share of each in it.",
     )
     mistakes = found.mistakes[:MOST_SHOWN]
     if mistakes:
@@ -111,6 +111,7 @@ def _curve(found: Adaptation) -> Figure:
     axes.set_ylim(bottom=0, top=1.15 * max(one.loss + more for one, more in zip(found.tried, noise, strict=True)))
     say = axes.twinx()
     say.bar(weights, [100 * one.share for one in found.tried], width=0.04, color="#c9a227", alpha=0.5)
-    say.set_ylabel("say, %")
+    say.set_ylabel("share in the model, %")
     say.set_ylim(0, 100)
+    say.grid(visible=False)
     return figure
