@@ -1,8 +1,8 @@
 """How long does the export of all formats take, with parity over 2,000 pictures?
 
 A run's held-out pictures over and over, as files that differ in bytes behind the picture, through the command line,
-stage by stage. Bar: 4 minutes on 2 cores, at alpha 0.35 and 160 px. On a busy machine the processor time tells more than
-the clock; both are given, with the load.
+stage by stage. Bar: 4 minutes on 2 cores, at alpha 0.35 and 160 px. On a busy machine the processor time tells more
+than the clock; both are given, with the load.
 
     python benchmarks/export_time.py --run RUN [--data DATA] [--quick] [--json]
 """
