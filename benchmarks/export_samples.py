@@ -90,3 +90,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             for row in rows
         ]
     )
+
+
+if __name__ == "__main__":
+    main()
