@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from train.pictures import Pictures
 
 SPARE_DISK = 1.1
 """A cache goes to disk only where this many times its size is free."""
+_BLOCK_BYTES = 512
+"""Of `st_blocks`, whatever the file system's own are."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Views(Protocol):
@@ -164,8 +169,7 @@ def cache_views(
         size = prod(shape) * np.dtype(np.float32).itemsize
         if budget.take(size):
             found[output] = StoredViews(np.empty(shape, np.float32))
-        elif _has_room(folder, file := folder / f"{name}-{output}.f32", size):
-            file.touch()
+        elif _allocate(file := folder / f"{name}-{output}.f32", size):
             found[output] = StoredViews(np.memmap(file, np.float32, "r+", shape=shape))
         else:
             found[output] = StreamedViews(frozen, output, pictures, views, seed)
@@ -175,10 +179,22 @@ def cache_views(
     return tuple(found[output] for output in range(len(found)))
 
 
-def _has_room(folder: Path, file: Path, size_bytes: int) -> bool:
-    folder.mkdir(parents=True, exist_ok=True)
-    there = file.stat().st_size if file.is_file() else 0
-    return shutil.disk_usage(folder).free + there >= SPARE_DISK * size_bytes
+def _allocate(file: Path, size_bytes: int) -> bool:
+    """Whether the disk has room for the file, which then is taken: writing to it through a map cannot fail (SIGBUS)."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    taken = file.stat().st_blocks * _BLOCK_BYTES if file.is_file() else 0
+    if shutil.disk_usage(file.parent).free + taken < SPARE_DISK * size_bytes:
+        return False
+    with file.open("ab") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size_bytes)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+        else:
+            return True
+    file.unlink()
+    return False
 
 
 def _fill(
@@ -192,9 +208,14 @@ def _fill(
     progress: Callable[[int, int], None],
 ) -> None:
     lasting = all(isinstance(store.array, np.memmap) for store in stores.values())
-    if lasting and journal.finished(name):
+
+    def of_these(state: State | None) -> State | None:
+        """For a file that was not filled then, because the disk was full, nothing has been done."""
+        return state if state and set(stores) <= set(state.facts["outputs"]) else None
+
+    if lasting and of_these(journal.finished(name)):
         return
-    earlier = journal.under_way(name) if lasting else None
+    earlier = of_these(journal.under_way(name)) if lasting else None
     pieces = batches(range(len(pictures)))
     skipped = int(earlier.facts["pieces"]) if earlier else 0
 
@@ -207,7 +228,7 @@ def _fill(
 
     def written(done: int) -> State:
         _sync(stores)
-        return State({"pieces": done})
+        return State({"pieces": done, "outputs": sorted(stores)})
 
     def finished(done: int) -> None:
         if lasting:

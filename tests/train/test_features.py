@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -114,6 +117,51 @@ def test_a_pass_to_disk_goes_on_where_it_was_interrupted_and_reads_each_picture_
     for one, other, wanted in zip(found, whole, expected, strict=True):
         np.testing.assert_array_equal(everything(one), everything(wanted))
         np.testing.assert_array_equal(everything(other), everything(wanted))
+
+
+def test_a_file_is_on_the_disk_whole_before_it_is_filled(
+    frozen: FrozenPart, pixels: npt.NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Else a disk that fills later ends the process with SIGBUS and no word."""
+
+    class Looking(Counted):
+        def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
+            files = [file.stat() for file in (tmp_path / "cache").iterdir()]
+            assert len(files) == len(frozen.shapes)
+            assert all(file.st_blocks * 512 >= file.st_size > 0 for file in files)
+            return super().read(rows)
+
+    filled(frozen, Looking(pixels), tmp_path, 0)
+
+
+def test_what_finds_no_room_on_disk_is_streamed_and_filled_once_there_is_room(
+    frozen: FrozenPart, pixels: npt.NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = max(range(len(frozen.shapes)), key=lambda i: int(np.prod(frozen.shapes[i])))
+    size = 4 * N * VIEWS * int(np.prod(frozen.shapes[largest]))
+    allocate = os.posix_fallocate
+
+    def full(handle: int, offset: int, length: int) -> None:
+        if length == size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        allocate(handle, offset, length)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.posix_fallocate", full)
+        found = filled(frozen, Counted(pixels), tmp_path, 0)
+    assert [isinstance(views, StreamedViews) for views in found] == [i == largest for i in range(len(found))]
+    assert not (tmp_path / f"cache/some-{largest}.f32").exists()
+    again = filled(frozen, Counted(pixels), tmp_path, 0)
+    assert isinstance(again[largest], StoredViews)
+    np.testing.assert_array_equal(everything(again[largest]), everything(found[largest]))
+
+
+def test_holes_of_a_file_that_is_there_are_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 2**20
+    with (tmp_path / "some.f32").open("wb") as stream:
+        stream.truncate(size)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=size // 2))
+    assert not cache._allocate(tmp_path / "some.f32", size)
 
 
 def test_tflite_is_taken_where_it_pays_and_agrees_with_keras_and_keras_otherwise(
