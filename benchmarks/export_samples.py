@@ -54,9 +54,7 @@ def study(run: Path, data: Path | None, counts: tuple[int, ...]) -> list[dict[st
     for count, augmented in product(counts, (False, True)):
         pictures = load_inputs(choose_samples(items[Split.TRAIN], count, seed), spec)
         if augmented:
-            pictures = np.stack(
-                [augmented_view(one, np.random.default_rng([seed, i])) for i, one in enumerate(pictures)]
-            )
+            pictures = augmented_view(pictures, np.random.default_rng(seed))
         network = Network(model, pictures)
         for quantizer in QUANTIZERS:
             (one,) = (one for one in parse_formats(["tflite-int8"], quantizer) if one.name == "tflite-int8")
