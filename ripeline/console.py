@@ -97,6 +97,16 @@ def check_output(folder: Path, *, marker: str, force: bool) -> None:
         )
 
 
+def check_outside(output: Path, *data: Path) -> None:
+    """Refuse, with an InputError, to write into folders of labelled pictures."""
+    from edge_runtime.errors import InputError
+
+    if any(output.resolve().is_relative_to(folder.resolve()) for folder in data):
+        raise InputError(
+            f"{output} lies inside the data, where it would become a label.", remedy="choose a folder elsewhere with -o"
+        )
+
+
 def new_folder(folder: Path, *, marker: str, force: bool) -> Path:
     """An empty folder to write to, after `check_output`; an earlier result in it is removed."""
     check_output(folder, marker=marker, force=force)

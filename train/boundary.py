@@ -28,8 +28,8 @@ def resolve_boundary(backbone: keras.Model, boundary: Boundary) -> int | None:
     layers = backbone.layers
     names = {layer.name: index for index, layer in enumerate(layers)}
     if isinstance(boundary, float):
-        at = len(layers) - round(boundary * len(layers))
         found = 0 <= boundary < 1
+        at = len(layers) - round(boundary * len(layers)) if found else 0
     elif isinstance(boundary, int):
         at, found = boundary, True
     else:

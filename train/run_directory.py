@@ -29,6 +29,10 @@ CURVES_FILE = "curves.png"
 TENSORBOARD_FOLDER = "tensorboard"
 START_FILE = "start.json"
 """Of an unfinished run: the config that it was started with."""
+WORK_FOLDER = "work"
+"""Inside an unfinished run: its state, and caches that outgrew the memory."""
+STATE_FOLDER = "state"
+"""Inside that: what the recipe has achieved so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
     """A folder to fill beside `output`, which takes its place only if the block succeeds.
 
     A run that is killed leaves `.NAME.partial` behind, never a folder that looks finished; `unfinished_run_folder` goes
-    on with it. An InputError leaves nothing.
+    on with it. An InputError leaves nothing where nothing has been achieved yet; else it says how to go on.
 
     Raises:
         InputError: `output` is a file; or it is a folder that is not empty, or an unfinished run, and `force` is false.
@@ -156,7 +160,11 @@ def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
     try:
         with filled_aside(output, goes_on=True) as partial:
             yield partial
-    except InputError:
+    except InputError as error:
+        if any((partial_of(output) / WORK_FOLDER / STATE_FOLDER).glob("*.npz")):
+            go_on = f"go on with: ripeline train --resume {shlex.quote(str(output))}"
+            remedy = f"{error.remedy.rstrip('. ')}; then {go_on}" if error.remedy else f"Put it right; then {go_on}"
+            raise InputError(error.what, expected=error.expected, remedy=remedy) from error
         shutil.rmtree(partial_of(output), ignore_errors=True)
         raise
 

@@ -33,8 +33,6 @@ from train.run_directory import Run
 from train.run_record import DataRecord, RunRecord, SplitRow
 from train.shift import refuse_few
 
-WORK_FOLDER = "work"
-"""Inside an unfinished run: its state, and caches that outgrew the memory."""
 DISTRIBUTIONS = ("tensorflow", "keras", "numpy", "opencv-python-headless")
 
 
@@ -95,7 +93,7 @@ def _started_with(folder: Path, output: Path) -> TrainConfig:
 
 def _tidy(folder: Path) -> None:
     """The start last: while it is there, the run can still go on."""
-    shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
+    shutil.rmtree(folder / files.WORK_FOLDER, ignore_errors=True)
     (folder / files.START_FILE).unlink(missing_ok=True)
 
 
@@ -109,7 +107,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     _refuse_other_inputs(config, dataset, assignment)
     sha256 = data_hash(dataset.items)
     split_rows = tuple(SplitRow.of(i, s) for i, s in zip(dataset.items, assignment.splits, strict=True))
-    _refuse_another_start(Journal(folder / WORK_FOLDER), split_rows, config)
+    _refuse_another_start(Journal(folder / files.WORK_FOLDER), split_rows, config)
     on_event(Progress("data", 1, 1))
     timings["data"] = time.perf_counter() - began
     mark = time.perf_counter()
@@ -145,7 +143,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
         ),
         labels=len(dataset.labels),
         config=config,
-        folder=folder / WORK_FOLDER,
+        folder=folder / files.WORK_FOLDER,
         on_event=log.beside(on_event),
     )
     log.close()

@@ -39,9 +39,9 @@ def verb(run: Path, new_data: Path, output: Path, data: Path | None, domain: str
     from train.adapt import adapt_run
     from train.run_directory import read_run
 
-    adapted = adapt_run(
-        read_run(run), new_data, output, data=data, domain=domain, force=force, on_event=console.Narrator()
-    )
+    parent = read_run(run)
+    console.check_outside(output, new_data, data or parent.record.data.path)
+    adapted = adapt_run(parent, new_data, output, data=data, domain=domain, force=force, on_event=console.Narrator())
     found = adapted.record.adaptation
     assert found is not None
     low, high = found.expected.accuracy_ci95

@@ -52,12 +52,7 @@ def verb(
     Unreadable, small, dark, bright and blurred pictures; copies, also cropped, turned or mirrored ones, across labels
     and groups; doubtful labels; few pictures; labels that the source gives away. Nothing in DATA is changed.
     """
-    from edge_runtime.errors import InputError
-
-    if output.resolve().is_relative_to(data.resolve()):
-        raise InputError(
-            f"{output} lies inside the data, where it would become a label.", remedy="choose a folder elsewhere with -o"
-        )
+    console.check_outside(output, data)
     console.check_output(output, marker=_MARKER, force=True)
     from evaluation.dataset import read_dataset
     from train.audit.findings import summarise

@@ -111,6 +111,7 @@ def verb(
     else:
         if data is None or output is None:
             raise click.UsageError("Say what to train on and where to write: ripeline train DATA -o RUN")
+        console.check_outside(output, data)
         console.check_output(output, marker="run.json", force=force)
         config = train_config(data, labels, given)
         try:

@@ -85,6 +85,7 @@ def verb(
         raise InputError(
             f"{output} holds files, but no study.", expected="a new folder, or that of a study to go on with"
         )
+    console.check_outside(output, data)
     space = Space(
         weights_by_alpha(weights, _numbers("--alphas", alphas, float)),
         _numbers("--image-sizes", image_sizes, int) or SIZES_PX,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from tests.conftest import Ripeline
+    from tests.conftest import Outcome, Ripeline
 
 # What a person may well have in a folder that they name by mistake; each looks like some verb's own output.
 MINE = (
@@ -64,6 +65,30 @@ def test_force_leaves_alone_what_the_verb_did_not_write(ripeline: Ripeline, mine
     assert str(mine) in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert contents(mine) == {name: name.encode() for name in MINE}
+
+
+@pytest.mark.parametrize("place", ["DATA/out", "DATA/ripe/out"])
+@pytest.mark.parametrize(
+    "words", [["train", "DATA"], ["tune", "DATA"], ["audit", "DATA"], ["adapt", "RUN", "DATA"]], ids=lambda w: w[0]
+)
+def test_nothing_is_written_into_the_pictures_where_it_would_become_a_label(
+    ripeline_here: Callable[..., Outcome], run_dir: Path, dataset_dir: Path, words: list[str], place: str
+) -> None:
+    output = Path(place.replace("DATA", str(dataset_dir)))
+    before = contents(dataset_dir)
+    outcome = ripeline_here(*({"RUN": run_dir, "DATA": dataset_dir}.get(word, word) for word in words), "-o", output)
+    assert outcome.code == 2
+    assert f"{output} lies inside the data" in outcome.stderr
+    assert contents(dataset_dir) == before
+
+
+def test_an_adapted_run_is_not_written_into_the_pictures_of_its_parent(
+    ripeline_here: Callable[..., Outcome], run_dir: Path, dataset_dir: Path, tmp_path: Path
+) -> None:
+    output = dataset_dir / "run2"
+    outcome = ripeline_here("adapt", run_dir, tmp_path, "-o", output, "--data", dataset_dir)
+    assert outcome.code == 2
+    assert f"{output} lies inside the data" in outcome.stderr
 
 
 def test_a_file_is_no_folder(ripeline: Ripeline, tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ def test_a_folder_of_somebody_else_is_left_alone(ripeline_here: Callable[..., Ou
 
 
 def test_lists_that_are_none_are_refused(ripeline_here: Callable[..., Outcome], tmp_path: Path) -> None:
-    done = ripeline_here("tune", tmp_path, "-o", tmp_path / "study", "--alphas", "wide")
+    done = ripeline_here("tune", tmp_path / "photos", "-o", tmp_path / "study", "--alphas", "wide")
     assert done.code == 2
     assert "--alphas" in done.stderr
     assert "'wide' is no list of numbers" in done.stderr
-    done = ripeline_here("tune", tmp_path, "-o", tmp_path / "study", "--image-sizes", "96,7")
+    done = ripeline_here("tune", tmp_path / "photos", "-o", tmp_path / "study", "--image-sizes", "96,7")
     assert done.code == 2
     assert "--image-size 7" in done.stderr
     assert not (tmp_path / "study").exists()

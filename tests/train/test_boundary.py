@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import keras
 import pytest
 
@@ -43,7 +45,7 @@ def test_a_boundary_is_a_number_a_name_or_a_share(
     assert resolve_boundary(backbone, again.fine_tune_at) == at
 
 
-@pytest.mark.parametrize("boundary", [0, 155, -1, 1.0, -0.1, "block_99"])
+@pytest.mark.parametrize("boundary", [0, 155, -1, 1.0, -0.1, math.inf, math.nan, "block_99"])
 def test_a_boundary_that_is_not_there_is_refused(backbone: keras.Model, boundary: Boundary) -> None:
     with pytest.raises(InputError, match=f"no layer {boundary}") as caught:
         resolve_boundary(backbone, boundary)

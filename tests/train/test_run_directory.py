@@ -16,6 +16,7 @@ from edge_runtime.records import Box
 from evaluation.dataset import Item
 from evaluation.split import Split
 from train import Run, match_data, read_run
+from train.journal import Journal, State
 from train.run_directory import new_run_folder, read_history, unfinished_run_folder
 from train.run_record import SplitRow
 
@@ -158,6 +159,25 @@ def test_an_interrupted_run_stays_aside_and_one_that_is_refused_leaves_nothing(t
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="no unfinished run"), unfinished_run_folder(output):
         pass
+
+
+@pytest.mark.parametrize("remedy", ["Restore the file.", None])
+def test_an_error_after_hours_keeps_what_was_achieved_and_says_how_to_go_on(tmp_path: Path, remedy: str | None) -> None:
+    output = tmp_path / "my RUN"
+
+    def ended_late() -> None:
+        with new_run_folder(output, force=False) as folder:
+            (folder / "start.json").write_text("{}")
+            Journal(folder / "work" / "state").finish("head", State({"epochs": 50}))
+            raise InputError("A photo is gone.", expected="a picture", remedy=remedy)
+
+    with pytest.raises(InputError, match="A photo is gone") as caught:
+        ended_late()
+    assert caught.value.expected == "a picture"
+    assert str(caught.value.remedy).endswith(f"; then go on with: ripeline train --resume '{output}'")
+    assert remedy is None or str(caught.value.remedy).startswith("Restore the file;")
+    with unfinished_run_folder(output) as folder:
+        assert Journal(folder / "work" / "state").finished("head") == State({"epochs": 50})
 
 
 def test_a_full_folder_is_replaced_only_by_force_and_only_by_success(tmp_path: Path) -> None:
