@@ -33,6 +33,8 @@ from train.run_directory import Run
 from train.run_record import DataRecord, RunRecord, SplitRow
 from train.shift import refuse_few
 
+NEAR_COPIES_UP_TO = 10_000
+"""Pictures; with more, training looks for copies of whole files alone, since near ones take time by the pair."""
 DISTRIBUTIONS = ("tensorflow", "keras", "numpy", "opencv-python-headless")
 
 
@@ -111,9 +113,9 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     on_event(Progress("data", 1, 1))
     timings["data"] = time.perf_counter() - began
     mark = time.perf_counter()
-    audit = summarise(quick_audit(dataset, lambda done, total: on_event(Progress("audit", done, total))).findings)
+    audit, left_out = _audited(dataset, on_event)
     timings["audit"] = time.perf_counter() - mark
-    notices = (*dataset.notices, *assignment.warnings)
+    notices = (*dataset.notices, *assignment.warnings, *left_out)
     for text in (*notices, *(one.advice for one in audit if _told(one))):
         on_event(Notice(text))
     spec = InputSpec(size_px=config.size_px)
@@ -196,6 +198,17 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     write_report(run, trained.history, items[Split.TEST], pictures[Split.TEST], measured.probabilities[Split.TEST])
     # Last of all, because a folder without it is no run.
     files.write_whole(folder / files.RECORD_FILE, record.model_dump_json(indent=2) + "\n")
+
+
+def _audited(dataset: Dataset, on_event: OnEvent) -> tuple[tuple[Summary, ...], tuple[str, ...]]:
+    """What the quick audit finds, and a sentence about what it left out."""
+    near_copies = len(dataset.items) <= NEAR_COPIES_UP_TO
+    quick = quick_audit(dataset, lambda done, total: on_event(Progress("audit", done, total)), near_copies=near_copies)
+    left_out = (
+        f"Of {len(dataset.items):,} pictures only copies of whole files were looked for; copies that were changed are "
+        f"found by: ripeline audit {shlex.quote(str(dataset.folder))} --quick"
+    )
+    return summarise(quick.findings), () if near_copies else (left_out,)
 
 
 def _told(summary: Summary) -> bool:

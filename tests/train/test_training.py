@@ -16,6 +16,7 @@ from edge_runtime.errors import InputError
 from evaluation.dataset import load_inputs
 from evaluation.split import Split
 from train import Run, TrainConfig, load_keras_model, match_data, predict_keras, train_run
+from train.audit import Kind
 from train.backbone import build_backbone
 from train.events import OnEvent, Progress
 from train.model import backbone_of
@@ -276,6 +277,21 @@ def test_damaged_odd_and_foreign_files_do_not_stop_training(small: Small, drawn:
     assert record.data.unreadable == ("red/notes.jpg", "red/red_000.jpg")
     assert sum(record.data.pictures.values()) == 72 - 1 + 2
     assert any("2 files damaged" in notice for notice in record.data.notices)
+
+
+def test_of_many_pictures_only_whole_copies_are_looked_for_and_the_run_says_so(
+    small: Small, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Path(shutil.copytree(drawn, tmp_path / "my data"))
+    picture = cv2.imread(str(data / "red/red_000.jpg"))
+    assert cv2.imwrite(str(data / "red/again.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    monkeypatch.setattr("train.training.NEAR_COPIES_UP_TO", 72)
+    run = train_run(small(data=data, epochs=1, fine_tune_epochs=0, views=1), tmp_path / "RUN")
+    [said] = [one for one in run.record.data.notices if "copies" in one]
+    assert said.startswith("Of 73 pictures only copies of whole files were looked for")
+    assert f"ripeline audit '{data}' --quick" in said
+    assert said in (run.folder / "report.html").read_text().replace("&#39;", "'")
+    assert {one.kind for one in run.record.evidence.audit}.isdisjoint({Kind.DUPLICATE, Kind.LEAK, Kind.CONTRADICTION})
 
 
 def test_data_that_cannot_train_are_refused_and_nothing_is_written(small: Small, drawn: Path, tmp_path: Path) -> None:

@@ -60,17 +60,19 @@ class Clusters:
 def find_clusters(
     items: Sequence[Item], looks: Looks, on_progress: OnProgress = lambda _done, _total: None
 ) -> Clusters:
-    """Find copies: by the file's hash, and by perceptual hash confirmed by alignment."""
+    """Find copies: by the file's hash, and where `looks` has perceptual hashes by these, confirmed by alignment."""
     by_hash: dict[tuple[str, object], list[int]] = defaultdict(list)
     for place, item in enumerate(items):
         by_hash[item.sha256, item.box].append(place)
     exact = [places for places in by_hash.values() if len(places) > 1]
     # One picture stands for its exact copies.
     single = np.array([places[0] for places in by_hash.values()], np.int64)
-    found = candidates(looks.hashes[single], on_progress)
-    first, second = single[found.first], single[found.second]
-    same = _confirmed(looks.thumbnails, first, second, found.pose)
-    edges = [(int(a), int(b)) for a, b in zip(first[same], second[same], strict=True)]
+    edges: list[tuple[int, int]] = []
+    if len(looks.hashes):
+        found = candidates(looks.hashes[single], on_progress)
+        first, second = single[found.first], single[found.second]
+        same = _confirmed(looks.thumbnails, first, second, found.pose)
+        edges += [(int(a), int(b)) for a, b in zip(first[same], second[same], strict=True)]
     edges += [(places[0], other) for places in exact for other in places[1:]]
     return Clusters(near=tuple(_joined(edges)), exact=tuple(map(tuple, exact)))
 

@@ -21,18 +21,21 @@ class QuickAudit:
     groups: tuple[str, ...]
 
 
-def quick_audit(dataset: Dataset, on_progress: OnProgress = lambda _done, _total: None) -> QuickAudit:
+def quick_audit(
+    dataset: Dataset, on_progress: OnProgress = lambda _done, _total: None, *, near_copies: bool = True
+) -> QuickAudit:
     """Look at each picture once: readable, large, light and sharp enough, there only once, and enough of them.
 
     Args:
         dataset: Read with or without `every_label`.
         on_progress: Told (pictures looked at, pictures) in the calling thread.
+        near_copies: Look for pictures that were copied with changes, too; time and memory grow with pairs of pictures.
 
     Raises:
         InputError: A file has gone since the data were read.
     """
     items = dataset.items
-    looks = look_at(items, on_progress)
+    looks = look_at(items, on_progress, near_copies=near_copies)
     clusters = find_clusters(items, looks)
     findings = [
         *balance_findings(dataset),

@@ -129,6 +129,24 @@ def test_a_copied_file_across_labels_and_groups_is_serious(data: Path) -> None:
     assert found == {Kind.CONTRADICTION: Severity.SERIOUS, Kind.LEAK: Severity.SERIOUS}
 
 
+def test_without_near_copies_those_of_whole_files_are_found_and_nothing_is_kept_for_the_others(
+    data: Path, change: Change
+) -> None:
+    shutil.copy(data / "ripe/0007.jpg", data / "ripe/whole.jpg")
+    change(data / "ripe/0005.jpg", data / "ripe/changed.jpg", lambda image: image)
+    (data / "manifest.csv").unlink()
+    dataset = read_dataset(data)
+    everything, whole = quick_audit(dataset), quick_audit(dataset, near_copies=False)
+    assert {files for _, files in of(everything.findings, ABOUT_COPIES)} == {
+        ("ripe/0005.jpg", "ripe/changed.jpg"), ("ripe/0007.jpg", "ripe/whole.jpg"),
+    }  # fmt: skip
+    assert of(whole.findings, ABOUT_COPIES) == [(Kind.DUPLICATE, ("ripe/0007.jpg", "ripe/whole.jpg"))]
+    assert of(whole.findings, ABOUT_PICTURES) == of(everything.findings, ABOUT_PICTURES)
+    looks = look_at(dataset.items, near_copies=False)
+    assert looks.hashes.nbytes == looks.thumbnails.nbytes == 0
+    np.testing.assert_array_equal(looks.blur, look_at(dataset.items).blur)
+
+
 def test_two_fruits_of_one_picture_are_no_copies_of_each_other(data: Path) -> None:
     shutil.copy(data / "ripe/0007.jpg", data / "ripe/copy.jpg")
     (data / "manifest.csv").write_text("file,box_px\nripe/0007.jpg,0 0 40 40\nripe/copy.jpg,50 50 40 40\n")
