@@ -38,7 +38,7 @@ from evaluation.intervals import cluster_bootstrap
 from evaluation.metrics import balanced_accuracy, confusion, recalls
 from evaluation.split import Split
 from train import Run, TrainConfig, train_run
-from train.folds import held_out_sources
+from train.folds import obstacles
 
 LABELS = "unripe,turning,ripe"
 SEEDS = (0, 1, 2)
@@ -62,7 +62,8 @@ def main() -> None:
     seeds = SEEDS[:1] if options.quick else SEEDS
     answers: dict[str, dict[str, list[Indices]]] = defaultdict(lambda: defaultdict(list))
     adapted: list[dict[str, Any]] = []
-    left_out = held_out_sources([item.source for item in data.items], data.label_indices())
+    found = obstacles([item.source for item in data.items], data.label_indices())
+    left_out = tuple(source for source, obstacle in found.items() if obstacle is None)
     for source in left_out:
         for seed in seeds:
             draws = 0 if seed != seeds[0] else QUICK_DRAWS if options.quick else options.draws

@@ -15,6 +15,8 @@ from train.loss import cross_entropy
 FEWEST_PICTURES = 30
 FEWEST_SOURCES = 3
 """With fewer sources, what is left to train on without one is too little like the whole to decide for it."""
+MOST_FOLDS = 8
+"""Each costs a head, and a share of every trial of a boundary; more of them decide no better."""
 
 SelectBy = Literal["source", "validation"]
 
@@ -53,15 +55,23 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Folds:
-    """`learns` `[F, N]` says which training pictures each fold learns from. Fold 0 learns from all: it is the model."""
+    """Who learns from what, and who judges.
+
+    Attributes:
+        select_by: Whether held-out sources judge, or the validation split.
+        learns: `[F, N]`, which training pictures each fold learns from. Fold 0 learns from all: it is the model.
+        judges: One a fold from 1 on, or the validation split, of fold 0.
+        groups: Of each validation picture, where that split judges and somebody knows.
+    """
 
     select_by: SelectBy
     learns: npt.NDArray[np.bool_]
     judges: tuple[Judge, ...]
+    groups: Sequence[str] | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Those held out in turn."""
+        """Those held out in turn; of several that are held out together, their names in one."""
         return tuple(judge.name for judge in self.judges) if self.select_by == "source" else ()
 
 
@@ -92,43 +102,77 @@ def tempered(verdicts: Sequence[Verdict]) -> Tempered:
     return Tempered(temperature, np.array([one.mean() for one in scaled]))
 
 
-def held_out_sources(sources: Sequence[str | None], truth: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    """Sources that can be held out: enough pictures, more than one label, and no label that only they have.
+def obstacles(sources: Sequence[str | None], truth: npt.NDArray[np.int64]) -> dict[str, str | None]:
+    """Of each source, in alphabetical order, what keeps it from being held out; None where nothing does.
+
+    It needs enough pictures, more than one label, and no label that only it has.
 
     Args:
         sources: Of each picture of train and validation.
         truth: Its label index, `[N]`.
     """
-    chosen = []
+    found: dict[str, str | None] = {}
     for source in sorted({one for one in sources if one is not None}):
         inside = np.array([one == source for one in sources])
-        labels = set(truth[inside])
-        if inside.sum() >= FEWEST_PICTURES and len(labels) > 1 and labels <= set(truth[~inside]):
-            chosen.append(source)
-    return tuple(chosen)
+        if inside.sum() < FEWEST_PICTURES:
+            found[source] = f"{inside.sum()} pictures in train and validation, {FEWEST_PICTURES} are needed"
+        elif len(set(truth[inside])) < 2:
+            found[source] = "only one label"
+        else:
+            found[source] = None if set(truth[inside]) <= set(truth[~inside]) else "a label that no other source has"
+    return found
 
 
-def by_validation(train_pictures: int, validation_pictures: int) -> Folds:
-    """One fold, judged by the validation split."""
+def deal_sources(
+    sources: Sequence[str | None], truth: npt.NDArray[np.int64], held_out: Sequence[str]
+) -> tuple[tuple[str, ...], ...]:
+    """Which sources are held out together: each alone, or where there are many, `MOST_FOLDS` lots of about one size.
+
+    The largest source comes first and goes to the smallest lot without which every label of that lot can still be
+    learned. One that fits nowhere is not held out.
+
+    Args:
+        sources: Of each picture of train and validation.
+        truth: Its label index, `[N]`.
+        held_out: Those without `obstacles`.
+    """
+    if len(held_out) <= MOST_FOLDS:
+        return tuple((source,) for source in held_out)
+    pictures = {one: np.array([source == one for source in sources]) for one in held_out}
+    lots: list[tuple[list[str], npt.NDArray[np.bool_]]] = [([], np.zeros(len(truth), bool)) for _ in range(MOST_FOLDS)]
+    for source in sorted(held_out, key=lambda one: (-pictures[one].sum(), one)):
+        for place in sorted(range(MOST_FOLDS), key=lambda i: lots[i][1].sum()):
+            names, rows = lots[place]
+            inside = rows | pictures[source]
+            if set(truth[inside]) <= set(truth[~inside]):
+                lots[place] = ([*names, source], inside)
+                break
+    return tuple(tuple(sorted(names)) for names, _ in lots)
+
+
+def by_validation(train_pictures: int, validation_pictures: int, groups: Sequence[str] | None = None) -> Folds:
+    """One fold, judged by the validation split, whose pictures are of these `groups`."""
     judge = Judge("validation", 0, np.arange(0), np.arange(validation_pictures))
-    return Folds("validation", np.ones((1, train_pictures), bool), (judge,))
+    return Folds("validation", np.ones((1, train_pictures), bool), (judge,), groups)
 
 
-def by_source(train: Sequence[str | None], validation: Sequence[str | None], held_out: Sequence[str]) -> Folds:
-    """A fold for each source to hold out, judged by that source's pictures of both splits.
+def by_source(
+    train: Sequence[str | None], validation: Sequence[str | None], held_out: Sequence[tuple[str, ...]]
+) -> Folds:
+    """A fold for each lot of sources to hold out, judged by that lot's pictures of both splits.
 
     Args:
         train: Source of each training picture.
         validation: Source of each validation picture.
-        held_out: Sources to hold out, from `held_out_sources`.
+        held_out: What to hold out, from `deal_sources`.
     """
-    learns = np.array([[True] * len(train), *([one != source for one in train] for source in held_out)])
+    learns = np.array([[True] * len(train), *([one not in lot for one in train] for lot in held_out)])
     judges = tuple(
-        Judge(source, fold, _rows(train, source), _rows(validation, source))
-        for fold, source in enumerate(held_out, start=1)
+        Judge(", ".join(lot), fold, _rows(train, lot), _rows(validation, lot))
+        for fold, lot in enumerate(held_out, start=1)
     )
     return Folds("source", learns, judges)
 
 
-def _rows(sources: Sequence[str | None], source: str) -> npt.NDArray[np.int64]:
-    return np.array([row for row, one in enumerate(sources) if one == source], np.int64)
+def _rows(sources: Sequence[str | None], lot: tuple[str, ...]) -> npt.NDArray[np.int64]:
+    return np.array([row for row, one in enumerate(sources) if one in lot], np.int64)

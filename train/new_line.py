@@ -19,6 +19,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evaluation.temperature import fit_temperature
+from train.gain import mean_and_error
 from train.loss import cross_entropy
 from train.refit import Features, Frame, Head, Indices, Part, Rows, Shown, Weights, fit, refit
 
@@ -239,16 +240,3 @@ def assign_folds(truth: Indices, groups: Sequence[str], seed: int) -> Indices:
         for group in rng.permutation(np.unique(names[truth == label])):
             fold_of.setdefault(str(group), len(fold_of) % FOLDS)
     return np.array([fold_of[str(group)] for group in names], np.int64)
-
-
-def mean_and_error(
-    values: npt.NDArray[np.float64], groups: Sequence[str] | npt.NDArray[np.str_]
-) -> tuple[float, float]:
-    """Mean of one value a picture, and its standard error with groups as units."""
-    names, place = np.unique(np.asarray(groups), return_inverse=True)
-    mean = float(values.mean())
-    if len(names) < 2:
-        return mean, float("inf")
-    residuals = np.bincount(place, values - mean)
-    variance = (residuals**2).sum() * len(names) / (len(names) - 1)
-    return mean, float(np.sqrt(variance) / len(values))

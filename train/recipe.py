@@ -19,7 +19,7 @@ from train.backbone import batch_norms
 from train.boundary import AUTO, auto_boundaries, resolve_boundary, single_tensor_cut
 from train.cache import Budget, Examples, cache_views
 from train.config import TrainConfig
-from train.events import OnEvent, Progress
+from train.events import Notice, OnEvent, Progress
 from train.features import FrozenPart
 from train.fine_tune import fine_tune
 from train.finish import finish_head
@@ -30,7 +30,8 @@ from train.folds import (
     Verdict,
     by_source,
     by_validation,
-    held_out_sources,
+    deal_sources,
+    obstacles,
     tempered,
 )
 from train.guard import Record
@@ -46,11 +47,12 @@ from train.top import Top
 
 @dataclass(frozen=True, slots=True)
 class LabelledPictures:
-    """N `pictures`, `truth` `[N]` int64 label indices, and where each comes from, if anybody knows."""
+    """N `pictures`, `truth` `[N]` int64 label indices, and for each where it comes from and its group, if known."""
 
     pictures: Pictures
     truth: npt.NDArray[np.int64]
     sources: Sequence[str | None]
+    groups: Sequence[str] | None = None
 
 
 @dataclass(slots=True)
@@ -105,7 +107,7 @@ def run_recipe(
     journal = Journal(folder / "state")
     for layer in backbone.layers:
         layer.trainable = False
-    folds = choose_folds(train, validation, config)
+    folds = choose_folds(train, validation, config, on_event)
     trained = Trained(
         build_model(backbone, build_head(labels), config.dropout),
         Choice(select_by=folds.select_by, sources=folds.sources, candidates=()),
@@ -147,14 +149,20 @@ def run_recipe(
     return trained
 
 
-def choose_folds(train: LabelledPictures, validation: LabelledPictures, config: TrainConfig) -> Folds:
+def choose_folds(
+    train: LabelledPictures, validation: LabelledPictures, config: TrainConfig, on_event: Callable[[Notice], None]
+) -> Folds:
     """Whose loss decides: sources held out in turn where there are enough of them, else the validation split.
+
+    Where there would be enough if nothing kept some from being held out, `on_event` is told which and what.
 
     Raises:
         InputError: Sources were asked for, and there are too few.
     """
     truth = np.concatenate([train.truth, validation.truth])
-    held_out = held_out_sources([*train.sources, *validation.sources], truth)
+    sources = [*train.sources, *validation.sources]
+    found = obstacles(sources, truth)
+    held_out = [source for source, obstacle in found.items() if obstacle is None]
     if config.select_by == "source" and len(held_out) < FEWEST_SOURCES:
         raise InputError(
             f"Only {len(held_out)} sources in column '{config.domain}' can be held out, {FEWEST_SOURCES} are needed.",
@@ -162,8 +170,16 @@ def choose_folds(train: LabelledPictures, validation: LabelledPictures, config: 
             remedy="Give --select-by validation, or name another column with --domain.",
         )
     if config.select_by == "validation" or len(held_out) < FEWEST_SOURCES:
-        return by_validation(len(train.truth), len(validation.truth))
-    return by_source(train.sources, validation.sources, held_out)
+        if config.select_by is None and len(found) >= FEWEST_SOURCES:
+            reasons = "; ".join(f"'{source}' has {obstacle}" for source, obstacle in found.items() if obstacle)
+            on_event(
+                Notice(
+                    f"Only {len(held_out)} of {len(found)} sources in column '{config.domain}' can be held out, "
+                    f"{FEWEST_SOURCES} are needed: the validation split judges instead of places not seen. {reasons}."
+                )
+            )
+        return by_validation(len(train.truth), len(validation.truth), validation.groups)
+    return by_source(train.sources, validation.sources, deal_sources(sources, truth, held_out))
 
 
 def _boundaries(backbone: keras.Model, config: TrainConfig) -> tuple[int, ...]:

@@ -76,7 +76,7 @@ class Candidate(_Strict):
         loss: Mean cross-entropy over the judges (held-out sources, or the validation split) then.
         by_judge: What each of them said.
         better_by: How much lower than with nothing unfrozen.
-        noise: Standard error of that, paired over sources, or over pictures where there is one judge.
+        noise: Standard error of that, paired over judges, or over groups of pictures where there is one judge.
         chosen: Whether the run took it.
         reason: Why, or why not.
     """

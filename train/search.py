@@ -50,7 +50,7 @@ def choose_boundary(
     """Try each boundary and take the one whose judges' loss is lowest, or none.
 
     A boundary must beat phase one by more than chance lets the best of so many do (`train.gain`); one that a person
-    named need only be no worse. Each is tried under the guard that watches phase two, at falling rates where it
+    named need only be better at all. Each is tried under the guard that watches phase two, at falling rates where it
     diverges.
 
     Args:
@@ -87,7 +87,7 @@ def choose_boundary(
         rows.append(row.model_copy(update={"epochs": trial.plateau.best_epoch or 0, "rate": rate, "reason": reason}))
         said.append(trial.judged)
     progress(len(tops), len(tops))
-    needed = [0.0 if asked_for else paired_gain(one, heads.judged).needed(len(tops)) for one in said]
+    needed = [0.0 if asked_for else paired_gain(one, heads.judged, folds.groups).needed(len(tops)) for one in said]
     winners = [i for i, row in enumerate(rows) if i and not row.reason and row.better_by > needed[i]]
     best = min(winners, key=lambda i: rows[i].loss, default=0)
     decided = [_with_verdict(row, i == best, needed[i]) for i, row in enumerate(rows)]
@@ -97,7 +97,7 @@ def choose_boundary(
 def _candidate(
     boundary: int | None, layers: Sequence[str], judged: tuple[Verdict, ...], heads: Heads, folds: Folds
 ) -> Candidate:
-    gain = paired_gain(judged, heads.judged)
+    gain = paired_gain(judged, heads.judged, folds.groups)
     return Candidate(
         boundary=boundary,
         layer="nothing unfrozen" if boundary is None else layers[boundary],
@@ -153,7 +153,7 @@ def _try(
         trial.epochs += 1
         if trial.plateau.see(trial.epochs, curve[-1]) or trial.plateau.best_epoch is None:
             trial.judged = judged
-        gain = paired_gain(judged, heads.judged)
+        gain = paired_gain(judged, heads.judged, folds.groups)
         if trial.epochs == PROMISING_AFTER and not asked_for and not gain.mean > PROMISING_FACTOR * gain.noise:
             words = in_words(gain.mean)
             trial.hopeless = f"{words} ± {gain.noise:.4f} after {trial.epochs} epochs: not worth more"

@@ -140,7 +140,12 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     trained = run_recipe(
         backbone,
         *(
-            LabelledPictures(pictures[split], truth[rows[split]], [item.source for item in items[split]])
+            LabelledPictures(
+                pictures[split],
+                truth[rows[split]],
+                [item.source for item in items[split]],
+                [item.group for item in items[split]],
+            )
             for split in (Split.TRAIN, Split.VALIDATION)
         ),
         labels=len(dataset.labels),

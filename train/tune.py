@@ -103,7 +103,7 @@ def tune(
         importlib.import_module("tensorflow")
     from train.recipe import choose_folds
 
-    folds = choose_folds(*_parts(dataset, assignment, base.size_px), base)
+    folds = choose_folds(*_parts(dataset, assignment, base.size_px), base, on_event)
     space = replace(space, finished=bool(folds.sources))
     _refuse_missing_weights(space)
     output.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,9 @@ def _parts(dataset: Dataset, assignment: Assignment, size_px: int) -> tuple[Labe
         rows = [row for row, one in enumerate(assignment.splits) if one is split]
         items = [dataset.items[row] for row in rows]
         pictures = FilePictures(items, InputSpec(size_px=size_px))
-        parts.append(LabelledPictures(pictures, truth[rows], [item.source for item in items]))
+        parts.append(
+            LabelledPictures(pictures, truth[rows], [one.source for one in items], [one.group for one in items])
+        )
     return parts[0], parts[1]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.folds import Verdict, by_source, held_out_sources, tempered
+from train.folds import Verdict, by_source, deal_sources, obstacles, tempered
 from train.gain import in_words, paired_gain
 from train.loss import cross_entropy
 from train.plateau import Plateau
@@ -39,12 +39,46 @@ def test_only_sources_that_can_be_judged_are_held_out() -> None:
     unknown: list[tuple[str | None, int]] = [(None, 0)] * 40
     rows = [*plenty, *small, *uniform, *alone, *unknown]
     truth = np.array([label for _, label in rows])
-    assert held_out_sources([source for source, _ in rows], truth) == ("a", "b", "c")
+    found = obstacles([source for source, _ in rows], truth)
+    assert [source for source, obstacle in found.items() if obstacle is None] == ["a", "b", "c"]
+    assert found["d"] == "29 pictures in train and validation, 30 are needed"
+    assert [found["e"], found["f"]] == ["only one label", "a label that no other source has"]
+
+
+def test_few_sources_are_held_out_alone_and_many_in_lots_of_about_one_size() -> None:
+    truth = np.arange(40) % 2
+    names = [f"day {i:02}" for i in range(60)]
+    few = [one for one in names[:8] for _ in truth]
+    assert deal_sources(few, np.tile(truth, 8), names[:8]) == tuple((one,) for one in names[:8])
+    sizes = {name: 40 + 7 * (i % 11) for i, name in enumerate(names)}
+    many = [name for name in names for _ in range(sizes[name])]
+    labels = np.arange(len(many)) % 2
+    lots = deal_sources(many, labels, names)
+    assert deal_sources(many, labels, names) == lots
+    assert sorted(name for lot in lots for name in lot) == names
+    assert len(lots) == 8
+    pictures = [sum(sizes[name] for name in lot) for lot in lots]
+    assert max(pictures) - min(pictures) <= 40
+    folds = by_source(many, many[:50], lots)
+    assert folds.learns.shape == (9, len(many))
+    assert folds.sources[0] == ", ".join(lots[0])
+    learned = [{many[row] for row in np.flatnonzero(learns)} for learns in folds.learns[1:]]
+    assert learned == [set(names) - set(lot) for lot in lots]
+    assert [len(judge.train_rows) for judge in folds.judges] == pictures
+
+
+def test_what_is_held_out_together_leaves_every_label_to_learn_from() -> None:
+    """Only the two smallest of nine sources have the third label; by size alone they would share a lot."""
+    sources = [f"{i}" for i in range(7) for _ in range(100)] + ["7"] * 40 + ["8"] * 30
+    truth = np.concatenate([np.arange(700) % 2, np.arange(40) % 3, np.arange(30) % 3])
+    lots = deal_sources(sources, truth, [f"{i}" for i in range(9)])
+    assert sorted(name for lot in lots for name in lot) == [f"{i}" for i in range(9)]
+    assert not any({"7", "8"} <= set(lot) for lot in lots)
 
 
 def test_every_fold_is_blind_to_its_source_and_judged_by_all_of_it() -> None:
     train, validation = ["a", "b", None, "b", "c"], ["b", "a", "b"]
-    folds = by_source(train, validation, ("a", "b"))
+    folds = by_source(train, validation, (("a",), ("b",)))
     assert folds.learns.tolist() == [[True] * 5, [False, True, True, True, True], [True, False, True, False, True]]
     assert [(j.name, j.fold, j.train_rows.tolist(), j.validation_rows.tolist()) for j in folds.judges] == [
         ("a", 1, [0], [1]),
@@ -67,6 +101,18 @@ def test_gain_is_paired_over_sources_or_over_the_pictures_of_one_judge() -> None
     alone = paired_gain([said(1.0)], [said(2.0)])
     assert (alone.mean, alone.noise, alone.needed(1)) == (pytest.approx(1.0), float("inf"), float("inf"))
     assert [in_words(0.0123), in_words(-0.0070)] == ["better by 0.0123", "worse by 0.0070"]
+
+
+def test_pictures_of_one_group_are_one_piece_of_news() -> None:
+    gains = [0.5, 0.1, 0.3, -0.1]
+    groups = [f"fruit {i // 10}" for i in range(40)]
+    before = [said(*[2.0] * 40)]
+    gain = paired_gain([said(*[2.0 - gains[i // 10] for i in range(40)])], before, groups)
+    assert (gain.mean, gain.units) == (pytest.approx(0.2), 4)
+    assert gain.noise == pytest.approx(np.std(gains, ddof=1) / 2)
+    assert gain.needed(1) == pytest.approx(gain.noise * 2.3534, rel=1e-4)  # Student's t with three degrees of freedom
+    judges = paired_gain([said(1.0)] * 3, [said(1.5)] * 3, None)
+    assert (judges.mean, judges.units) == (pytest.approx(0.5), 3)
 
 
 @pytest.mark.parametrize("sources", [3, 4, 8])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.train.clouds import CHANNELS, DECAY, drawn, names, right
-from train.new_line import WEIGHTS, Fitted, assign_folds, fit_to_line, mean_and_error
+from train.gain import mean_and_error
+from train.new_line import WEIGHTS, Fitted, assign_folds, fit_to_line
 from train.refit import Head, Shown, refit
 
 

@@ -18,10 +18,10 @@ from evaluation.split import Split
 from train import Run, TrainConfig, load_keras_model, match_data, predict_keras, train_run
 from train.audit import Kind
 from train.backbone import build_backbone
-from train.events import OnEvent, Progress
+from train.events import Notice, OnEvent, Progress
 from train.model import backbone_of
 from train.pictures import InMemory
-from train.recipe import LabelledPictures, Trained, run_recipe
+from train.recipe import LabelledPictures, Trained, choose_folds, run_recipe
 from train.run_directory import read_history
 from train.run_record import EpochRow, RecipeEvent
 
@@ -249,6 +249,26 @@ def test_sources_held_out_in_turn_decide_where_there_are_enough(
             assert not one.chosen or one.boundary is None or one.better_by > 2 * one.noise > 0
         chosen = next(one for one in candidates if one.chosen)
         assert {row.phase for row in trained.history} == ({"head", "fine_tune"} if chosen.boundary else {"head"})
+
+
+def test_the_validation_split_does_not_step_in_for_sources_without_a_word(
+    examples: tuple[LabelledPictures, LabelledPictures], small: Small
+) -> None:
+    """Of three places, one has two pictures too few."""
+    train, validation = (replace(part, sources=["a", "b"] * (len(part.sources) // 2)) for part in examples)
+    groups = [f"fruit {i // 4}" for i in range(len(validation.truth))]
+    train, validation = replace(train, sources=[*train.sources[28:], *["c"] * 28]), replace(validation, groups=groups)
+    heard: list[object] = []
+    folds = choose_folds(train, validation, small(select_by=None), heard.append)
+    assert (folds.select_by, folds.groups) == ("validation", groups)
+    (notice,) = heard
+    assert isinstance(notice, Notice)
+    assert "Only 2 of 3 sources" in notice.text
+    assert "'c' has 28 pictures in train and validation, 30 are needed" in notice.text
+    assert choose_folds(train, validation, small(select_by="validation"), heard.append).select_by == "validation"
+    two = replace(train, sources=["a", "b"] * 48)
+    assert choose_folds(two, validation, small(select_by=None), heard.append).select_by == "validation"
+    assert len(heard) == 1
 
 
 def test_sources_are_asked_for_in_vain_where_there_are_too_few(
