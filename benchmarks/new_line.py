@@ -6,28 +6,23 @@ ships, all from the same pictures (those that a run puts aside for testing are n
 average by more than the seeds differ, and on no source does the paired 95 % interval against the frozen head lie wholly
 below zero. Sources with under 30 pictures or one label are not left out.
 
-Then the same run of the first seed after `ripeline adapt` with 5, 10, 20 and 40 pictures a label of the left-out source
-(fewer where it has not twice as many), 20 draws each, tested on groups of which it was shown nothing; beside it a
-linear head refitted by hand on the same pictures (`adapting.py`).
+`adapting.py` shows what becomes of it with a handful of pictures from there.
 
-    python benchmarks/new_line.py --data DATA --weights WEIGHTS [--alpha 0.35] [--labels A,B,C] [--draws N]
-    [--quick] [--json]
+    python benchmarks/new_line.py --data DATA --weights WEIGHTS [--alpha 0.35] [--labels A,B,C] [--quick] [--json]
 """
 
 from __future__ import annotations
 
 import csv
-import os
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # many small fits beside each other, not one large one
 import numpy as np
 import numpy.typing as npt
 from record import ON_PICTURES, arguments, publish
@@ -44,58 +39,45 @@ LABELS = "unripe,turning,ripe"
 SEEDS = (0, 1, 2)
 FROZEN, PLAIN, SHIPPED = "frozen head", "plain recipe", "ripeline train"
 METHODS = (FROZEN, PLAIN, SHIPPED)
-DRAWS, QUICK_DRAWS = 20, 4
 
 Indices = npt.NDArray[np.int64]
 
 
 def main() -> None:
     """Train and test for every source and seed; publish."""
-    options = arguments(
-        __doc__ or "",
-        *ON_PICTURES,
-        ("--labels", {"default": LABELS}),
-        ("--draws", {"type": int, "default": DRAWS, "help": "of adapt, for each number of pictures"}),
-    )
+    options = arguments(__doc__ or "", *ON_PICTURES, ("--labels", {"default": LABELS}))
     began = time.perf_counter()
     data = read_dataset(options.data, options.labels.split(","))
     seeds = SEEDS[:1] if options.quick else SEEDS
     answers: dict[str, dict[str, list[Indices]]] = defaultdict(lambda: defaultdict(list))
-    adapted: list[dict[str, Any]] = []
-    found = obstacles([item.source for item in data.items], data.label_indices())
-    left_out = tuple(source for source, obstacle in found.items() if obstacle is None)
+    left_out = sources_to_leave_out(data)
     for source in left_out:
         for seed in seeds:
-            draws = 0 if seed != seeds[0] else QUICK_DRAWS if options.quick else options.draws
-            given, after = one_seed(data, source, seed, str(options.weights), options.alpha, draws)
+            given = one_seed(data, source, seed, str(options.weights), options.alpha)
             for method in METHODS:
                 answers[source][method].append(given[method])
-            adapted += [{"source": source} | row for row in after]
             print(f"{time.perf_counter() - began:5.0f} s  {source}, seed {seed} done", file=sys.stderr)
     rows = [row for source in left_out for row in compare(data, source, answers[source])]
     average = averages(rows)
     figures = {"seeds": seeds, "left_out": left_out, "rows": rows, "average": average, "bars": bars(rows, average)}
-    figures["adapted"] = adapted
     figures["seconds"] = round(time.perf_counter() - began)
-    publish(
-        "new_line", figures, f"{table(data.labels, rows, average, figures['bars'])}\n{adapted_table(adapted)}", options
-    )
+    publish("new_line", figures, table(data.labels, rows, average, figures["bars"]), options)
 
 
-def one_seed(
-    data: Dataset, source: str, seed: int, weights: str, alpha: float, draws: int
-) -> tuple[dict[str, Indices], list[dict[str, Any]]]:
-    """What each method, trained without `source`, takes that source's pictures for: label indices by method.
+def sources_to_leave_out(data: Dataset) -> tuple[str, ...]:
+    """Those that can be a test of their own."""
+    found = obstacles([item.source for item in data.items], data.label_indices())
+    return tuple(source for source, obstacle in found.items() if obstacle is None)
 
-    And what adapting makes of the shipped one, for that many draws.
-    """
+
+def one_seed(data: Dataset, source: str, seed: int, weights: str, alpha: float) -> dict[str, Indices]:
+    """What each method, trained without `source`, takes that source's pictures for: label indices by method."""
     items = [item for item in data.items if item.source == source]
     with tempfile.TemporaryDirectory() as scratch:
         others = without(data, source, Path(scratch) / "data")
         config = TrainConfig(data=others, labels=data.labels, weights=weights, alpha=alpha, seed=seed)
         run = train_run(config, Path(scratch) / "run")
         # TensorFlow comes in with the run, after the data have been found fit to train on.
-        from adapting import after_adapting
         from plain_recipe import train_plainly
 
         from train import load_keras_model, predict_keras
@@ -105,11 +87,8 @@ def one_seed(
         shown = load_inputs(items_shown, run.record.input)
         plain = train_plainly(weights, alpha, shown, truth, inputs, seed)
         shipped = predict_keras(load_keras_model(run), inputs).probabilities
-        mine = np.array([data.labels.index(item.label) for item in items], np.int64)
-        groups = [item.group for item in items]
-        after = after_adapting(run, (shown, truth), (inputs, mine), groups, draws) if draws else []
     given = {FROZEN: plain.frozen_head, PLAIN: plain.fine_tuned, SHIPPED: shipped}
-    return {method: one.argmax(axis=1).astype(np.int64) for method, one in given.items()}, after
+    return {method: one.argmax(axis=1).astype(np.int64) for method, one in given.items()}
 
 
 def without(data: Dataset, source: str, folder: Path) -> Path:
@@ -213,28 +192,6 @@ def table(
             + (f"  ripeline train leads by {mean(lead):.4f}{noise}" if method != SHIPPED else "")
         )
     return "\n".join([*lines, *(f"{'met ' if passed else 'MISSED'}: {bar}" for bar, passed in met.items())])
-
-
-def adapted_table(rows: Sequence[dict[str, Any]]) -> str:
-    """For people: as trained, refitted by hand and after adapting, on the same pictures."""
-    ways = ("before", "by_hand", "after")
-    lines = [f"{'':41} accuracy: as trained, by hand, adapted / balanced"]
-
-    def figures(row: Mapping[str, float]) -> str:
-        return " / ".join(
-            " ".join(f"{row[f'{name}_{way}']:.3f}" for way in ways) for name in ("accuracy", "balanced_accuracy")
-        )
-
-    lines += [
-        f"{row['source'][:24]:24} {row['pictures_a_label']:3} a label {row['n']:4.0f}  {figures(row)}  "
-        f"lost in {row['draws_that_lost']} of {row['draws']} draws"
-        for row in rows
-    ]
-    for size in sorted({row["pictures_a_label"] for row in rows}):
-        of_size = [row for row in rows if row["pictures_a_label"] == size]
-        means = {name: mean(row[name] for row in of_size) for name in of_size[0] if "accuracy" in name}
-        lines.append(f"{'mean over sources':24} {size:3} a label {'':4}  {figures(means)}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
