@@ -83,13 +83,13 @@ def _open_run(model: Path) -> Classifier:
     from train import load_keras_model, logits_model  # seconds of TensorFlow, after what may be refused
 
     network = logits_model(load_keras_model(run))
-    validation, test = run.record.validation, run.record.test
+    test = run.record.test
     return Classifier(
         labels=run.record.labels,
         spec=run.record.input,
         origin={"model": str(model), "artefact": "model.keras", "engine": "keras"},
         trained_on=run.learned,
-        temperature=validation.calibrated.temperature if validation.calibrated else 1.0,
+        temperature=test.calibrated.temperature if test.calibrated else 1.0,
         policy=test.cost.policy if test.cost else Policy.accepting(run.record.labels, run.record.labels[-1:]),
         _logits=lambda inputs: network.predict(inputs, verbose=0),
     )

@@ -156,6 +156,8 @@ def _adapt(run: Run, new_data: Path, folder: Path, data: Path | None, domain: st
                 }
             ),
             "temperature_factor": temperature / as_exported,
+            # Held-out sources judged the parent, not this head.
+            "choice": record.choice and record.choice.model_copy(update={"shipped": {}, "shipped_loss": None}),
             "validation": scores[Split.VALIDATION],
             "test": scores[Split.TEST],
             "adaptation": adaptation,

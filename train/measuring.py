@@ -51,7 +51,10 @@ def measure_run(
     learned_head: Head | None = None,
     temperature: float | None = None,
 ) -> MeasuredRun:
-    """Measure a model as the line would use it, with the temperature fitted on the validation split.
+    """Measure a model as the line would use it.
+
+    The temperature is fitted on the validation split, or given where the model has learned from that; the validation
+    pictures are then answered by `learned_head`, at a temperature of its own.
 
     Args:
         model: uint8 RGB to probabilities.
@@ -62,24 +65,24 @@ def measure_run(
         fine_tuned: Whether the backbone is no longer as it was.
         learned_head: Where the model's own head has learned from the validation pictures: one that has not, which
             answers them in its place.
-        temperature: Then, what to use instead of one fitted on them.
+        temperature: Then, that of the model, from pictures that it has not seen.
 
     Raises:
         InputError: The retention or target pictures cannot be read, or are too few.
     """
     probabilities: dict[Split, npt.NDArray[np.float32]] = {}
     scores: dict[Split, Scores] = {}
-    evidence, factor = Evidence(), 1.0
+    evidence, factor, used = Evidence(), 1.0, dict[Split, float]()
     for split in (Split.VALIDATION, Split.TEST):
         some = items[split]
         truth = np.array([labels.index(item.label) for item in some], np.int64)
         answer = predict_pictures(model, FilePictures(some, spec))
         if split is Split.VALIDATION:
-            fitted = fit_temperature(answer.logits, truth)
-            temperature = temperature or fitted
-            factor = temperature / fitted
+            own = fit_temperature(answer.logits, truth)
             if learned_head is not None:
                 answer = _answer_with(learned_head, model, FilePictures(some, spec))
+            used = {Split.VALIDATION: fit_temperature(answer.logits, truth), Split.TEST: temperature or own}
+            factor = used[Split.TEST] / own
         probabilities[split] = answer.probabilities
         if split is Split.VALIDATION:
             correlation = measure_view_correlation(truth, answer.probabilities, [item.fruit for item in some])
@@ -89,7 +92,7 @@ def measure_run(
             truth,
             answer.probabilities,
             [item.group for item in some],
-            temperature=temperature or 1.0,
+            temperature=used[split],
             sources=[item.source for item in some],
             policy=config.policy_for(labels),
         )

@@ -40,7 +40,7 @@ from train.journal import Journal
 from train.model import PROBABILITIES, build_head, build_model
 from train.pictures import Pictures
 from train.refit import Head
-from train.run_record import Choice, EpochRow, RecipeEvent
+from train.run_record import Choice, EpochRow, Judgement, RecipeEvent
 from train.search import choose_boundary
 from train.top import Top
 
@@ -145,7 +145,12 @@ def run_recipe(
         judged = _phase_two(backbone, trained, heads, folds, at_boundary, labels, config, journal, record, on_event)
     if trained.unfrozen is None:
         judged = _finish(trained, heads, on_train[-1], on_validation[-1], folds, config, budget, record)
-    trained.choice = trained.choice.model_copy(update={"shipped_loss": tempered(judged).loss})
+    said = tempered(judged)
+    shipped = {
+        judge.name: Judgement(pictures=len(one.truth), loss=float(loss), accuracy=float(one.right.mean()))
+        for judge, one, loss in zip(folds.judges, judged, said.losses, strict=True)
+    }
+    trained.choice = trained.choice.model_copy(update={"shipped_loss": said.loss, "shipped": shipped})
     return trained
 
 

@@ -97,13 +97,15 @@ class Candidate(_Strict):
 class Choice(_Strict):
     """How much was unfrozen, and by whose judgement; no candidates where the boundary was simply given.
 
-    `shipped_loss` is the judges' loss of what the run ships, finished or fine-tuned, at the temperature that suits it.
+    `shipped` is what each judge says of what the run ships, finished or fine-tuned, at the temperature that suits them
+    all (empty once `adapt` has changed that), and `shipped_loss` the mean of their losses.
     """
 
     select_by: SelectBy
     sources: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     shipped_loss: float | None = None
+    shipped: dict[str, Judgement] = {}
 
 
 class SplitRow(_Strict):

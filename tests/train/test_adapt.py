@@ -73,6 +73,10 @@ def test_the_record_says_where_it_comes_from_and_what_to_expect(
     low, high = found.expected.accuracy_ci95
     assert low <= found.expected.accuracy <= high
     assert high - low > 0.05
+    assert parent.record.choice is not None
+    assert adapted.record.choice is not None
+    assert parent.record.choice.shipped
+    assert (adapted.record.choice.shipped, adapted.record.choice.shipped_loss) == ({}, None)
     assert found.on_old.accuracy_before == pytest.approx(parent.record.test.accuracy)
     assert found.on_old.accuracy_after == pytest.approx(adapted.record.test.accuracy)
     assert adapted.record.data.sha256 != parent.record.data.sha256

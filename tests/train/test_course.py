@@ -78,13 +78,19 @@ def choice() -> Choice:
         select_by="source",
         sources=("farm", "lab"),
         candidates=(candidate(None, (0.2, 0.1), chosen=True), candidate(125, (0.3, 0.2), chosen=False)),
+        shipped={
+            "farm": Judgement(pictures=40, loss=0.1, accuracy=0.94),
+            "lab": Judgement(pictures=40, loss=0.1, accuracy=0.96),
+        },
     )
 
 
-def test_new_places_are_those_of_the_candidate_that_was_taken(choice: Choice) -> None:
+def test_new_places_are_those_of_what_ships_whatever_candidate_it_was_made_from(choice: Choice) -> None:
     places = new_places(choice)
-    assert {name: one.accuracy for name, one in places.items()} == {"farm": 0.8, "lab": 0.9}
-    assert average(places) == pytest.approx(0.85)
+    assert {name: one.accuracy for name, one in places.items()} == {"farm": 0.94, "lab": 0.96}
+    assert average(places) == pytest.approx(0.95)
+    assert new_places(choice.model_copy(update={"candidates": ()})) == places
+    assert new_places(choice.model_copy(update={"shipped": {}})) == {}
     assert new_places(None) == {}
     assert new_places(choice.model_copy(update={"select_by": "validation"})) == {}
 

@@ -89,3 +89,5 @@ def test_auto_unfreezes_where_that_beats_chance_and_the_model_is_better_for_it(
     assert found.choice.shipped_loss is not None
     assert frozen.choice.shipped_loss is not None
     assert found.choice.shipped_loss < 0.5 * frozen.choice.shipped_loss
+    assert found.choice.shipped.keys() == chosen.by_judge.keys()
+    assert min(one.accuracy for one in found.choice.shipped.values()) > 0.9
