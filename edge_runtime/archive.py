@@ -145,6 +145,7 @@ def _entry(file: Path, raw: bytes, offset: int) -> _Entry:
         raise _refused(file, f"it holds {kind}, {_shown(info.name)}")
     if not _NAME.fullmatch(info.name):
         raise _refused(file, f"it holds a file named {_shown(info.name)}")
+    _check_limits(file, [info.size])  # larger ones than a plain header can hold are written another way
     if info.size < 0 or raw != _header(info.name, info.size):
         raise _refused(file, f"the entry of {info.name} says more than a name and a size")
     return _Entry(info.name, info.size, offset)

@@ -27,12 +27,13 @@ def sign(folder: Path, key: Path) -> None:
         MissingExtraError: `cryptography` is not installed.
     """
     _require_cryptography()
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         private = load_pem_private_key(key.read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _no_key(key, "private") from error
     if not isinstance(private, Ed25519PrivateKey):
         raise _no_key(key, "private")
@@ -53,13 +54,13 @@ def verify_signature(folder: Path, public_key: Path) -> None:
         MissingExtraError: `cryptography` is not installed.
     """
     _require_cryptography()
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
         public = load_pem_public_key(public_key.read_bytes())
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise _no_key(public_key, "public") from error
     if not isinstance(public, Ed25519PublicKey):
         raise _no_key(public_key, "public")

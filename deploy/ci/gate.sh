@@ -37,7 +37,7 @@ step() {
   ripeline "$@" --json >"$out/reports/$name.json"
 }
 
-if [ -z "$TRAIN_DATA" ]; then
+if [ -z "$TRAIN_DATA$RUN" ]; then
   TRAIN_DATA=$out/train-data CHECK_DATA=${CHECK_DATA:-$out/check-data}
   step train-data simulate dataset "$TRAIN_DATA" --per-class "$PER_CLASS" --image-size "$IMAGE_SIZE" --seed "$SEED"
   if [ "$CHECK_DATA" = "$out/check-data" ]; then

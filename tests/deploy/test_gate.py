@@ -196,6 +196,12 @@ def test_a_run_that_is_given_is_not_trained_again(recorded: Callable[..., tuple[
     assert lines[0].startswith("export finished ")
 
 
+def test_a_run_by_itself_is_never_judged_on_drawn_fruit(recorded: Callable[..., tuple[int, list[str]]]) -> None:
+    code, lines = recorded(RUN="finished")
+    assert code == 0
+    assert [words.split()[0] for words in lines] == ["export", "check"]
+
+
 @pytest.mark.parametrize("verb", ["train", "export", "evaluate", "check"])
 def test_a_no_ends_the_gate_at_once(recorded: Callable[..., tuple[int, list[str]]], verb: str) -> None:
     code, lines = recorded(SAYS_NO=verb)

@@ -29,6 +29,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         openssl("pkey", "-in", folder / f"{name}.pem", "-pubout", "-out", folder / f"{name}.pub")
     openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", folder / "curve.pem")
     openssl("pkey", "-in", folder / "curve.pem", "-pubout", "-out", folder / "curve.pub")
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime192v2", "-out", folder / "exotic.pem")
+    openssl("pkey", "-in", folder / "exotic.pem", "-pubout", "-out", folder / "exotic.pub")
     openssl("pkey", "-in", folder / "ours.pem", "-aes256", "-passout", "pass:x", "-out", folder / "locked.pem")
     return folder
 
@@ -110,13 +112,13 @@ def test_a_damaged_bundle_is_never_signed(made_bundle: Path, keys: Path) -> None
     assert not (made_bundle / SIGNATURE).exists()
 
 
-@pytest.mark.parametrize("name", ["curve.pem", "ours.pub", "locked.pem"])
+@pytest.mark.parametrize("name", ["curve.pem", "exotic.pem", "ours.pub", "locked.pem"])
 def test_what_is_no_private_ed25519_key_is_refused(made_bundle: Path, keys: Path, name: str) -> None:
     with pytest.raises(InputError, match="no private Ed25519 key"):
         sign(made_bundle, keys / name)
 
 
-@pytest.mark.parametrize("name", ["curve.pub", "ours.pem"])
+@pytest.mark.parametrize("name", ["curve.pub", "exotic.pub", "ours.pem"])
 def test_what_is_no_public_ed25519_key_is_refused(signed: Path, keys: Path, name: str) -> None:
     with pytest.raises(InputError, match="no public Ed25519 key"):
         verify_signature(signed, keys / name)
