@@ -21,7 +21,7 @@ from train.pictures import Pictures
 
 SPARE_DISK = 1.1
 """A cache goes to disk only where this many times its size is free."""
-_ROWS_AT_ONCE = 4096
+_ROWS_AT_ONCE = 256
 _BLOCK_BYTES = 512
 """Of `st_blocks`, whatever the file system's own are."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -82,7 +82,7 @@ class StoredViews:
     def gather(self, views: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """See `Views.gather`."""
         taken = np.empty((len(rows), *self.shape), np.float32)
-        # In pieces: pages of a mapped file count as this process's memory until they are let go.
+        # In pieces: pages of a mapped file, and a dozen around each, count as this process's until they are let go.
         for at in range(0, len(rows), _ROWS_AT_ONCE):
             piece = slice(at, at + _ROWS_AT_ONCE)
             taken[piece] = self.array[rows[piece], views[piece]]
