@@ -46,16 +46,20 @@ class Collector:
         self._keep, self._every_px, self._until_decided = keep, every_px, until_decided
         self._last: dict[int, tuple[float, float]] = {}
         self._waiting: dict[int, list[tuple[Frame, TrackedDetection]]] = defaultdict(list)
+        self._decided: set[int] = set()
 
     def on_frame(self, frame: Frame, step: Step) -> None:
         """Take in what a frame led to."""
         for view in step.tracked:
+            if view.fruit_id in self._decided:
+                continue  # nothing more is coming that frames would have to be held for
             if not view.detection.touches_border and self._has_come_on(frame, view):
                 if self._until_decided:
                     self._waiting[view.fruit_id].append((frame, view))
                 else:
                     self._keep(frame, view)
         for decision in step.decisions:
+            self._decided.add(decision.fruit_id)
             for held in self._waiting.pop(decision.fruit_id, []):
                 if is_unsure(decision):
                     self._keep(*held)
