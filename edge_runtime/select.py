@@ -32,11 +32,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Selection:
-    """The engine that won, and everything that was measured on the way."""
+    """The engine that won, what the bundle says of it, and everything that was measured on the way."""
 
     artefact: str
     engine: Engine
     temperature: float
+    energy_limit: float | None
     candidates: tuple[Candidate, ...]
 
 
@@ -53,7 +54,7 @@ def select_engine(bundle: Bundle, *, artefact: str | None = None, engine: str = 
         bundle.artefact(artefact)
     if engine != AUTO and artefact is not None:
         loaded = open_proven_engine(bundle, artefact, engine, threads)
-        return Selection(artefact, loaded, bundle.record(artefact, engine).temperature, ())
+        return _selection(bundle, artefact, loaded, ())
     candidates: list[Candidate] = []
     best: tuple[float, str, Engine] | None = None
     for entry, name, record in bundle.manifest.pairs():
@@ -81,7 +82,12 @@ def select_engine(bundle: Bundle, *, artefact: str | None = None, engine: str = 
             remedy="install one of the engines named above, for example pip install 'ripeline[litert]'",
         )
     _, winner, loaded = best
-    return Selection(winner, loaded, bundle.record(winner, loaded.name).temperature, tuple(candidates))
+    return _selection(bundle, winner, loaded, tuple(candidates))
+
+
+def _selection(bundle: Bundle, artefact: str, engine: Engine, candidates: tuple[Candidate, ...]) -> Selection:
+    record = bundle.record(artefact, engine.name)
+    return Selection(artefact, engine, record.temperature, record.energy_limit, candidates)
 
 
 def median_latency_ms(engine: Engine, inputs: npt.NDArray[np.uint8]) -> float:

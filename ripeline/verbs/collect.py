@@ -109,5 +109,6 @@ def _stepper(settings: LineConfig, bundle: Path | None) -> Stepper:
         return Follower(settings)
     opened = open_bundle(bundle)
     chosen = select_engine(opened)
-    limit = opened.record(chosen.artefact, chosen.engine.name).energy_limit
-    return Pipeline(opened.manifest, chosen.engine, chosen.temperature, opened.manifest.policy, settings, limit)
+    return Pipeline(
+        opened.manifest, chosen.engine, chosen.temperature, opened.manifest.policy, settings, chosen.energy_limit
+    )

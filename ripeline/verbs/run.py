@@ -94,8 +94,9 @@ def verb(
     selection = select_engine(opened, artefact=artefact, engine=engine)
     console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}")
     camera, positions, settings, simulated = line_source.open_source(source, encoder, settings, duration)
-    limit = opened.record(selection.artefact, selection.engine.name).energy_limit
-    pipeline = Pipeline(opened.manifest, selection.engine, selection.temperature, policy, settings, limit)
+    pipeline = Pipeline(
+        opened.manifest, selection.engine, selection.temperature, policy, settings, selection.energy_limit
+    )
     stop = threading.Event()
     with ExitStack() as stack:
         stack.callback(camera.close)
