@@ -81,6 +81,8 @@ class StoredViews:
 
     def gather(self, views: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """See `Views.gather`."""
+        if not isinstance(self.array, np.memmap):
+            return self.array[rows, views]
         taken = np.empty((len(rows), *self.shape), np.float32)
         # In pieces: pages of a mapped file, and a dozen around each, count as this process's until they are let go.
         for at in range(0, len(rows), _ROWS_AT_ONCE):
