@@ -30,7 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from edge_runtime.preprocess import InputSpec
-from evaluation.dataset import Dataset, load_inputs, read_dataset
+from evaluation.dataset import Dataset, label_indices, load_inputs, read_dataset
 from evaluation.metrics import balanced_accuracy, confusion
 from train import Run, TrainConfig, load_keras_model, train_run
 from train.adapt import NEW_VIEWS, OLD_VIEWS
@@ -86,7 +86,7 @@ def one_source(data: Dataset, source: str, weights: str, alpha: float, draws: in
         run = train_run(config, Path(scratch) / "run")
         shown, truth = training_part(run, others)
         old = load_inputs(shown, run.record.input), truth
-        mine = np.array([data.labels.index(item.label) for item in items], np.int64)
+        mine = label_indices(items, data.labels)
         new = load_inputs(items, InputSpec(size_px=config.size_px)), mine
         return after_adapting(run, old, new, [item.group for item in items], draws)
 

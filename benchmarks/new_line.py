@@ -28,7 +28,7 @@ import numpy.typing as npt
 from record import ON_PICTURES, arguments, publish
 
 from edge_runtime.preprocess import InputSpec
-from evaluation.dataset import Dataset, Item, load_inputs, read_dataset
+from evaluation.dataset import Dataset, Item, label_indices, load_inputs, read_dataset
 from evaluation.intervals import cluster_bootstrap
 from evaluation.metrics import balanced_accuracy, confusion, recalls
 from evaluation.split import Split
@@ -109,8 +109,8 @@ def without(data: Dataset, source: str, folder: Path) -> Path:
 def training_part(run: Run, folder: Path) -> tuple[list[Item], Indices]:
     """The pictures that the run may learn from, which are all but those for testing, and their labels' indices."""
     shown = [row for row in run.splits if row.split is not Split.TEST]
-    truth = np.array([run.record.labels.index(row.label) for row in shown], np.int64)
-    return [row.item(folder / row.file) for row in shown], truth
+    items = [row.item(folder / row.file) for row in shown]
+    return items, label_indices(items, run.record.labels)
 
 
 def compare(data: Dataset, source: str, answers: dict[str, list[Indices]]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +68,13 @@ class Dataset:
 
     def label_indices(self) -> npt.NDArray[np.int64]:
         """The place of each item's label in `labels`, `[N]` int64."""
-        index = {label: i for i, label in enumerate(self.labels)}
-        return np.array([index[item.label] for item in self.items], np.int64)
+        return label_indices(self.items, self.labels)
+
+
+def label_indices(items: Iterable[Item], labels: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The place of each item's label in `labels`, `[N]` int64."""
+    index = {label: place for place, label in enumerate(labels)}
+    return np.array([index[item.label] for item in items], np.int64)
 
 
 @dataclass(frozen=True, slots=True)

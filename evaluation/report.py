@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edge_runtime.preprocess import InputSpec
 from edge_runtime.records import Verdict
 from evaluation.calibration import Probabilities
-from evaluation.dataset import Item, load_inputs
+from evaluation.dataset import Item, label_indices, load_inputs
 from evaluation.metrics import Scores, SourceScores
 from evaluation.page import PLOT_STYLE, CaptionedPlot, KeyFigure, Page, Section, Tile
 from evaluation.plots import confusion_plot, reliability_plot, risk_coverage_plot
@@ -78,7 +78,7 @@ def detail_sections(
         probabilities: `[N, labels]` as the model gives them.
         read: Gets the pixels of the few that are shown.
     """
-    truth = np.array([labels.index(item.label) for item in items], np.int64)
+    truth = label_indices(items, labels)
     _plots(page.section("Which mistakes, and whether the model knows"), scores, labels, truth, probabilities)
     if scores.cost is not None:
         _cost(page.section("What the verdicts cost"), scores.cost)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.preprocess import InputSpec
-from evaluation.dataset import Item, load_inputs
+from evaluation.dataset import Item, label_indices, load_inputs
 from evaluation.split import Split
 from export.golden import GOLDEN_INPUTS, choose_golden, swapped_colours, wrong_scaling
 from export.samples import MORE_SAMPLES, QUANTIZATION_SAMPLES, choose_samples
@@ -61,7 +61,6 @@ class Inputs:
 def load(run: Run, data: Path | None) -> Inputs:
     """Find a run's pictures and prepare them; InputError where some are missing or changed."""
     items, spec, seed = match_data(run, data), run.record.input, run.record.config.seed
-    index = {label: place for place, label in enumerate(run.record.labels)}
     pool = choose_samples(items[Split.TRAIN], MORE_SAMPLES, seed)
     samples = pool[:QUANTIZATION_SAMPLES]
     # Few validation images: training ones fill up the golden set, which asks for behaviour, not for accuracy.
@@ -69,7 +68,7 @@ def load(run: Run, data: Path | None) -> Inputs:
     candidates = validation if len(validation) >= GOLDEN_INPUTS else validation + samples
 
     def truth(some: Sequence[Item]) -> npt.NDArray[np.int64]:
-        return np.array([index[item.label] for item in some], np.int64)
+        return label_indices(some, run.record.labels)
 
     golden = [candidates[place] for place in choose_golden(truth(candidates), seed)]
     return Inputs(

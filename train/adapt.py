@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edge_runtime.decide import softmax
 from edge_runtime.quiet import native_stderr_silenced
-from evaluation.dataset import Dataset, Item
+from evaluation.dataset import Dataset, Item, label_indices
 from evaluation.intervals import accuracy_interval, paired_interval
 from evaluation.metrics import confusion, recalls, score
 from evaluation.split import Split
@@ -105,7 +105,10 @@ def _adapt(run: Run, new_data: Path, folder: Path, data: Path | None, domain: st
         lambda done, total: on_event(Progress("features", done, total)),
     )
     judged = {split: one[:, 0] for split, one in zip((Split.VALIDATION, Split.TEST), of_judges, strict=True)}
-    taught, new = Shown(of_known, _truth(run, sets[0])), Shown(of_new, _truth(run, fresh.items))
+    taught, new = (
+        Shown(of_known, label_indices(sets[0], record.labels)),
+        Shown(of_new, fresh.label_indices()),
+    )
     fitted = fit_to_line(
         head, taught, new, groups, seed=seed, decay=decay,
         progress=lambda done, total: on_event(Progress("weights", done, total)),
@@ -117,7 +120,7 @@ def _adapt(run: Run, new_data: Path, folder: Path, data: Path | None, domain: st
     )  # fmt: skip
 
     on_event(Progress("evaluate", 0, 1))
-    truth = {split: _truth(run, old[split]) for split in judged}
+    truth = {split: label_indices(old[split], record.labels) for split in judged}
     logits = {split: (honest if split is Split.VALIDATION else fitted.head).logits(judged[split]) for split in judged}
     temperature = _temperature(logits[Split.VALIDATION], truth[Split.VALIDATION], fitted, new.truth)
     as_exported = fit_temperature(fitted.head.logits(judged[Split.VALIDATION]), truth[Split.VALIDATION])
@@ -181,11 +184,6 @@ def _some(learned: Sequence[tuple[Item, Split]], seed: int) -> list[tuple[Item, 
     return [learned[i] for i in np.sort(drawn)]
 
 
-def _truth(run: Run, items: Sequence[Item]) -> npt.NDArray[np.int64]:
-    index = {label: place for place, label in enumerate(run.record.labels)}
-    return np.array([index[item.label] for item in items], np.int64)
-
-
 def _temperature(
     on_validation: npt.NDArray[np.float32],
     validation_truth: npt.NDArray[np.int64],
@@ -221,7 +219,7 @@ def _on_old(
 def _adaptation(
     run: Run, fresh: Dataset, new_data: Path, fitted: Fitted, groups: Sequence[str], *, on_old: OldPictures
 ) -> Adaptation:
-    labels, truth = run.record.labels, _truth(run, fresh.items)
+    labels, truth = run.record.labels, fresh.label_indices()
 
     def figures(one: Answered) -> dict[str, object]:
         answers = one.logits.argmax(axis=1)

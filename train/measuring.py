@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.preprocess import InputSpec
-from evaluation.dataset import Item, Picture, read_images
+from evaluation.dataset import Item, Picture, label_indices, read_images
 from evaluation.metrics import Scores, score
 from evaluation.split import Split
 from evaluation.temperature import fit_temperature
@@ -75,7 +75,7 @@ def measure_run(
     evidence, factor, used = Evidence(), 1.0, dict[Split, float]()
     for split in (Split.VALIDATION, Split.TEST):
         some = items[split]
-        truth = np.array([labels.index(item.label) for item in some], np.int64)
+        truth = label_indices(some, labels)
         answer = predict_pictures(model, FilePictures(some, spec))
         if split is Split.VALIDATION:
             own = fit_temperature(answer.logits, truth)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tests.train.clouds import CHANNELS, DECAY, drawn, names, right
+from tests.train.clouds import DECAY, drawn, fitted_to, names, right
 from train.gain import mean_and_error
 from train.new_line import WEIGHTS, Fitted, assign_folds, fit_to_line
-from train.refit import Head, Shown, refit
+from train.refit import Head, Shown
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,7 @@ def old() -> Shown:
 
 @pytest.fixture(scope="module")
 def head(old: Shown) -> Head:
-    nothing = Head(np.zeros((CHANNELS, 3), np.float32), np.zeros(3, np.float32))
-    return refit(nothing, old, old, 0, decay=DECAY)
+    return fitted_to(old)
 
 
 def fitted(head: Head, old: Shown, new: Shown, groups: Sequence[str] | None = None) -> Fitted:

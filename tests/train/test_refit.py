@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.train.clouds import CHANNELS, DECAY, drawn, right
+from tests.train.clouds import CHANNELS, DECAY, drawn, fitted_to, right
 from train.loss import cross_entropy
 from train.refit import Frame, Head, Part, Shown, refit
 
@@ -17,8 +17,7 @@ def old() -> Shown:
 
 @pytest.fixture(scope="module")
 def head(old: Shown) -> Head:
-    nothing = Head(np.zeros((CHANNELS, 3), np.float32), np.zeros(3, np.float32))
-    return refit(nothing, old, old, 0, decay=DECAY)
+    return fitted_to(old)
 
 
 def test_the_gradient_is_that_of_the_loss(head: Head, old: Shown) -> None:
