@@ -9,20 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, RootModel, ValidationError, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, RootModel, ValidationError, model_validator
 
 from edge_runtime.decide import Costs, Policy
 from edge_runtime.errors import ConfigError
+from edge_runtime.record_settings import HealthSettings, JournalSettings, ReportSettings
 from edge_runtime.records import BeltDirection, Verdict
 from edge_runtime.schedule import EjectorSpec
+from edge_runtime.section import Section
 from edge_runtime.toml_place import place_of
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BeltSettings(_Section):
+class BeltSettings(Section):
     """`[belt]`: how the belt lies in the picture."""
 
     direction: BeltDirection | None = Field(
@@ -34,7 +32,7 @@ class BeltSettings(_Section):
     lanes: int = Field(default=1, ge=1, le=64, description="Lanes of equal width across the picture, counted from 0.")
 
 
-class LocalizeSettings(_Section):
+class LocalizeSettings(Section):
     """`[localize]`: what counts as a thing on the belt."""
 
     downscale: int | None = Field(
@@ -60,7 +58,7 @@ class LocalizeSettings(_Section):
         return self
 
 
-class TrackSettings(_Section):
+class TrackSettings(Section):
     """`[track]`: when views belong to one fruit."""
 
     min_views: int = Field(default=3, ge=1, le=100, description="Frames in which a thing must be seen to be a fruit.")
@@ -70,7 +68,7 @@ class TrackSettings(_Section):
     )
 
 
-class DecideSettings(_Section):
+class DecideSettings(Section):
     """`[decide]`: how views become one decision."""
 
     rho: FiniteFloat | None = Field(
@@ -103,7 +101,7 @@ class DecideSettings(_Section):
         return self
 
 
-class PolicySettings(_Section):
+class PolicySettings(Section):
     """`[policy]`: which label leads to which verdict; without it the bundle's own policy holds.
 
     Either `accept` names the labels to accept, or `costs` gives the whole table.
@@ -127,7 +125,7 @@ class PolicySettings(_Section):
         return policy
 
 
-class GpioSettings(_Section):
+class GpioSettings(Section):
     """`[ejector.gpio]`: an output pin of this machine."""
 
     chip: str = Field(default="/dev/gpiochip0", description="The chip's device file.")
@@ -135,7 +133,7 @@ class GpioSettings(_Section):
     active_low: bool = Field(default=False, description="Whether the valve opens at the low level.")
 
 
-class ModbusSettings(_Section):
+class ModbusSettings(Section):
     """`[ejector.modbus]`: a coil of a Modbus TCP device."""
 
     host: str = Field(min_length=1, description="Name or address of the device.")
@@ -144,7 +142,7 @@ class ModbusSettings(_Section):
     coil: int = Field(ge=0, le=65535, description="Address of the coil, from 0.")
 
 
-class EjectorSettings(_Section):
+class EjectorSettings(Section):
     """One `[[ejector]]`: where it stands, what it throws out and how it is switched.
 
     The first in the file that takes a fruit's verdict, label and lane gets it.
@@ -176,15 +174,21 @@ class EjectorSettings(_Section):
         return EjectorSpec(self.at_mm, self.latency_ms, self.tolerance_mm or self.width_mm / 4, self.width_mm)
 
 
-class LineConfig(_Section):
+class LineConfig(Section):
     """Everything in `line.toml`."""
 
+    name: str = Field(
+        default="line", pattern=r"^[A-Za-z0-9_.-]{1,50}$", description="Of this line, in records, topics and locks."
+    )
     belt: BeltSettings = BeltSettings()
     localize: LocalizeSettings = LocalizeSettings()
     track: TrackSettings = TrackSettings()
     decide: DecideSettings = DecideSettings()
     policy: PolicySettings | None = None
     ejector: tuple[EjectorSettings, ...] = ()
+    journal: JournalSettings = JournalSettings()
+    report: tuple[ReportSettings, ...] = ()
+    health: HealthSettings = HealthSettings()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -193,6 +197,10 @@ class LineConfig(_Section):
                 raise ValueError(f"ejector {number} stands at lane {one.lane}, but the belt has {self.belt.lanes}")
         if self.ejector and self.belt.mm_per_px is None:
             raise ValueError("an ejector needs belt.mm_per_px, or nobody knows when a fruit is before it")
+        names = [one.name for one in self.report]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two reports are named {name}, and one would take the other's place")
         return self
 
 

@@ -63,5 +63,9 @@ class EjectorError(RipelineError):
     """An ejector's output cannot be used."""
 
 
+class ReporterError(RipelineError):
+    """Somebody who is to get decisions cannot be reached, or does not take them."""
+
+
 class MissingExtraError(RipelineError):
     """A verb needs packages that are not installed."""

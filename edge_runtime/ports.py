@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.journal import Record
 from edge_runtime.records import Decision, Frame
 
 
@@ -74,3 +75,22 @@ class Reporter(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class RecordReporter(Protocol):
+    """Hands records of the journal to one receiver; used by one thread.
+
+    After an error it is closed and another one opened, which gets the records again.
+    """
+
+    def deliver(self, records: Sequence[Record]) -> None:
+        """Hand over records in order; returns once the receiver has acknowledged all, raises ReporterError else."""
+        ...
+
+    def check(self) -> None:
+        """Called every few seconds; raises ReporterError where the connection is lost."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the receiver."""
+        ...

@@ -1,1 +1,24 @@
-"""Ways for decisions out of the runtime; one file each."""
+"""Ways for decisions out of the runtime; one file each. Those for receivers of the journal are found by their table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from edge_runtime.ports import RecordReporter
+from edge_runtime.record_settings import ReportSettings
+from edge_runtime.reporters.jsonl import open_log
+from edge_runtime.reporters.mqtt import MqttReporter
+from edge_runtime.reporters.opcua import OpcUaReporter
+
+REPORTERS: dict[str, Callable[[Any, str], RecordReporter]] = {
+    "mqtt": MqttReporter,
+    "opcua": OpcUaReporter,
+    "jsonl": open_log,
+}
+
+
+def open_reporter(settings: ReportSettings, line: str) -> RecordReporter:
+    """Connect to the receiver that a `[[report]]` names; raises ReporterError where it cannot be reached."""
+    kind, of_kind = next((kind, found) for kind in REPORTERS if (found := getattr(settings, kind)) is not None)
+    return REPORTERS[kind](of_kind, line)

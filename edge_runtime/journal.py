@@ -1,0 +1,358 @@
+"""The decision journal: one durable record a fruit, in an SQLite file that a power cut leaves whole.
+
+Write-ahead log with `synchronous=FULL`: what `append` returned from is on the disk. The key (line, run id, fruit
+number) makes a record that comes twice one record, so whoever is not sure sends it again. Receivers read on from where
+they last acknowledged.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from edge_runtime.errors import RipelineError
+from edge_runtime.records import Decision
+
+SCHEMA_VERSION = 1
+_APPLICATION_ID = 0x52495045
+_BUSY_S = 2.0
+_KEPT_WAL_BYTES = 4_000_000
+_SIDE_FILES = ("", "-wal", "-shm")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordKey:
+    """What makes a record that comes twice one record; `run_id` is new at each start of vision."""
+
+    line: str
+    run_id: str
+    fruit_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A decision as it is kept and handed on.
+
+    `decided_at` is the wall clock's time, for people (UTC, ISO 8601); `document` is what receivers get, one JSON object
+    with the key, `boot_id`, `decided_at` and the fields of `Decision`.
+    """
+
+    key: RecordKey
+    boot_id: str
+    decided_at: str
+    document: str
+
+    @classmethod
+    def from_document(cls, document: str) -> Self:
+        """Read a document back; raises ValueError where it is none."""
+        fields = json.loads(document)
+        if not isinstance(fields, dict):
+            raise ValueError("not an object")
+        texts = [fields.get(name) for name in ("line", "run_id", "boot_id", "decided_at")]
+        fruit_id = fields.get("fruit_id")
+        if type(fruit_id) is not int or not 0 <= fruit_id < 2**63 or not all(isinstance(text, str) for text in texts):
+            raise ValueError("no key, boot or time of decision")
+        line, run_id, boot_id, decided_at = map(str, texts)
+        return cls(RecordKey(line, run_id, fruit_id), boot_id, decided_at, document)
+
+    @property
+    def outcome(self) -> tuple[str, str]:
+        """Verdict and label."""
+        fields = json.loads(self.document)
+        return str(fields.get("verdict")), str(fields.get("label"))
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Which line, which start of vision, which boot of the machine."""
+
+    line: str
+    run_id: str
+    boot_id: str
+
+    @classmethod
+    def new(cls, line: str) -> Self:
+        """An identity that no earlier run has, even where the clock stood wrong."""
+        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+        boot_id = _BOOT_ID.read_text("ascii").strip() if _BOOT_ID.exists() else "unknown"
+        return cls(line, run_id, boot_id)
+
+    def record(self, decision: Decision, decided_at: datetime) -> Record:
+        """The record of one decision of this run."""
+        when = decided_at.astimezone(UTC).isoformat(timespec="milliseconds")
+        about = {"line": self.line, "run_id": self.run_id, "boot_id": self.boot_id, "decided_at": when}
+        document = json.dumps(about | asdict(decision), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return Record(RecordKey(self.line, self.run_id, decision.fruit_id), self.boot_id, when, document)
+
+
+class Trouble(StrEnum):
+    """What is wrong with a journal."""
+
+    FULL = "full"
+    READ_ONLY = "read-only"
+    BROKEN = "broken"
+    OTHER = "other"
+
+
+class JournalError(RipelineError):
+    """The journal cannot be read or written; `trouble` says in which way."""
+
+    def __init__(self, what: str, trouble: Trouble = Trouble.OTHER, **advice: str | None) -> None:
+        super().__init__(what, **advice)
+        self.trouble = trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many records went: old or acknowledged ones, and ones that a receiver had not had."""
+
+    delivered: int = 0
+    undelivered: int = 0
+
+
+class Journal:
+    """One connection to a journal, for one thread; several may be open on one file.
+
+    Args:
+        file: Created where it is missing, in a folder that exists.
+
+    Raises:
+        JournalError: The file cannot be opened, is damaged or is none of ours.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        with self._troubles():
+            self._database = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None)
+        try:
+            with self._troubles():
+                self._set_up()
+            self._inode = file.stat().st_ino
+        except BaseException:
+            self._database.close()
+            raise
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Write records in one transaction, on disk when this returns; those that are there already stay."""
+        rows = [
+            (one.key.line, one.key.run_id, one.key.fruit_id, one.boot_id, one.decided_at, one.document)
+            for one in records
+        ]
+        with self._writing():
+            self._database.executemany(
+                "INSERT INTO decisions (line, run_id, fruit_id, boot_id, decided_at, document)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (line, run_id, fruit_id) DO NOTHING",
+                rows,
+            )
+
+    def after(self, reporter: str, limit: int) -> list[Record]:
+        """The oldest records that this reporter has not acknowledged, in the order of their commit."""
+        with self._troubles():
+            rows = self._database.execute(
+                "SELECT line, run_id, fruit_id, boot_id, decided_at, document FROM decisions WHERE sequence >"
+                " coalesce((SELECT sequence FROM cursors WHERE reporter = ?), 0) ORDER BY sequence LIMIT ?",
+                (reporter, limit),
+            )
+            return [Record(RecordKey(*row[:3]), *row[3:]) for row in rows]
+
+    def acknowledge(self, reporter: str, key: RecordKey) -> None:
+        """Keep that this reporter's receiver has this record and all before it.
+
+        By key, not by number: a journal that was begun anew meanwhile does not know the key, and nothing is skipped.
+        """
+        with self._writing():
+            self._database.execute(
+                "INSERT INTO cursors (reporter, sequence) SELECT ?, sequence FROM decisions"
+                " WHERE line = ? AND run_id = ? AND fruit_id = ?"
+                " ON CONFLICT (reporter) DO UPDATE SET sequence = max(sequence, excluded.sequence)",
+                (reporter, key.line, key.run_id, key.fruit_id),
+            )
+
+    def waiting(self, reporter: str) -> tuple[int, str | None]:
+        """How many records this reporter has not acknowledged, and when the oldest of them was decided.
+
+        Numbers are given in a row, so that the count needs the ends alone.
+        """
+        with self._troubles():
+            first, oldest = self._database.execute(
+                "SELECT sequence, decided_at FROM decisions WHERE sequence >"
+                " coalesce((SELECT sequence FROM cursors WHERE reporter = ?), 0) ORDER BY sequence LIMIT 1",
+                (reporter,),
+            ).fetchone() or (None, None)
+            if first is None:
+                return 0, None
+            return self._database.execute("SELECT max(sequence) FROM decisions").fetchone()[0] - first + 1, oldest
+
+    def prune(self, reporters: Sequence[str], *, before: str, max_bytes: float, at_most: int = 2000) -> Pruned:
+        """Remove a lot of old records, to be called again while it removes some.
+
+        Args:
+            reporters: Those whose acknowledgement a record needs; cursors of others are forgotten.
+            before: Records decided before this time (ISO 8601, UTC) may go once all have acknowledged them.
+            max_bytes: What the records may take. Beyond it the oldest go: acknowledged ones first, then, since the disk
+                demands it, the others, which are counted.
+            at_most: So many at a time, so that writers do not wait long.
+        """
+        with self._writing():
+            marks = ",".join("?" * len(reporters))
+            self._database.execute(f"DELETE FROM cursors WHERE reporter NOT IN ({marks})", tuple(reporters))
+            acknowledged = self._acknowledged_by_all(len(reporters))
+            delivered = self._remove("sequence <= ? AND decided_at < ?", (acknowledged, before), at_most)
+            undelivered = 0
+            if self.used_bytes() > max_bytes and not delivered:
+                delivered = self._remove("sequence <= ?", (acknowledged,), at_most)
+                if not delivered:
+                    undelivered = self._remove("true", (), at_most)
+        with self._troubles():
+            self._database.execute("PRAGMA incremental_vacuum").fetchall()
+        return Pruned(delivered, undelivered)
+
+    def used_bytes(self) -> int:
+        """What the records take, without pages that are free to be written again."""
+        with self._troubles():
+            pages, free, size = (
+                self._database.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return int((pages - free) * size)
+
+    def count(self) -> int:
+        """How many records there are."""
+        with self._troubles():
+            return int(self._database.execute("SELECT count(*) FROM decisions").fetchone()[0])
+
+    def is_current(self) -> bool:
+        """Whether the file of this name is still the one that was opened; after `set_aside` it is another."""
+        try:
+            return self._file.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _set_up(self) -> None:
+        database = self._database
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise JournalError(f"{self._file} cannot have a write-ahead log ({mode}).", remedy="put it on a local disk")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA journal_size_limit = {_KEPT_WAL_BYTES}")
+        database.execute("BEGIN IMMEDIATE")
+        owner = database.execute("PRAGMA application_id").fetchone()[0]
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if (owner, version) == (0, 0) and not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            for statement in _SCHEMA:
+                database.execute(statement)
+        elif (owner, version) != (_APPLICATION_ID, SCHEMA_VERSION):
+            raise JournalError(f"{self._file} is no journal of this version of Ripeline.", Trouble.BROKEN)
+        database.execute("COMMIT")
+
+    def _acknowledged_by_all(self, reporters: int) -> int:
+        """The sequence up to which everybody has everything; without reporters, all of it."""
+        known, least = self._database.execute("SELECT count(*), min(sequence) FROM cursors").fetchone()
+        if reporters == 0:
+            return int(self._database.execute("SELECT coalesce(max(sequence), 0) FROM decisions").fetchone()[0])
+        return int(least) if known == reporters else 0
+
+    def _remove(self, condition: str, values: tuple[Any, ...], at_most: int) -> int:
+        return self._database.execute(
+            f"DELETE FROM decisions WHERE sequence IN"
+            f" (SELECT sequence FROM decisions WHERE {condition} ORDER BY sequence LIMIT ?)",
+            (*values, at_most),
+        ).rowcount
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._troubles():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                # SQLite may have rolled back by itself.
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _troubles(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise _as_journal_error(self._file, error) from error
+
+
+def set_aside(file: Path, now: datetime) -> Path:
+    """Move a broken journal out of the way, with what belongs to it, and keep it; returns its new place.
+
+    Raises:
+        JournalError: The folder cannot be written to.
+    """
+    kept = file.with_name(f"{file.name}.broken-{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}")
+    try:
+        for suffix in _SIDE_FILES:
+            part = file.with_name(file.name + suffix)
+            if part.exists():
+                part.rename(kept.with_name(kept.name + suffix))
+    except OSError as error:
+        raise _as_journal_error(file, error) from error
+    return kept
+
+
+_BROKEN_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR}
+_READ_ONLY_CODES = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+
+
+def _as_journal_error(file: Path, error: sqlite3.Error | OSError) -> JournalError:
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary == sqlite3.SQLITE_FULL or isinstance(error, OSError):
+        return _os_trouble(file, error)
+    if primary in _BROKEN_CODES or isinstance(error, (sqlite3.DataError, sqlite3.IntegrityError)) or primary is None:
+        return JournalError(f"The journal {file} is damaged ({error}).", Trouble.BROKEN)
+    if primary in _READ_ONLY_CODES:
+        return JournalError(
+            f"The journal {file} cannot be written ({error}).",
+            Trouble.READ_ONLY,
+            remedy="give the service a folder that it may write to, on a disk that is mounted for writing",
+        )
+    return JournalError(f"The journal {file} cannot be used ({error}).")
+
+
+def _os_trouble(file: Path, error: sqlite3.Error | OSError) -> JournalError:
+    if isinstance(error, (PermissionError, FileNotFoundError)):
+        return JournalError(f"The journal {file} cannot be written ({error.strerror}).", Trouble.READ_ONLY)
+    if isinstance(error, OSError):
+        return JournalError(f"The journal {file} cannot be used ({error.strerror}).")
+    return JournalError(f"The disk of the journal {file} is full.", Trouble.FULL, remedy="make room on that disk")
+
+
+_SCHEMA = (
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+    # AUTOINCREMENT: a number is never given again, so that a cursor never points past a newer record.
+    """CREATE TABLE decisions (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        line TEXT NOT NULL, run_id TEXT NOT NULL, fruit_id INTEGER NOT NULL,
+        boot_id TEXT NOT NULL, decided_at TEXT NOT NULL, document TEXT NOT NULL,
+        UNIQUE (line, run_id, fruit_id)) STRICT""",
+    "CREATE TABLE cursors (reporter TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT",
+)

@@ -1,0 +1,96 @@
+"""What the reporter process does: the journal, and everybody who gets its records. Killed and started again at will."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.config import LineConfig
+from edge_runtime.drain import Drain, ReporterFacts
+from edge_runtime.ports import RecordReporter
+from edge_runtime.recorder import JournalFacts, Recorder
+from edge_runtime.reporters import open_reporter
+from edge_runtime.reporters.jsonl import JsonlLog
+
+SPOOL = "spool"
+FACTS = "reporting.json"
+OWN_FILE = "decisions.jsonl"
+_FACTS_S = 1.0
+_IDLE_S = 0.03
+
+
+class Reporting:
+    """Keeps the journal and drains it; `work` is to be called in a loop.
+
+    Args:
+        runtime: Folder in memory with the spool; `reporting.json` goes there.
+        journal: File of the journal; its folder must exist.
+        config: Of the line.
+        decisions_file: `decisions.jsonl`, written as one more receiver; None for none.
+    """
+
+    def __init__(self, runtime: Path, journal: Path, config: LineConfig, decisions_file: Path | None = None) -> None:
+        self._runtime = runtime
+        openers: dict[str, Callable[[], RecordReporter]] = {
+            one.name: partial(open_reporter, one, config.name) for one in config.report
+        }
+        if decisions_file is not None:
+            openers[OWN_FILE] = partial(JsonlLog, decisions_file)
+        self._recorder = Recorder(runtime / SPOOL, journal, config.journal, tuple(openers))
+        self._drains = [Drain(journal, name, opener, self._recorder.suspect) for name, opener in openers.items()]
+        self._told_at = 0.0
+
+    def work(self) -> None:
+        """One round, some 30 ms where there is nothing to do."""
+        if not self._recorder.work():
+            time.sleep(_IDLE_S)
+        now = time.monotonic()
+        if now - self._told_at >= _FACTS_S:
+            self._told_at = now
+            self._tell()
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Record what waits, let receivers take what they can within `timeout_s`, and let go."""
+        ends = time.monotonic() + timeout_s
+        while self._recorder.work() and time.monotonic() < ends:
+            pass
+        while time.monotonic() < ends and any(one.facts().connected and one.is_behind() for one in self._drains):
+            time.sleep(_IDLE_S)
+        for one in self._drains:
+            one.stop()
+        for one in self._drains:
+            one.join(max(0.1, ends - time.monotonic()))
+        self._tell()
+        self._recorder.close()
+
+    def _tell(self) -> None:
+        document = {
+            "journal": dataclasses.asdict(self._recorder.facts()),
+            "reporters": [dataclasses.asdict(one.facts()) for one in self._drains],
+        }
+        write_facts(self._runtime / FACTS, document)
+
+
+def write_facts(file: Path, document: dict[str, Any]) -> None:
+    """Replace a small JSON file in one go; where the folder is gone or full, it stays as it was."""
+    aside = file.with_name(f".{file.name}")
+    try:
+        aside.write_text(json.dumps(document, ensure_ascii=False), "utf-8")
+        aside.replace(file)
+    except OSError:
+        aside.unlink(missing_ok=True)
+
+
+def read_facts(runtime: Path) -> tuple[JournalFacts, tuple[ReporterFacts, ...]] | None:
+    """What `Reporting` last said of itself; None where it has not yet."""
+    try:
+        document = json.loads((runtime / FACTS).read_text("utf-8"))
+        journal = document["journal"] | {"set_aside": tuple(document["journal"]["set_aside"])}
+        return JournalFacts(**journal), tuple(ReporterFacts(**one) for one in document["reporters"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
