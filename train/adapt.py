@@ -132,7 +132,7 @@ def _adapt(run: Run, new_data: Path, folder: Path, data: Path | None, domain: st
     layer.set_weights([fitted.head.kernel, fitted.head.bias])
     model.save(folder / files.MODEL_FILE)
     splits = (*run.splits, *(SplitRow.of(item, Split.TRAIN) for item in fresh.items))
-    files.write_rows(folder / files.SPLITS_FILE, splits)
+    files.write_splits(folder / files.SPLITS_FILE, splits)
     shutil.copyfile(run.folder / files.HISTORY_FILE, folder / files.HISTORY_FILE)
     write_predictions(folder / files.PREDICTIONS_FILE, record.labels, old, probabilities)
     scores = {

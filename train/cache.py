@@ -21,7 +21,6 @@ from train.pictures import Pictures
 
 SPARE_DISK = 1.1
 """A cache goes to disk only where this many times its size is free."""
-_ROWS_AT_ONCE = 256
 _BLOCK_BYTES = 512
 """Of `st_blocks`, whatever the file system's own are."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -83,16 +82,16 @@ class StoredViews:
         """See `Views.gather`."""
         if not isinstance(self.array, np.memmap):
             return self.array[rows, views]
+        # Read, not mapped: the kernel maps a dozen pages around each row, which all count as this process's memory.
         taken = np.empty((len(rows), *self.shape), np.float32)
-        # In pieces: pages of a mapped file, and a dozen around each, count as this process's until they are let go.
-        for at in range(0, len(rows), _ROWS_AT_ONCE):
-            piece = slice(at, at + _ROWS_AT_ONCE)
-            taken[piece] = self.array[rows[piece], views[piece]]
-            self.release()
+        with Path(str(self.array.filename)).open("rb", buffering=0) as file:
+            for place, at in zip(taken, (rows * self.views + views).tolist(), strict=True):
+                file.seek(at * place.nbytes)
+                file.readinto(place)
         return taken
 
     def release(self) -> None:
-        """Let go of the pages that were read or written; what is on disk stays there."""
+        """Let go of the pages that were written; what is on disk stays there."""
         if isinstance(self.array, np.memmap):
             self.array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 

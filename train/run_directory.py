@@ -6,12 +6,12 @@ import csv
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from edge_runtime.errors import InputError
 from evaluation.aside import filled_aside, partial_of
@@ -33,6 +33,8 @@ WORK_FOLDER = "work"
 """Inside an unfinished run: its state, and caches that outgrew the memory."""
 STATE_FOLDER = "state"
 """Inside that: what the recipe has achieved so far."""
+
+_SPLITS = TypeAdapter(tuple[SplitRow, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def read_run(folder: Path) -> Run:
             raise InputError(f"Run {folder} has lost its {name}.", remedy="Train again, or restore the whole folder.")
     try:
         record = RunRecord.model_validate_json(path.read_bytes())
-        splits = tuple(SplitRow.model_validate(row) for row in _read_csv(folder / SPLITS_FILE))
+        splits = _SPLITS.validate_python(_read_csv(folder / SPLITS_FILE))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -202,7 +204,12 @@ def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:
     write_csv(path, list(type(rows[0]).model_fields), [list(row.model_dump(mode="json").values()) for row in rows])
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def write_splits(path: Path, rows: Iterable[SplitRow]) -> None:
+    """Write `splits.csv`."""
+    write_csv(path, [column.name for column in fields(SplitRow)], map(astuple, rows))
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file; None becomes an empty cell."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")

@@ -171,7 +171,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     timings["evaluate"] = time.perf_counter() - mark
 
     trained.model.save(folder / files.MODEL_FILE)
-    files.write_rows(folder / files.SPLITS_FILE, split_rows)
+    files.write_splits(folder / files.SPLITS_FILE, split_rows)
     files.write_rows(folder / files.HISTORY_FILE, trained.history)
     write_predictions(folder / files.PREDICTIONS_FILE, dataset.labels, items, measured.probabilities)
     record = RunRecord(
@@ -251,7 +251,7 @@ def _refuse_another_start(journal: Journal, rows: Sequence[SplitRow], config: Tr
     weights = Path(config.weights)
     now = {
         f"The pictures in {config.data} or their manifest": hashlib.sha256(
-            "\n".join(row.model_dump_json() for row in rows).encode()
+            "\n".join(map(str, rows)).encode()
         ).hexdigest(),
         f"The weights {weights}": hash_file(weights) if weights.is_file() else config.weights,
         "The versions of the libraries": str(_versions()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,10 +143,7 @@ def test_validation_pictures_that_were_learned_from_are_answered_by_a_head_that_
     """Validation labels that are wrong on purpose: a head that had learned them would agree with them."""
     run = read_run(run_dir)
     other = dict(zip(LABELS, reversed(LABELS), strict=True))
-    rows = tuple(
-        row.model_copy(update={"label": other[row.label]}) if row.split is Split.VALIDATION else row
-        for row in run.splits
-    )
+    rows = tuple(replace(row, label=other[row.label]) if row.split is Split.VALIDATION else row for row in run.splits)
     figures = {}
     for learned in ((Split.TRAIN,), (Split.TRAIN, Split.VALIDATION)):
         record = run.record.model_copy(update={"learned_from": learned})

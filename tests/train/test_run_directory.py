@@ -17,7 +17,7 @@ from evaluation.dataset import Item
 from evaluation.split import Split
 from train import Run, match_data, read_run
 from train.journal import Journal, State
-from train.run_directory import new_run_folder, read_history, unfinished_run_folder
+from train.run_directory import new_run_folder, read_history, unfinished_run_folder, write_splits
 from train.run_record import SplitRow
 
 
@@ -101,16 +101,18 @@ def test_missing_and_changed_pictures_are_counted(run: Run, drawn: Path, tmp_pat
         match_data(run, tmp_path / "gone")
 
 
-def test_a_split_row_keeps_all_that_is_known_of_a_picture() -> None:
+def test_splits_keep_all_that_is_known_of_a_picture(run: Run, tmp_path: Path) -> None:
     item = Item(
         path=Path("x/a.jpg"), file="a.jpg", sha256="00", label="red", group="g", fruit="f", source="s",
         box=Box(1, 2.5, 30, 40),
     )  # fmt: skip
-    row = SplitRow.model_validate_json(SplitRow.of(item, Split.TRAIN).model_dump_json())
-    assert row.item(Path("x/a.jpg")) == item
-    plain = Item(path=Path("a.jpg"), file="a.jpg", sha256="00", label="red", group="g")
-    from_csv = {k: "" if v is None else v for k, v in SplitRow.of(plain, Split.TEST).model_dump(mode="json").items()}
-    assert SplitRow.model_validate(from_csv).item(Path("a.jpg")) == plain
+    plain = Item(path=Path("a.jpg"), file="b.jpg", sha256="00", label="red", group="g")
+    whole = Run(run.folder, run.record, (SplitRow.of(item, Split.TRAIN), SplitRow.of(plain, Split.TEST)))
+    copy = Path(shutil.copytree(run.folder, tmp_path / "copy"))
+    write_splits(copy / "splits.csv", whole.splits)
+    again = read_run(copy).splits
+    assert again == whole.splits
+    assert [row.item(one.path) for row, one in zip(again, (item, plain), strict=True)] == [item, plain]
 
 
 @pytest.mark.parametrize("lost", ["run.json", "model.keras", "splits.csv"])
