@@ -39,9 +39,11 @@ def assign_splits(
 ) -> Assignment:
     """Give each group to one split.
 
-    A group's split depends on the seed and its own name alone. Only where that leaves a label without any picture in
-    some split (small sets) is a group moved there, the one whose hash lies nearest, from the split that has most
-    groups of the label; a label with fewer groups than splits stays without validation first, then without test.
+    A group's split depends on the seed and its own name alone; groups that share a file (the same bytes) are one, of
+    the name that sorts first, so that no copy of a training picture is tested. Only where that leaves a label without
+    any picture in some split (small sets) is a group moved there, the one whose hash lies nearest, from the split that
+    has most groups of the label; a label with fewer groups than splits stays without validation first, then without
+    test.
 
     Args:
         items: Labelled pictures.
@@ -50,9 +52,10 @@ def assign_splits(
     """
     order = tuple(Split)
     starts = {split: sum(fractions[:i]) for i, split in enumerate(order)}
+    groups = _joined_by_copies(items)
     labels_of: dict[str, set[str]] = defaultdict(set)
-    for item in items:
-        labels_of[item.group].add(item.label)
+    for item, group in zip(items, groups, strict=True):
+        labels_of[group].add(item.label)
     place = {group: _unit_hash(seed, group) for group in labels_of}
     split_of = {
         group: next(split for split in reversed(order) if at >= starts[split] or split is order[0])
@@ -61,7 +64,24 @@ def assign_splits(
     middle = {split: starts[split] + fractions[i] / 2 for i, split in enumerate(order)}
     for label in sorted({item.label for item in items}):
         _fill_empty(label, labels_of, place, split_of, middle)
-    return Assignment(tuple(split_of[item.group] for item in items), tuple(_warnings(items, split_of)))
+    splits = tuple(split_of[group] for group in groups)
+    return Assignment(splits, tuple(_warnings(items, splits)))
+
+
+def _joined_by_copies(items: Sequence[Item]) -> list[str]:
+    """Each item's group, or the first by name of those that it is joined with by copies of files (union-find)."""
+    parent = {item.group: item.group for item in items}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = group = parent[parent[group]]
+        return group
+
+    first: dict[str, str] = {}
+    for item in items:
+        one, other = sorted((root(item.group), root(first.setdefault(item.sha256, item.group))))
+        parent[other] = one
+    return [root(item.group) for item in items]
 
 
 def _fill_empty(
@@ -100,8 +120,8 @@ def _unit_hash(seed: int, group: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _warnings(items: Sequence[Item], split_of: dict[str, Split]) -> list[str]:
-    counts = Counter((item.label, split_of[item.group]) for item in items)
+def _warnings(items: Sequence[Item], splits: Sequence[Split]) -> list[str]:
+    counts = Counter((item.label, split) for item, split in zip(items, splits, strict=True))
     warnings = []
     for label in dict.fromkeys(item.label for item in items):
         few = [split for split in Split if counts[label, split] < FEW_PICTURES]

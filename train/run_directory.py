@@ -121,15 +121,18 @@ def match_data(run: Run, data: Path | None = None) -> dict[Split, list[Item]]:
             f"The pictures of run {run.folder} are not at {folder}.", remedy="Say where they are with --data DATA."
         )
     found = hash_pictures(folder)
-    if run.record.data.further:  # an adapted run's pictures lie in several folders, of which one may have moved
-        for other in filter(Path.is_dir, {run.record.data.path, *run.record.data.further} - {folder}):
-            found = hash_pictures(other) | found
+    # An adapted run's pictures lie in several folders, of which one may have moved.
+    others = {run.record.data.path, *run.record.data.further} - {folder} if run.record.data.further else set()
+    for other in filter(Path.is_dir, others):
+        found = hash_pictures(other) | found
     lost = [row for row in run.splits if row.sha256 not in found]
     if lost:
         changed = sum((folder / row.file).is_file() for row in lost)
+        gone = sorted(str(other) for other in others if not other.is_dir())
         raise InputError(
             f"{len(lost)} of the run's {len(run.splits)} pictures do not match in {folder}: "
-            f"{len(lost) - changed} missing, {changed} changed. The first is {lost[0].file}.",
+            f"{len(lost) - changed} missing, {changed} changed. The first is {lost[0].file}."
+            + (f" The run was adapted, and these of its folders are gone: {', '.join(gone)}." if gone else ""),
             expected="the very files that the run was trained with, known by their SHA-256",
             remedy="Restore them, name their folder with --data, or train again.",
         )

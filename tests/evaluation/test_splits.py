@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,23 @@ def test_a_group_is_in_one_split() -> None:
     for item, split in zip(items, assign_splits(items, 0).splits, strict=True):
         seen[item.group].add(split)
     assert all(len(splits) == 1 for splits in seen.values())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_that_share_a_file_are_in_one_split_whatever_their_order(seed: int) -> None:
+    items = many(300)
+    # A chain over four groups: a-b share one file, c-d another, then b-c a third.
+    for one, other in ((10, 200), (77, 150), (200, 77)):
+        place = next(i for i, item in enumerate(items) if item.group == f"g{one}")
+        items.append(replace(items[place], file=f"copy of {one}", group=f"g{other}"))
+    for order in (items, items[::-1]):
+        splits = assign_splits(order, seed).splits
+        joined = {s for i, s in zip(order, splits, strict=True) if i.group in {"g10", "g200", "g77", "g150"}}
+        assert joined == {next(s for i, s in zip(order, splits, strict=True) if i.group == "g10")}
+        alone = assign_splits(many(300), seed).splits
+        others = dict(zip((i.file for i in many(300)), alone, strict=True))
+        assert all(others[i.file] is s for i, s in zip(order, splits, strict=True)
+                   if i.group not in {"g10", "g200", "g77", "g150"})  # fmt: skip
 
 
 def test_shares_come_out_as_asked() -> None:

@@ -176,6 +176,15 @@ def test_old_pictures_that_moved_are_asked_for(
     assert made.record.data.path == dataset_dir.resolve()
 
 
+def test_pictures_of_an_earlier_line_that_are_gone_are_asked_for(run_dir: Path, tmp_path: Path) -> None:
+    run = read_run(run_dir)
+    earlier = run.record.data.model_copy(update={"further": (tmp_path / "earlier line",)})
+    lost = replace(run.splits[0], sha256="00")
+    adapted = Run(run.folder, run.record.model_copy(update={"data": earlier}), (lost, *run.splits[1:]))
+    with pytest.raises(InputError, match=r"1 of the run's .* folders are gone: .*earlier line"):
+        match_data(adapted)
+
+
 def test_a_label_that_the_run_does_not_know_is_refused(run_dir: Path, line_pictures: Path, tmp_path: Path) -> None:
     shutil.copytree(line_pictures, tmp_path / "new")
     shutil.copytree(line_pictures / LABELS[0], tmp_path / "new" / "mouldy")

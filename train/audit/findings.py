@@ -66,8 +66,8 @@ WORDS = {
     ),
     Kind.LEAK: _Words(
         "The same picture in different groups",
-        "{n} pictures are in several groups: a split puts one copy into training and another into the test, "
-        "which makes the figures look better than they are",
+        "{n} pictures are in several groups: a split keeps whole copies of a file together, but one picture can be in "
+        "training and a changed copy of it in the test, which makes the figures look better than they are",
         "Keep one copy, or give all of them one group in manifest.csv; groups.csv beside the report does so.",
     ),
     Kind.DUPLICATE: _Words(
