@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import os
 import shlex
 import shutil
@@ -150,7 +151,8 @@ def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
     on with it. An InputError leaves nothing where nothing has been achieved yet; else it says how to go on.
 
     Raises:
-        InputError: `output` is a file; or it is a folder that is not empty, or an unfinished run, and `force` is false.
+        InputError: `output` is a file; or it is a folder that is not empty, or an unfinished run, and `force` is false;
+            or another process is training it.
     """
     if output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file.", expected="a folder to write the run to")
@@ -161,17 +163,19 @@ def new_run_folder(output: Path, *, force: bool) -> Iterator[Path]:
             f"A run of the name {output} was begun and not finished.",
             remedy=f"Go on with it: ripeline train --resume {shlex.quote(str(output))} (or begin again with --force).",
         )
-    shutil.rmtree(partial_of(output), ignore_errors=True)
-    try:
-        with filled_aside(output, goes_on=True) as partial:
+    if partial_of(output).is_dir():
+        with _alone(partial_of(output), output):
+            shutil.rmtree(partial_of(output), ignore_errors=True)
+    with filled_aside(output, goes_on=True) as partial, _alone(partial, output):
+        try:
             yield partial
-    except InputError as error:
-        if any((partial_of(output) / WORK_FOLDER / STATE_FOLDER).glob("*.npz")):
-            go_on = f"go on with: ripeline train --resume {shlex.quote(str(output))}"
-            remedy = f"{error.remedy.rstrip('. ')}; then {go_on}" if error.remedy else f"Put it right; then {go_on}"
-            raise InputError(error.what, expected=error.expected, remedy=remedy) from error
-        shutil.rmtree(partial_of(output), ignore_errors=True)
-        raise
+        except InputError as error:
+            if any((partial / WORK_FOLDER / STATE_FOLDER).glob("*.npz")):
+                go_on = f"go on with: ripeline train --resume {shlex.quote(str(output))}"
+                remedy = f"{error.remedy.rstrip('. ')}; then {go_on}" if error.remedy else f"Put it right; then {go_on}"
+                raise InputError(error.what, expected=error.expected, remedy=remedy) from error
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 @contextmanager
@@ -179,7 +183,7 @@ def unfinished_run_folder(output: Path) -> Iterator[Path]:
     """The folder that a killed run left behind, which takes its place at `output` if the block succeeds.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or another process is training it.
     """
     if not any((partial_of(output) / name).is_file() for name in (START_FILE, RECORD_FILE)):
         finished = (output / RECORD_FILE).is_file()
@@ -188,8 +192,26 @@ def unfinished_run_folder(output: Path) -> Iterator[Path]:
             expected="the -o of a `ripeline train` that was interrupted",
             remedy=f"Look at {output / REPORT_FILE}." if finished else "Start with: ripeline train DATA -o RUN",
         )
-    with filled_aside(output, goes_on=True) as partial:
+    with filled_aside(output, goes_on=True) as partial, _alone(partial, output):
         yield partial
+
+
+@contextmanager
+def _alone(folder: Path, output: Path) -> Iterator[None]:
+    """Lock the folder itself, so that the lock ends with the process and leaves no file behind."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"Another process is training {output} right now.",
+                expected="one process for a run",
+                remedy="Wait until it has ended, stop it, or name another folder.",
+            ) from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_whole(path: Path, text: str) -> None:

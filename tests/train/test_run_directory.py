@@ -182,6 +182,32 @@ def test_an_error_after_hours_keeps_what_was_achieved_and_says_how_to_go_on(tmp_
         assert Journal(folder / "work" / "state").finished("head") == State({"epochs": 50})
 
 
+def test_two_processes_never_train_one_run(tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from train.run_directory import START_FILE, new_run_folder\n"
+        f"with new_run_folder(Path({str(output)!r}), force=False) as folder:\n"
+        "    (folder / START_FILE).write_text('{}')\n"
+        "    print('begun', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "begun\n"
+        with pytest.raises(InputError, match="Another process"), unfinished_run_folder(output):
+            pass
+        with pytest.raises(InputError, match="Another process"), new_run_folder(output, force=True):
+            pass
+        assert (tmp_path / ".run.partial" / "start.json").is_file()
+        other.kill()
+    with unfinished_run_folder(output) as folder:
+        assert (folder / "start.json").is_file()
+
+
 def test_a_full_folder_is_replaced_only_by_force_and_only_by_success(tmp_path: Path) -> None:
     output = tmp_path / "RUN"
     output.mkdir()
