@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,32 +12,25 @@ from edge_runtime.preprocess import InputSpec, to_model_input
 from edge_runtime.records import Box, Image, Verdict
 from evaluation.page import PLOT_STYLE, KeyFigure, Page, Tile
 from evaluation.picture import read_image
-from simulator.score import Score
+from simulator.evidence import read_evidence
+from simulator.matching import match
 
 _CROPS_A_LABEL = 6
 _STILLS = 3
 _SHOWN_ERRORS = 12
 
 
-def write_page(
-    folder: Path,
-    commands: Mapping[str, str],
-    documents: Mapping[str, dict[str, Any]],
-    score: Score,
-    decisions: Sequence[Mapping[str, Any]],
-    truth: Sequence[Mapping[str, Any]],
-) -> Path:
+def write_page(folder: Path, commands: Mapping[str, str], documents: Mapping[str, dict[str, Any]]) -> Path:
     """Write `index.html` into the demo's folder.
 
     Args:
         folder: With the steps' outputs in `data`, `run`, `bundle`, `clip` and `line`.
         commands: What was typed, by step.
         documents: What each step printed with `--json`.
-        score: Decisions against truth.
-        decisions: Of `decisions.jsonl`.
-        truth: Of `truth.jsonl`.
     """
-    train, export, run = documents["train"], documents["export"], documents["run"]
+    train, export, run, score = (documents[step] for step in ("train", "export", "run", "score"))
+    counting, escapes = score["counting"], score["grading"]["escapes"]["k"]
+    twice = counting["split"]["k"] + counting["doubled"]["k"]
     page = Page("From photographs to a sorting line", "Ripeline's demo, on simulated fruit")
     page.section("In short").key_figures(
         [
@@ -44,10 +38,10 @@ def write_page(
             KeyFigure("Parity", export["result"], "of the converted models with Keras", _tone(export["result"])),
             KeyFigure(
                 "Fruit found",
-                f"{score.found} of {score.true}",
-                f"{score.doubled} twice, {score.spurious} that were none",
+                f"{counting['found']['k']} of {counting['true']}",
+                f"{twice} twice, {counting['spurious']['k']} that were none",
             ),
-            KeyFigure("Escapes", str(score.escapes), "bad fruit accepted", "good" if score.escapes == 0 else "warn"),
+            KeyFigure("Escapes", str(escapes), "bad fruit accepted", "good" if escapes == 0 else "warn"),
             KeyFigure(
                 "One frame", f"{run['latency_ms']['frame']['p50']:.1f} ms", f"{run['artefact']} on {run['engine']}"
             ),
@@ -57,7 +51,7 @@ def write_page(
     _training(page, folder / "run", commands["train"])
     _export(page, export, commands["export"], commands["check"])
     _line(page, folder, commands, run)
-    _verdicts(page, folder / "clip" / "clip.mp4", score, decisions, truth)
+    _verdicts(page, folder, commands["score"], score)
     file = folder / "index.html"
     page.write(file)
     return file
@@ -134,23 +128,24 @@ def _line(page: Page, folder: Path, commands: Mapping[str, str], run: dict[str, 
     )
 
 
-def _verdicts(
-    page: Page,
-    video: Path,
-    score: Score,
-    decisions: Sequence[Mapping[str, Any]],
-    truth: Sequence[Mapping[str, Any]],
-) -> None:
-    section = page.section("5. Verdicts against the truth")
+def _verdicts(page: Page, folder: Path, command: str, score: dict[str, Any]) -> None:
+    section = page.section("5. Verdicts against the truth").command(command)
+    outcomes = match(read_evidence(folder / "line", folder / "clip")).outcomes
+    found = [(one.truth["label"], one.decision) for one in outcomes if one.decision is not None]
+    verdicts = Counter((label, decision["verdict"]) for label, decision in found)
+    grading = score["grading"]
     section.table(
         ["true label", *Verdict],
-        [[label, *(row.get(verdict, 0) for verdict in Verdict)] for label, row in score.verdicts.items()],
-        f"Label right for {score.label_accuracy or 0:.1%} of the fruit that were found; "
-        f"{score.escapes} bad fruit accepted, {score.false_rejects} good ones diverted.",
+        [
+            [label, *(verdicts[label, verdict] for verdict in Verdict)]
+            for label in sorted({label for label, _ in found})
+        ],
+        f"Label right for {grading['accuracy']['share'] or 0:.1%} of the fruit that were found; "
+        f"{grading['escapes']['k']} bad fruit accepted, {grading['false_rejects']['k']} good ones diverted. "
+        "Where each fruit and each verdict was on the belt, and when: line/score.html.",
     )
-    label_of = {one["fruit_id"]: one["label"] for one in truth}
-    true_label = {match.decision_id: label_of[match.fruit_id] for match in score.matches}
-    wrong = [one for one in decisions if true_label.get(one["fruit_id"], one["label"]) != one["label"]]
+    true_label = {decision["fruit_id"]: label for label, decision in found}
+    wrong = [decision for label, decision in found if decision["label"] != label]
     if not wrong:
         section.text("Every fruit got its true label.")
         return
@@ -161,7 +156,7 @@ def _verdicts(
                 f"{true_label[one['fruit_id']]}, taken for {one['label']}",
                 f"{one['verdict']}, {one['probabilities'][one['label']]:.0%}",
             )
-            for one, crop in _crops(video, wrong[:_SHOWN_ERRORS])
+            for one, crop in _crops(folder / "clip" / "clip.mp4", wrong[:_SHOWN_ERRORS])
         ],
         "Fruit that got another label than the true one, as last seen.",
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from simulator.motion import BeltMotion, Wheel
 from simulator.scenario import EncoderSection
+
+_BITS = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15
 
 _EDGE = 1e-6
 """A reading this share of a tick before an edge counts as past it, so that rounding does not decide."""
@@ -35,8 +36,7 @@ class SimulatedEncoder:
         """Ticks since the start, as the counter shows them at that time."""
         ticks = self._wheel.at_mm(self._motion.position_mm(time_ns - self.start_ns)) * self._settings.ticks_per_mm
         if self._settings.noise_ticks > 0:
-            own = np.random.default_rng([self._seed, 0xE4C0, max(0, time_ns - self.start_ns)])
-            ticks += self._settings.noise_ticks * float(own.standard_normal())
+            ticks += self._settings.noise_ticks * _normal(self._seed, max(0, time_ns - self.start_ns))
         return math.floor(ticks + _EDGE)
 
     def channels(self, time_ns: int) -> tuple[bool, bool]:
@@ -47,3 +47,20 @@ class SimulatedEncoder:
     def position_mm(self, captured_ns: int) -> float | None:
         """Distance that the belt has run at that time, by the counter."""
         return self.count(captured_ns) / self._settings.ticks_per_mm
+
+
+def _normal(seed: int, time_ns: int) -> float:
+    """A standard normal number that hangs on seed and time alone: Box and Muller (1958) on two hashed uniforms.
+
+    A generator of numpy's for every reading would cost more than everything else about it.
+    """
+    first = _mixed(seed * _GOLDEN + time_ns & _BITS)
+    second = _mixed(first + _GOLDEN & _BITS)
+    return math.sqrt(-2 * math.log((first + 1) / 2**64)) * math.cos(2 * math.pi * second / 2**64)
+
+
+def _mixed(value: int) -> int:
+    """64 bits well mixed: the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _BITS
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & _BITS
+    return value ^ value >> 31

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulator.evidence import Evidence, Row
-from simulator.score import assign, near_pairs
 
 _SLACK_MM = 3.0
 _ENOUGH_FRAMES = 2
@@ -77,9 +77,9 @@ def match(evidence: Evidence) -> Matched:
     """
     scale, truth, decisions = evidence.mm_per_px, evidence.truth, evidence.decisions
     reach = [reach_mm(fruit, scale) for fruit in truth]
-    pairs = near_pairs(decisions, truth, reach)
-    decision_of = assign(pairs)
-    covering = near_pairs(decisions, truth, [3 * one for one in reach])
+    pairs = _near_pairs(decisions, truth, reach)
+    decision_of = _assign(pairs)
+    covering = _near_pairs(decisions, truth, [3 * one for one in reach])
     hidden = {column for _, row, column in covering if _covers(decisions[row], truth[column], scale)}
     outcomes = []
     for column, fruit in enumerate(truth):
@@ -124,6 +124,54 @@ def strokes(evidence: Evidence, matched: Matched) -> list[Stroke]:
         hit = tuple(fruit for fruit in met if fruit["lane"] == action["ejector"])
         done.append(Stroke(action, meant, hit, error_mm))
     return done
+
+
+def _near_pairs(
+    decisions: Sequence[Row], truth: Sequence[Row], reach_mm: Sequence[float]
+) -> list[tuple[float, int, int]]:
+    """Which decisions may be about which fruit: (distance in mm, row of decision, row of truth), nearest first.
+
+    Args:
+        decisions: Rows of `decisions.jsonl`. Where `across_mm` is null only the place along the belt counts; one whose
+            `position_mm` is null is about nothing.
+        truth: Rows of `truth.jsonl`.
+        reach_mm: How far from each fruit a decision about it may lie.
+    """
+    order = sorted(range(len(truth)), key=lambda column: truth[column]["position_mm"])
+    places = [truth[column]["position_mm"] for column in order]
+    widest = max(reach_mm, default=0.0)
+    pairs = []
+    for row, decision in enumerate(decisions):
+        if decision["position_mm"] is None:
+            continue
+        first = bisect.bisect_left(places, decision["position_mm"] - widest)
+        end = bisect.bisect_right(places, decision["position_mm"] + widest)
+        for column in order[first:end]:
+            distance_mm = _distance_mm(decision, truth[column])
+            if distance_mm <= reach_mm[column]:
+                pairs.append((distance_mm, row, column))
+    return sorted(pairs)
+
+
+def _assign(pairs: Sequence[tuple[float, int, int]]) -> dict[int, tuple[int, float]]:
+    """At most one decision for a fruit and one fruit for a decision, nearest first.
+
+    Returns:
+        Row of truth -> (row of decision, distance in mm).
+    """
+    decision_of: dict[int, tuple[int, float]] = {}
+    taken: set[int] = set()
+    for distance_mm, row, column in pairs:
+        if row not in taken and column not in decision_of:
+            decision_of[column] = (row, distance_mm)
+            taken.add(row)
+    return decision_of
+
+
+def _distance_mm(decision: Row, fruit: Row) -> float:
+    along_mm = decision["position_mm"] - fruit["position_mm"]
+    across_mm = 0.0 if decision.get("across_mm") is None else decision["across_mm"] - fruit["across_mm"]
+    return math.hypot(along_mm, across_mm)
 
 
 def _between(order: Sequence[Row], places_mm: Sequence[float], place_mm: float, half_mm: float) -> Sequence[Row]:

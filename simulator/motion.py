@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 
 import numpy as np
@@ -30,10 +31,16 @@ class BeltMotion:
         lengths = np.diff(times_s) * (speeds_mm_s[:-1] + speeds_mm_s[1:]) / 2
         self._ways_mm = np.concatenate([[0.0], np.cumsum(lengths)])
         self._slopes = np.append(np.diff(speeds_mm_s) / np.diff(times_s), 0.0)
+        # The encoder is read a thousand times a second, one time each: plain numbers are ten times as fast.
+        self._knots = list(zip(self._ways_mm.tolist(), speeds_mm_s.tolist(), self._slopes.tolist(), strict=True))
+        self._knot_times_s = times_s.tolist()
 
     def position_mm(self, time_ns: int) -> float:
         """Way of the belt since the start; negative just before it, when the belt already ran."""
-        return float(self.positions_mm(np.array([time_ns]))[0])
+        time_s = time_ns / 1e9
+        knot = max(bisect.bisect_right(self._knot_times_s, time_s) - 1, 0)
+        (way_mm, speed, slope), since_s = self._knots[knot], time_s - self._knot_times_s[knot]
+        return float(way_mm + since_s * (speed + slope * since_s / 2))
 
     def positions_mm(self, times_ns: npt.NDArray[np.int64]) -> Floats:
         """The same for `[n]` times."""
@@ -66,17 +73,18 @@ class Wheel:
 
     _EVERY_MM = 5000.0
 
+    _TURN = 2 * math.pi / _EVERY_MM
+
     def __init__(self, slip: float) -> None:
         self._slip = slip
 
     def way_mm(self, belt_mm: Floats) -> Floats:
         """`[n]` ways of the wheel, rising with the belt's; on average `slip` shorter."""
-        turn = 2 * math.pi / self._EVERY_MM
-        return np.asarray(belt_mm - self._slip * (belt_mm - np.sin(turn * belt_mm) / turn), np.float64)
+        return np.asarray(belt_mm - self._slip * (belt_mm - np.sin(self._TURN * belt_mm) / self._TURN), np.float64)
 
     def at_mm(self, belt_mm: float) -> float:
         """The same for one way."""
-        return float(self.way_mm(np.array([belt_mm]))[0])
+        return belt_mm - self._slip * (belt_mm - math.sin(self._TURN * belt_mm) / self._TURN)
 
 
 def belt_motion(belt: BeltSection, *, seconds: float, rng: np.random.Generator) -> BeltMotion:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.score import match_decisions
-
 if TYPE_CHECKING:
     from tests.conftest import Ripeline
 
@@ -22,11 +20,12 @@ def test_forty_simulated_fruit_are_found_once_each(ripeline: Ripeline, bundle_di
     assert ripeline("simulate", "clip", clip, "--seconds", 20, "--seed", 11).code == 0
     done = ripeline("run", bundle_dir, "--source", clip / "clip.mp4", "-o", out, "--json")
     assert done.code == 0, done.stderr
-    truth, decisions = read_lines(clip / "truth.jsonl"), read_lines(out / "decisions.jsonl")
-    assert len(truth) == 40
-    score = match_decisions(decisions, truth, tolerance_mm=15)
-    assert score.found >= 39
-    assert (score.doubled, score.spurious) == (0, 0)
+    scored = ripeline("score", out, clip, "--json")
+    assert scored.code == 0, scored.stderr
+    counting = json.loads(scored.stdout)["counting"]
+    assert (counting["true"], counting["unseen"]) == (40, 0)
+    assert counting["found"]["k"] >= 39
+    assert [counting[kind]["k"] for kind in ("split", "doubled", "spurious")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", THINGS_ON_BELTS)

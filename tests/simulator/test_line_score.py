@@ -36,13 +36,27 @@ Row = dict[str, Any]
 
 @cache
 def _line(name: str) -> SimulatedLine:
+    """A few seconds of a scenario."""
     return open_scenario(name, seed=4, duration_s=4.0)
+
+
+@cache
+def _whole(name: str) -> SimulatedLine:
+    """As much of a scenario as has every kind of stop and fault in it."""
+    return open_scenario(
+        name, seed=4, duration_s={"flaky_camera": 20.0, "worst_day": 16.0, "stop_and_go": 12.0}.get(name, 8.0)
+    )
+
+
+def _seen(truth: list[Row]) -> list[Row]:
+    """What any pipeline could know of."""
+    return [fruit for fruit in truth if fruit["good_frames"] >= 2]
 
 
 def _decisions(truth: list[Row], line: SimulatedLine) -> list[Row]:
     """What a pipeline that knows the truth would decide, as soon as a fruit has been seen in full."""
     rows = []
-    for fruit in truth:
+    for fruit in _seen(truth):
         width_px, height_px = fruit["size_px"]
         last_ns = int(line.world.shutter.stamped_ns[fruit["last_frame"]])
         rows.append(
@@ -95,42 +109,50 @@ def _share(one: Row) -> tuple[int, int]:
 
 @pytest.mark.parametrize("name", scenario_names())
 def test_a_perfect_pipeline_scores_perfectly(name: str, tmp_path: Path) -> None:
-    line = _line(name)
+    line = _whole(name)
     truth = line.truth()
+    seen, unseen = _seen(truth), len(truth) - len(_seen(truth))
     figures = _score(_run(line, _decisions(truth, line), tmp_path))
-    n = len(truth)
+    n = len(seen)
     counting, grading, acting = figures["counting"], figures["grading"], figures["acting"]
-    assert n >= 4
-    assert (counting["true"], counting["count_error"]["share"]) == (n, 0.0)
-    assert _share(counting["found"]) == (n - counting["unseen"], n - counting["unseen"]) == (n, n)
+    assert n >= 12
+    assert (unseen > 0) is (name == "flaky_camera")  # it looks away for longer than a fruit takes to pass
+    assert (counting["true"], counting["unseen"], counting["count_error"]["share"]) == (len(truth), unseen, 0.0)
+    assert _share(counting["found"]) == (n, n)
     assert {counting[kind]["k"] for kind in ("missed", "merged", "split", "doubled", "spurious")} == {0}
     assert _share(grading["accuracy"]) == (n, n)
     assert {grading[kind]["k"] for kind in ("escapes", "false_rejects", "undecided", "two_step_errors")} == {0}
     assert grading["cost"]["mean"] == 0
-    bad = sum(fruit["label"] not in ACCEPTED for fruit in truth)
-    assert (acting["fired"], acting["late"]["k"]) == (bad, 0)
-    assert _share(acting["hit_own"]) == (bad, bad)
+    bad = sum(fruit["label"] not in ACCEPTED for fruit in seen)
+    # Between two good ones that it touches, a bad fruit stays: by the table, throwing out all three costs more.
+    spared = acting["not_fired"].pop("neighbour", 0)
+    assert (acting["fired"] + spared, acting["not_fired"]) == (bad, {})
+    assert spared <= 0.03 * bad
+    assert acting["hit_own"]["k"] == acting["fired"]
     assert acting["hit_nothing"]["k"] == 0
     assert acting["position_error_mm"]["max"] < 8
     assert all(one["counting"]["found"]["share"] == 1 for one in figures["by_lane"].values())
 
 
-def test_dropping_every_tenth_fruit_is_missing_every_tenth(tmp_path: Path) -> None:
-    line = _line("crowded")
-    truth = line.truth()
-    kept = [row for row in _decisions(truth, line) if row["fruit_id"] % 10]
-    evidence = _run(line, kept, tmp_path)
-    figures = _score(replace(evidence, decisions=[row | {"box_px": [0, 0, 4, 4]} for row in evidence.decisions]))
-    gone = len(truth) - len(kept)
-    assert gone >= 2
-    assert _share(figures["counting"]["missed"]) == (gone, len(truth))
-    assert figures["counting"]["count_error"]["share"] == pytest.approx(-gone / len(truth), abs=1e-6)
+@pytest.mark.parametrize("name", scenario_names())
+def test_dropping_every_tenth_fruit_is_missing_every_tenth(name: str, tmp_path: Path) -> None:
+    line = _whole(name)
+    everything = [row | {"box_px": [0, 0, 4, 4]} for row in _decisions(line.truth(), line)]
+    kept = [row for number, row in enumerate(everything) if number % 10]
+    figures = _score(_run(line, kept, tmp_path))
+    n = len(everything)
+    gone = n - len(kept)
+    assert gone == -(-n // 10)
+    assert _share(figures["counting"]["missed"]) == (gone, n)
+    assert {figures["counting"][kind]["k"] for kind in ("merged", "split", "doubled", "spurious")} == {0}
+    assert figures["counting"]["count_error"]["share"] == pytest.approx(-gone / n, abs=1e-6)
     assert _share(figures["grading"]["accuracy"]) == (len(kept), len(kept))
 
 
-def test_swapped_labels_are_wrong_labels_escapes_and_false_rejects(tmp_path: Path) -> None:
-    line = _line("calm")
-    truth = line.truth()
+@pytest.mark.parametrize("name", scenario_names())
+def test_swapped_labels_are_wrong_labels_escapes_and_false_rejects(name: str, tmp_path: Path) -> None:
+    line = _whole(name)
+    truth = _seen(line.truth())
     decisions = _decisions(truth, line)
     swap = {"ripe": ("unripe", "DIVERT"), "unripe": ("ripe", "ACCEPT")}
     for row in decisions:
@@ -139,33 +161,44 @@ def test_swapped_labels_are_wrong_labels_escapes_and_false_rejects(tmp_path: Pat
     figures = _score(_run(line, decisions, tmp_path))
     ripe, unripe = (sum(fruit["label"] == label for fruit in truth) for label in ("ripe", "unripe"))
     grading = figures["grading"]
-    assert ripe >= 1
+    assert min(ripe, unripe) >= 1
     assert _share(grading["accuracy"]) == (len(truth) - ripe - unripe, len(truth))
+    assert (grading["recall"]["ripe"]["k"], grading["recall"]["unripe"]["k"]) == (0, 0)
     assert _share(grading["false_rejects"]) == (ripe, ripe)
-    assert grading["escapes"]["k"] == unripe
+    assert _share(grading["escapes"]) == (unripe, len(truth) - ripe)
     assert grading["two_step_errors"]["k"] == ripe + unripe
     assert grading["cost"]["mean"] == pytest.approx((ripe + unripe) / len(truth), abs=1e-5)
 
 
-def test_firing_15_mm_late_shows_as_15_mm(tmp_path: Path) -> None:
-    line = _line("calm")
+@pytest.mark.parametrize("name", scenario_names())
+def test_firing_15_mm_late_shows_as_15_mm(name: str, tmp_path: Path) -> None:
+    line = _whole(name)
     decisions = _decisions(line.truth(), line)
-    figures = _score(_run(line, decisions, tmp_path, late_mm=15.0))["acting"]
-    assert figures["mean_error_mm"] == pytest.approx(15.0, abs=0.5)
-    assert figures["hit_own"]["share"] == 1  # the valve acts over 20 mm to each side
-    (tmp_path / "more").mkdir()
-    figures = _score(_run(line, decisions, tmp_path / "more", late_mm=25.0))["acting"]
-    assert (figures["hit_own"]["k"], figures["hit_nothing"]["share"]) == (0, 1)
+    on_time = _score(_run(line, decisions, tmp_path))["acting"]
+    late = _score(_run(line, decisions, tmp_path, late_mm=15.0))["acting"]
+    assert late["mean_error_mm"] - on_time["mean_error_mm"] == pytest.approx(15.0, abs=0.5)
+    assert late["hit_own"]["share"] >= 0.99  # the valve acts over 20 mm to each side
 
 
-def test_a_fruit_decided_twice_is_doubled_and_one_seen_as_two_is_split(tmp_path: Path) -> None:
-    line = _line("calm")
+def test_firing_25_mm_late_hits_nothing(tmp_path: Path) -> None:
+    line = _whole("calm")
+    acting = _score(_run(line, _decisions(line.truth(), line), tmp_path, late_mm=25.0))["acting"]
+    assert (acting["hit_own"]["k"], acting["hit_nothing"]["share"]) == (0, 1)
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_a_fruit_decided_twice_is_doubled_and_one_seen_as_two_is_split(name: str, tmp_path: Path) -> None:
+    line = _whole(name)
     decisions = _decisions(line.truth(), line)
     later = decisions[1] | {"fruit_id": 901, "first_frame": decisions[1]["last_frame"] + 1, "verdict": "ACCEPT"}
     later["last_frame"] = later["first_frame"] + 3
-    beside = decisions[2] | {"fruit_id": 902, "position_mm": decisions[2]["position_mm"] + 12, "verdict": "ACCEPT"}
-    counting = _score(_run(line, [*decisions, later, beside], tmp_path))["counting"]
-    assert [counting[kind]["k"] for kind in ("doubled", "split", "spurious", "missed")] == [1, 1, 0, 0]
+    beside = decisions[2] | {"fruit_id": 902, "position_mm": decisions[2]["position_mm"] + 2, "verdict": "ACCEPT"}
+    nowhere = decisions[3] | {"fruit_id": 903, "position_mm": decisions[0]["position_mm"] - 300, "verdict": "ACCEPT"}
+    figures = _score(_run(line, [*decisions, later, beside, nowhere], tmp_path))
+    counting = figures["counting"]
+    assert [counting[kind]["k"] for kind in ("doubled", "split", "spurious", "missed", "merged")] == [1, 1, 1, 0, 0]
+    assert counting["count_error"]["k"] == 3
+    assert figures["grading"]["accuracy"]["share"] == 1
 
 
 def test_two_touching_fruit_with_one_decision_are_merged(tmp_path: Path) -> None:
