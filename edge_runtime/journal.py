@@ -296,7 +296,8 @@ class Journal:
     def _troubles(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            # UnicodeError: the words of SQLite's own complaint, taken from a damaged file.
             raise _as_journal_error(self._file, error) from error
 
 
@@ -321,12 +322,15 @@ _BROKEN_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_S
 _READ_ONLY_CODES = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 
-def _as_journal_error(file: Path, error: sqlite3.Error | OSError) -> JournalError:
+def _as_journal_error(file: Path, error: sqlite3.Error | OSError | UnicodeError) -> JournalError:
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
-    if primary == sqlite3.SQLITE_FULL or isinstance(error, OSError):
-        return _os_trouble(file, error)
-    if primary in _BROKEN_CODES or isinstance(error, (sqlite3.DataError, sqlite3.IntegrityError)) or primary is None:
+    if isinstance(error, OSError):
+        trouble = Trouble.READ_ONLY if isinstance(error, (PermissionError, FileNotFoundError)) else Trouble.OTHER
+        return JournalError(f"The journal {file} cannot be used ({error.strerror}).", trouble)
+    if primary == sqlite3.SQLITE_FULL:
+        return JournalError(f"The disk of the journal {file} is full.", Trouble.FULL, remedy="make room on that disk")
+    if primary is None or primary in _BROKEN_CODES or isinstance(error, (sqlite3.DataError, sqlite3.IntegrityError)):
         return JournalError(f"The journal {file} is damaged ({error}).", Trouble.BROKEN)
     if primary in _READ_ONLY_CODES:
         return JournalError(
@@ -335,14 +339,6 @@ def _as_journal_error(file: Path, error: sqlite3.Error | OSError) -> JournalErro
             remedy="give the service a folder that it may write to, on a disk that is mounted for writing",
         )
     return JournalError(f"The journal {file} cannot be used ({error}).")
-
-
-def _os_trouble(file: Path, error: sqlite3.Error | OSError) -> JournalError:
-    if isinstance(error, (PermissionError, FileNotFoundError)):
-        return JournalError(f"The journal {file} cannot be written ({error.strerror}).", Trouble.READ_ONLY)
-    if isinstance(error, OSError):
-        return JournalError(f"The journal {file} cannot be used ({error.strerror}).")
-    return JournalError(f"The disk of the journal {file} is full.", Trouble.FULL, remedy="make room on that disk")
 
 
 _SCHEMA = (

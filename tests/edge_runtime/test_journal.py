@@ -21,30 +21,10 @@ from hypothesis import strategies as st
 from edge_runtime.journal import Journal, JournalError, Record, RunIdentity, Trouble, set_aside
 from edge_runtime.record_settings import JournalSettings
 from edge_runtime.recorder import Recorder
-from edge_runtime.records import Decision, Verdict
 from edge_runtime.spool import SpoolReader, SpoolWriter
+from tests.decisions import decision
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-def decision(fruit_id: int, verdict: Verdict = Verdict.ACCEPT) -> Decision:
-    return Decision(
-        fruit_id=fruit_id,
-        verdict=verdict,
-        label="ripe",
-        probabilities={"ripe": 0.9, "unripe": 0.1},
-        views=5,
-        first_frame=1,
-        last_frame=6,
-        first_captured_ns=1,
-        decided_ns=2,
-        position_mm=10.0,
-        across_mm=5.0,
-        lane=0,
-        box_px=[1, 2, 3, 4],
-        bundle_id="b",
-        policy="p",
-    )
 
 
 def records(run: RunIdentity, numbers: Sequence[int], when: datetime = NOW) -> list[Record]:
@@ -127,7 +107,7 @@ def test_a_key_that_the_journal_does_not_know_acknowledges_nothing(tmp_path: Pat
         max_size=15,
     )
 )
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 def test_whatever_happens_in_whichever_order_each_receiver_gets_each_record_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[list[int] | tuple[str, int]]
 ) -> None:
@@ -220,7 +200,7 @@ import os, signal
 from pathlib import Path
 from edge_runtime.journal import RunIdentity
 from edge_runtime.spool import SpoolWriter
-from tests.edge_runtime.test_journal import decision
+from tests.decisions import decision
 writer = SpoolWriter(Path({str(tmp_path / "spool")!r}), RunIdentity.new("north"))
 for number in range(1200):
     writer.append(decision(number))
@@ -427,7 +407,7 @@ def test_records_beyond_the_disk_that_is_to_stay_free_go(tmp_path: Path, run: Ru
 
 
 @given(st.binary(max_size=400), st.integers(0, 20_000))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 def test_no_damage_gives_anything_but_a_journal_error(
     tmp_path_factory: pytest.TempPathFactory, junk: bytes, place: int
 ) -> None:
