@@ -1,0 +1,1 @@
+"""Commissioning: what a line is like, measured from pictures of a printed sheet that rides through it. Pure."""
