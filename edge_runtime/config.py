@@ -32,6 +32,24 @@ class BeltSettings(Section):
     lanes: int = Field(default=1, ge=1, le=64, description="Lanes of equal width across the picture, counted from 0.")
 
 
+class CameraSettings(Section):
+    """`[camera]`: how late its pictures are; `ripeline line commission` measures it."""
+
+    delay_ms: FiniteFloat = Field(
+        default=0.0, ge=0, le=1000, description="From the exposure to the time that a frame is stamped with."
+    )
+
+
+class EncoderSettings(Section):
+    """`[encoder]`: what its counts mean; `ripeline line commission` measures it."""
+
+    mm_per_tick: FiniteFloat = Field(
+        default=1.0,
+        gt=0,
+        description="Belt millimetres for one unit that it counts; of one that counts millimetres, its correction.",
+    )
+
+
 class LocalizeSettings(Section):
     """`[localize]`: what counts as a thing on the belt."""
 
@@ -181,6 +199,8 @@ class LineConfig(Section):
         default="line", pattern=r"^[A-Za-z0-9_.-]{1,50}$", description="Of this line, in records, topics and locks."
     )
     belt: BeltSettings = BeltSettings()
+    camera: CameraSettings = CameraSettings()
+    encoder: EncoderSettings = EncoderSettings()
     localize: LocalizeSettings = LocalizeSettings()
     track: TrackSettings = TrackSettings()
     decide: DecideSettings = DecideSettings()

@@ -106,9 +106,7 @@ def ruler_sign(sighting: Sighting, direction: BeltDirection) -> int:
     return 1 if np.dot(sighting.along, _UNIT[direction]) > 0 else -1
 
 
-def _passes(
-    sightings: Sequence[Sighting], along_px: npt.NDArray[np.float64], total_px: int
-) -> npt.NDArray[np.int64]:
+def _passes(sightings: Sequence[Sighting], along_px: npt.NDArray[np.float64], total_px: int) -> npt.NDArray[np.int64]:
     """A new pass begins where the marker was away for a second or is suddenly further upstream."""
     times = np.array([each.time_ns for each in sightings])
     new = (np.diff(times) >= _GAP_NS) & (np.diff(along_px) < 0)

@@ -55,7 +55,7 @@ def picture_quality(image: Image, view: SheetView) -> PictureQuality:
 
 
 def _blur_px(slope: npt.NDArray[np.float64], inside: npt.NDArray[np.bool_], contrast: float) -> float:
-    """A step of that contrast, blurred by a normal distribution, is nowhere steeper than contrast / (s * sqrt(2 pi))."""
+    """A step of that contrast under a normal blur of s is nowhere steeper than contrast / (s * sqrt(2 pi))."""
     steep = float(np.percentile(slope[inside], _STEEPEST))
     widened = contrast / (max(steep, 1e-6) * math.sqrt(2 * math.pi))
     return math.sqrt(max(0.0, widened**2 - _ONE_PIXEL_VARIANCE))

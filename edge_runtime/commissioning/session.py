@@ -98,7 +98,7 @@ class Session:
         return sampled(self._encoder, self._first_ns - before_ns, self._last_ns + _AFTER_NS)
 
     def _try(self, trial: Trial, encoder: Encoder, now_ns: int) -> None:
-        """Fire at a sheet that passes the ejector, once its pass through the picture tells where on the belt it lies."""
+        """Fire at a sheet at the ejector, once its way through the picture tells where on the belt it lies."""
         lag, sheets_mm = self._known[1].lag, self._known[1].sheets_mm
         counted = encoder.position_mm(now_ns)
         if lag is None or counted is None:

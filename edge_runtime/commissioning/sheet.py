@@ -29,8 +29,8 @@ class SheetView:
 
     `centre_px` is the middle of its chessboard and `along` the unit vector of its ruler, towards its arrow, both (x, y)
     in the picture; `px_per_mm` `[2, 2]` maps millimetres on the sheet (along the ruler, across it) to pixels.
-    `outline_px` `[4, 2]` are the corners of its chessboard, `corners` how many inner corners were found, and `misfit_px`
-    how far these lie from the plane that fits them best (root mean square).
+    `outline_px` `[4, 2]` are the corners of its chessboard, `corners` how many inner corners were found, and
+    `misfit_px` how far these lie from the plane that fits them best (root mean square).
     """
 
     centre_px: tuple[float, float]
@@ -47,7 +47,7 @@ class SheetView:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A chessboard of 7 by 5 squares with markers (Garrido-Jurado et al. 2014), and a ruler with its zero in its middle.
+    """A chessboard of 7 by 5 squares with markers (Garrido-Jurado et al. 2014), and a ruler from its middle.
 
     Args:
         square_mm: Side of a square as it came out of the printer.
@@ -133,11 +133,19 @@ class Sheet:
                 text, size = f"{tick * unit:g}", 0.07 * unit * scale
                 (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
                 at = (x - wide // 2, bottom + high + round(0.8 * unit * scale))
-                cv2.putText(page, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (0,), max(1, round(0.2 * scale)), cv2.LINE_AA)
+                cv2.putText(
+                    page, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (0,), max(1, round(0.2 * scale)), cv2.LINE_AA
+                )
         y, end = top_px + round(13.5 * unit * scale), round(middle + self.half_ruler_mm * scale)
         begin = round(middle + (self.half_ruler_mm - 20 * unit) * scale)
-        cv2.arrowedLine(page, (begin, y), (end, y), (0,), max(1, round(0.5 * unit * scale)), cv2.LINE_AA, tipLength=0.25)
+        cv2.arrowedLine(
+            page, (begin, y), (end, y), (0,), max(1, round(0.5 * unit * scale)), cv2.LINE_AA, tipLength=0.25
+        )
         words = f"prints true if 0 to {half * unit:g} is {half * unit:g} mm; arrow with the belt"
         size = 0.055 * unit * scale
         left = round(middle - self.half_ruler_mm * scale)
-        cv2.putText(page, words, (left, y + round(unit * scale)), cv2.FONT_HERSHEY_SIMPLEX, size, (0,), 1, cv2.LINE_AA)
+        _write(page, words, (left, y + round(unit * scale)), size, 1)
+
+
+def _write(page: npt.NDArray[np.uint8], text: str, at: tuple[int, int], size: float, thick: int) -> None:
+    cv2.putText(page, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (0,), thick, cv2.LINE_AA)

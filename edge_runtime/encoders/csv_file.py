@@ -1,4 +1,4 @@
-"""Belt positions recorded beside a clip: a CSV file with the columns `time_ns,position_mm`."""
+"""Belt positions recorded beside a clip: a CSV file with the columns `time_ns,position_mm`, or `time_ns,ticks`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import numpy as np
 
 from edge_runtime.errors import EncoderError
 
-REQUIRED_COLUMNS = ("time_ns", "position_mm")
+TIME = "time_ns"
+WAYS = ("position_mm", "ticks")
+"""What the way may be called: millimetres, or counts that `[encoder] mm_per_tick` makes millimetres of."""
+
 _REMEDY = "Correct the file, or leave it out and run without belt positions."
 
 
@@ -72,20 +75,20 @@ def _rows(path: Path) -> Iterator[tuple[int, float]]:
 
 
 def _parse(path: Path, reader: csv.DictReader[str]) -> Iterator[tuple[int, float]]:
-    missing = [name for name in REQUIRED_COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
+    named = reader.fieldnames or ()
+    way = next((name for name in WAYS if name in named), None)
+    if way is None or TIME not in named:
+        missing = [*([] if TIME in named else [TIME]), *([] if way else [" or ".join(WAYS)])]
         raise EncoderError(
-            f"{path}: no column {', '.join(missing)}",
-            expected=f"a header with {','.join(REQUIRED_COLUMNS)}",
-            remedy=_REMEDY,
+            f"{path}: no column {', '.join(missing)}", expected=f"a header with {TIME},{WAYS[0]}", remedy=_REMEDY
         )
     previous_ns: int | None = None
     for row in reader:
         where = f"{path}, line {reader.line_num}"
         try:
-            time_ns, position_mm = int(row["time_ns"] or ""), float(row["position_mm"] or "")
+            time_ns, position_mm = int(row[TIME] or ""), float(row[way] or "")
         except (TypeError, ValueError):
-            found = f"{row['time_ns']!r}, {row['position_mm']!r}"
+            found = f"{row[TIME]!r}, {row[way]!r}"
             raise EncoderError(
                 f"{where}: {found}", expected="whole nanoseconds and millimetres", remedy=_REMEDY
             ) from None

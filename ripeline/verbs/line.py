@@ -8,17 +8,24 @@ from pathlib import Path
 import click
 
 from ripeline import console
+from ripeline.verbs.line_commission import commission, sheet
 
 
 @click.group(
     "line",
     epilog="""\b
 Examples:
+  ripeline line sheet -o sheet.pdf                   # print it, lay it on the belt, and
+  ripeline line commission --source 0 -o line.toml   # let the line be measured
   ripeline line check line.toml
   ripeline line schema > line.schema.json""",
 )
 def verb() -> None:
-    """Check line.toml, or print its JSON Schema."""
+    """Measure a line, check line.toml, or print its JSON Schema."""
+
+
+verb.add_command(sheet)
+verb.add_command(commission)
 
 
 @verb.command(
