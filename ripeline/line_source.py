@@ -37,6 +37,7 @@ def open_source(
     """Camera, encoder, settings completed by what the source knows of itself, and the whole line if it is simulated."""
     from edge_runtime.cameras import open_camera
     from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
+    from edge_runtime.encoders.scaled import ScaledEncoder
 
     if source.startswith(SIMULATED):
         from edge_runtime.errors import InputError
@@ -50,10 +51,18 @@ def open_source(
         line = open_source(source.removeprefix(SIMULATED), duration_s=duration_s)
         known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
         belt = settings.belt.model_copy(update=known)
-        return line.camera, line.encoder, settings.model_copy(update={"belt": belt}), line
+        camera = _at_exposure(line.camera, line.encoder, settings)
+        return camera, line.encoder, settings.model_copy(update={"belt": belt}), line
     file = encoder or find_encoder(source)
-    positions = CsvEncoder(file) if file is not None else None
-    return open_camera(source), positions, settings, None
+    positions = ScaledEncoder(CsvEncoder(file), settings.encoder.mm_per_tick) if file is not None else None
+    return _at_exposure(open_camera(source), positions, settings), positions, settings, None
+
+
+def _at_exposure(camera: Camera, encoder: Encoder | None, settings: LineConfig) -> Camera:
+    from edge_runtime.cameras.exposure import AtExposure
+
+    delay_ms = settings.camera.delay_ms
+    return AtExposure(camera, encoder, delay_ms) if delay_ms > 0 else camera
 
 
 class ending_on_signals:  # noqa: N801 - reads as a verb where it is used

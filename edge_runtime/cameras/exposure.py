@@ -21,11 +21,7 @@ class AtExposure:
     def __init__(self, camera: Camera, encoder: Encoder | None, delay_ms: float) -> None:
         self._camera, self._encoder, self._delay_ns = camera, encoder, round(1e6 * delay_ms)
         self.name, self.live, self.frame_rate_hz = camera.name, camera.live, camera.frame_rate_hz
-
-    @property
-    def dropped(self) -> int:
-        """See `edge_runtime.ports.Camera`."""
-        return self._camera.dropped
+        self.dropped = camera.dropped
 
     @property
     def truncated(self) -> str | None:
@@ -35,6 +31,7 @@ class AtExposure:
     def frames(self) -> Iterator[Frame]:
         """See `edge_runtime.ports.Camera`."""
         for frame in self._camera.frames():
+            self.dropped = self._camera.dropped
             exposed_ns = frame.captured_ns - self._delay_ns
             belt_mm = None if self._encoder is None else self._encoder.position_mm(exposed_ns)
             yield replace(frame, captured_ns=exposed_ns, belt_mm=belt_mm)

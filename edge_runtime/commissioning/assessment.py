@@ -20,7 +20,7 @@ WORST_LATENCY_ERROR_MS = 5.0
 WORST_RMS_MM = 1.0
 WORST_TAPER = 0.01
 WORST_TURN_DEG = 1.0
-WORST_BLUR_PX = 1.6
+WORST_BLUR_PX = 1.3
 WORST_SMEAR_PX = 3.0
 PAPER = (150.0, 245.0)
 LEAST_CONTRAST = 90.0
@@ -75,8 +75,8 @@ def assess(
                 "Scale",
                 "none",
                 State.LEFT_OUT,
-                f"Nowhere did {what} move through the picture. Lay it flat on the belt, wholly in the picture, in good "
-                "light and without glare, and let the belt run until it has left.",
+                f"Nowhere did {what} move through the picture. Lay it flat on the belt, wholly in the picture, sharp, "
+                "without glare, and let the belt run until it has left.",
             ),
         ]
     return [*_view(figures, frame_rate_hz), *findings, *_timing(figures, has_encoder), *_ejector(figures, has_trial)]
