@@ -26,6 +26,7 @@ _APPLICATION_ID = 0x52495045
 _BUSY_S = 2.0
 _KEPT_WAL_BYTES = 4_000_000
 _SIDE_FILES = ("", "-wal", "-shm")
+_BROKEN = ".broken-"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -307,7 +308,7 @@ def set_aside(file: Path, now: datetime) -> Path:
     Raises:
         JournalError: The folder cannot be written to.
     """
-    kept = file.with_name(f"{file.name}.broken-{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}")
+    kept = file.with_name(f"{file.name}{_BROKEN}{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}")
     try:
         for suffix in _SIDE_FILES:
             part = file.with_name(file.name + suffix)
@@ -316,6 +317,11 @@ def set_aside(file: Path, now: datetime) -> Path:
     except OSError as error:
         raise _as_journal_error(file, error) from error
     return kept
+
+
+def set_aside_files(file: Path) -> list[Path]:
+    """The broken journals that still lie beside this one."""
+    return sorted(one for one in file.parent.glob(f"{file.name}{_BROKEN}*") if one.name.endswith("Z"))
 
 
 _BROKEN_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR}

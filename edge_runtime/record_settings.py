@@ -12,6 +12,11 @@ from edge_runtime.section import Section
 class JournalSettings(Section):
     """`[journal]`: how long records of decisions stay on this machine."""
 
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The journal; left out: journal.db in the output folder, so that each run has one of its own.",
+    )
     keep_days: FiniteFloat = Field(
         default=30.0, gt=0, le=3650, description="Older records go, once every receiver has acknowledged them."
     )

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 
-from edge_runtime.journal import Journal, JournalError, Trouble, set_aside
+from edge_runtime.journal import Journal, JournalError, Trouble, set_aside, set_aside_files
 from edge_runtime.record_settings import JournalSettings
 from edge_runtime.spool import Batch, SpoolReader
 
@@ -25,8 +25,9 @@ _PRUNE_AGAIN_S = 0.2
 class JournalFacts:
     """How the journal is, for people and alarms.
 
-    `trouble` is None while it can be written. `waiting_bytes` lies in the spool. `pruned_undelivered` counts records
-    that had to go before a receiver had them, `unreadable` lines of the spool that were no records.
+    `trouble` is None while it can be written. `waiting_bytes` lies in the spool. `set_aside` are damaged files that
+    lie beside it until somebody takes them away. `pruned_undelivered` counts records that had to go before a receiver
+    had them, `unreadable` lines of the spool that were no records.
     """
 
     file: str
@@ -66,7 +67,6 @@ class Recorder:
         self._used_bytes = 0
         self._verdicts: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
-        self._set_aside: list[str] = []
 
     def suspect(self) -> None:
         """The journal was found damaged, by another thread that reads it."""
@@ -108,7 +108,7 @@ class Recorder:
                 self._unreadable,
                 self._undelivered,
                 round(self._used_bytes / 1e6, 3),
-                tuple(self._set_aside),
+                tuple(map(str, set_aside_files(self._file))),
                 dict(self._verdicts),
                 dict(self._labels),
             )
@@ -136,7 +136,7 @@ class Recorder:
         self._retry_at = now + _RETRY_S
         if error.trouble is Trouble.BROKEN:
             try:
-                self._set_aside.append(str(set_aside(self._file, datetime.now(UTC))))
+                set_aside(self._file, datetime.now(UTC))
                 self._retry_at = now
             except JournalError as worse:
                 self._trouble = worse

@@ -25,6 +25,7 @@ VERBS = {
     "line": "Check line.toml, or print its JSON Schema.",
     "eject": "Try the ejectors of a line.",
     "run": "Decide about every fruit that a camera or recording shows.",
+    "status": "How a line of this machine is, which alarms stand, and what to do.",
     "score": "Score a run against the truth: counted, graded, thrown out, in time; a gate for CI.",
     "demo": "The whole way on simulated fruit, with a page of pictures.",
 }
