@@ -24,6 +24,7 @@ from train import run_directory as files
 from train.adaptation import Adaptation, AtTheLine, Mistake, OldPictures, TriedWeight
 from train.audit.duplicates import find_clusters, joined_groups
 from train.audit.looks import look_at
+from train.beginning import data_hash
 from train.events import OnEvent, Progress
 from train.line_pictures import read_line_pictures
 from train.new_line import Answered, Fitted, fit_to_line
@@ -31,7 +32,6 @@ from train.pictures import FilePictures
 from train.refit import Head, Shown
 from train.run_directory import Run, match_data
 from train.run_record import SplitRow
-from train.training import data_hash, write_predictions
 
 OLD_VIEWS, NEW_VIEWS = 2, 8
 MOST_OLD_PICTURES = 4000
@@ -134,7 +134,7 @@ def _adapt(run: Run, new_data: Path, folder: Path, data: Path | None, domain: st
     splits = (*run.splits, *(SplitRow.of(item, Split.TRAIN) for item in fresh.items))
     files.write_splits(folder / files.SPLITS_FILE, splits)
     shutil.copyfile(run.folder / files.HISTORY_FILE, folder / files.HISTORY_FILE)
-    write_predictions(folder / files.PREDICTIONS_FILE, record.labels, old, probabilities)
+    files.write_predictions(folder / files.PREDICTIONS_FILE, record.labels, old, probabilities)
     scores = {
         split: score(
             record.labels,

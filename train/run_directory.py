@@ -7,11 +7,13 @@ import fcntl
 import os
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from edge_runtime.errors import InputError
@@ -232,6 +234,21 @@ def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:
 def write_splits(path: Path, rows: Iterable[SplitRow]) -> None:
     """Write `splits.csv`."""
     write_csv(path, [column.name for column in fields(SplitRow)], map(astuple, rows))
+
+
+def write_predictions(
+    path: Path,
+    labels: Sequence[str],
+    items: Mapping[Split, Sequence[Item]],
+    measured: Mapping[Split, npt.NDArray[np.float32]],
+) -> None:
+    """Write what a model answered, `[n, labels]` probabilities for the pictures of each measured split."""
+    lines: list[list[object]] = []
+    for split, probabilities in measured.items():
+        for item, row in zip(items[split], probabilities, strict=True):
+            answer = labels[int(row.argmax())]
+            lines.append([item.file, split, item.label, answer, *(f"{p:.6f}" for p in row)])
+    write_csv(path, ["file", "split", "label", "predicted", *(f"p_{label}" for label in labels)], lines)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
-import platform
 import shlex
 import shutil
 import time
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec
 from edge_runtime.quiet import native_stderr_silenced
-from evaluation.dataset import Dataset, Item, hash_file, read_dataset, read_images
-from evaluation.split import Assignment, Split, assign_splits
+from evaluation.dataset import Dataset, read_dataset
+from evaluation.split import Split, assign_splits
 from train import run_directory as files
 from train.audit import Kind, Severity, Summary, quick_audit, summarise
+from train.beginning import data_hash, refuse_another_start, refuse_other_inputs, refuse_without_split, versions
 from train.config import TrainConfig
 from train.events import Notice, OnEvent, Progress
-from train.evidence import read_target
-from train.journal import Journal, State
+from train.journal import Journal
 from train.pictures import FilePictures
 from train.run_directory import Run
 from train.run_record import DataRecord, RunRecord, SplitRow
-from train.shift import refuse_few
 
 NEAR_COPIES_UP_TO = 10_000
 """Pictures; with more, training looks for copies of whole files alone, since near ones take time by the pair."""
-DISTRIBUTIONS = ("tensorflow", "keras", "numpy", "opencv-python-headless")
 
 
 def train_run(config: TrainConfig, output: Path, *, force: bool = False, on_event: OnEvent = lambda _: None) -> Run:
@@ -106,10 +100,10 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     dataset = read_dataset(config.data, config.labels, domain=config.domain)
     assignment = assign_splits(dataset.items, config.seed)
     refuse_without_split(dataset, assignment)
-    _refuse_other_inputs(config, dataset, assignment)
+    refuse_other_inputs(config, dataset, assignment)
     sha256 = data_hash(dataset.items)
     split_rows = tuple(SplitRow.of(i, s) for i, s in zip(dataset.items, assignment.splits, strict=True))
-    _refuse_another_start(Journal(folder / files.WORK_FOLDER), split_rows, config)
+    refuse_another_start(Journal(folder / files.WORK_FOLDER), split_rows, config)
     on_event(Progress("data", 1, 1))
     timings["data"] = time.perf_counter() - began
     mark = time.perf_counter()
@@ -173,7 +167,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
     trained.model.save(folder / files.MODEL_FILE)
     files.write_splits(folder / files.SPLITS_FILE, split_rows)
     files.write_rows(folder / files.HISTORY_FILE, trained.history)
-    write_predictions(folder / files.PREDICTIONS_FILE, dataset.labels, items, measured.probabilities)
+    files.write_predictions(folder / files.PREDICTIONS_FILE, dataset.labels, items, measured.probabilities)
     record = RunRecord(
         created_at=datetime.now(UTC),
         config=config,
@@ -187,7 +181,7 @@ def _train(config: TrainConfig, folder: Path, on_event: OnEvent) -> None:
             unreadable=dataset.unreadable,
             notices=notices,
         ),
-        versions=_versions(),
+        versions=versions(),
         threads=threads,
         events=tuple(trained.events),
         choice=trained.choice,
@@ -221,88 +215,8 @@ def _told(summary: Summary) -> bool:
     return summary.severity is not Severity.NOTE and summary.kind is not Kind.UNREADABLE
 
 
-def refuse_without_split(dataset: Dataset, assignment: Assignment) -> None:
-    """Raise InputError where a split gets no picture, or training none of a label."""
-    for split in Split:
-        present = {i.label for i, s in zip(dataset.items, assignment.splits, strict=True) if s is split}
-        lacking = [label for label in dataset.labels if label not in present]
-        if not present or (split is Split.TRAIN and lacking):
-            raise InputError(
-                f"{dataset.folder} has too few groups: {split} gets no picture"
-                + (f" of '{lacking[0]}'." if lacking else "."),
-                expected="at least three groups a label, one for each of train, validation and test",
-                remedy="Add pictures, or give pictures that are not related different groups in manifest.csv.",
-            )
-
-
-def _refuse_other_inputs(config: TrainConfig, dataset: Dataset, assignment: Assignment) -> None:
-    """What is needed only at the end is found wanting before the training is paid for."""
-    config.policy_for(dataset.labels)
-    if config.retention is not None:
-        read_images(config.retention)
-    if config.target is not None:
-        read_target(config.target)
-        learned = zip(dataset.items, assignment.splits, strict=True)
-        refuse_few([item.group for item, split in learned if split is Split.TRAIN], "the training pictures")
-
-
-def _refuse_another_start(journal: Journal, rows: Sequence[SplitRow], config: TrainConfig) -> None:
-    """A run goes on only with the very pictures, manifest, weights, code and libraries that it was started with."""
-    weights = Path(config.weights)
-    now = {
-        f"The pictures in {config.data} or their manifest": hashlib.sha256(
-            "\n".join(map(str, rows)).encode()
-        ).hexdigest(),
-        f"The weights {weights}": hash_file(weights) if weights.is_file() else config.weights,
-        "The versions of the libraries": str(_versions()),
-        "Ripeline's own code": _code_hash(),
-    }
-    start = journal.finished("start")
-    if start is None:
-        journal.finish("start", State(now))
-        return
-    for what, found in now.items():
-        if start.facts.get(what) != found:
-            raise InputError(
-                f"{what} changed since the run was started.",
-                expected="everything as it was: only then is the result that of an unbroken run",
-                remedy="Restore it, or start again with: ripeline train DATA -o RUN --force",
-            )
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in DISTRIBUTIONS}
-
-
-def _code_hash() -> str:
-    """Of this package: what it keeps in a state and what it does with it are known to itself alone."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-
-
 def _found_from_anywhere(config: TrainConfig) -> dict[str, object]:
     """Absolute paths: files stay found when the run goes on from elsewhere."""
     weights = str(Path(config.weights).resolve()) if Path(config.weights).is_file() else config.weights
     folders = {name: getattr(config, name) for name in ("data", "retention", "target")}
     return {"weights": weights} | {name: folder and folder.resolve() for name, folder in folders.items()}
-
-
-def data_hash(items: Sequence[Item]) -> str:
-    """SHA-256 over label and hash of every picture, in no order."""
-    lines = sorted(f"{item.label} {item.sha256}" for item in items)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def write_predictions(
-    path: Path,
-    labels: Sequence[str],
-    items: Mapping[Split, Sequence[Item]],
-    measured: Mapping[Split, npt.NDArray[np.float32]],
-) -> None:
-    """Write what a model answered, `[n, labels]` probabilities for the pictures of each measured split."""
-    lines: list[list[object]] = []
-    for split, probabilities in measured.items():
-        for item, row in zip(items[split], probabilities, strict=True):
-            answer = labels[int(row.argmax())]
-            lines.append([item.file, split, item.label, answer, *(f"{p:.6f}" for p in row)])
-    files.write_csv(path, ["file", "split", "label", "predicted", *(f"p_{label}" for label in labels)], lines)

@@ -22,11 +22,11 @@ from edge_runtime.preprocess import InputSpec
 from edge_runtime.quiet import native_stderr_silenced
 from evaluation.dataset import Dataset, read_dataset
 from evaluation.split import Assignment, Split, assign_splits
+from train.beginning import data_hash, refuse_without_split
 from train.config import TrainConfig
 from train.events import Notice, Progress
 from train.pictures import FilePictures
 from train.run_record import EpochRow, RecipeEvent
-from train.training import data_hash, refuse_without_split
 from train.tune_page import study_page
 from train.tune_record import Best, StudyRecord
 from train.tune_space import Space, in_words, settings, suggest, train_command, usual

@@ -17,8 +17,8 @@ from evaluation.dataset import read_dataset
 from evaluation.split import Split, assign_splits
 from tests.train.conftest import draw_folder
 from train import TrainConfig, train_run
+from train.beginning import data_hash
 from train.events import Progress
-from train.training import data_hash
 from train.tune import DATABASE_FILE, PAGE_FILE, STUDY_FILE, TrialEnd, tune
 from train.tune_space import Space, suggest, usual
 from train.tune_study import begun, open_study, question, shown_url
