@@ -14,6 +14,8 @@ Groups = Sequence[object] | npt.NDArray[np.str_]
 
 BOOTSTRAP_DRAWS = 2000
 _BOOTSTRAP_CELLS = 500_000
+_DOUBT = 10.0
+"""Groups' worth of belief that pictures of a group vary together, until the pictures say otherwise."""
 
 
 class Interval(NamedTuple):
@@ -61,8 +63,10 @@ def paired_interval(
     """Interval for the mean change of a value over the same pictures, for pictures that come in groups.
 
     Tango's interval at the effective sample size of the changes and, where a group has several pictures, the bootstrap
-    over groups: the wider at each end. Without any change it is as wide as the groups are few. Changes of less than
-    `largest` count as a part of a pair; they vary less than whole ones of the same mean, so that the interval holds.
+    over groups: the wider at each end. Neither end is nearer to the mean than where nothing has changed and each group
+    counts once: that no whole group has changed so far excludes little where groups are few, however many single
+    pictures there are, so that a further loss never raises the lower end. Changes of less than `largest` count as a
+    part of a pair; they vary less than whole ones of the same mean, so that the interval holds.
 
     Args:
         change: `[N]` new minus old, within -largest..largest; for right and wrong answers -1, 0 or 1. N of 1 or more.
@@ -70,16 +74,17 @@ def paired_interval(
         level: Two-sided coverage; 0.90 for an end that is a one-sided 95 % bound.
         largest: The largest change that is possible, above 0.
     """
-    changes = np.asarray(change, np.float64)
-    n = float(len(changes))
+    changes = np.asarray(change, np.float64) / largest
+    n, z = float(len(changes)), _two_sided_z(level)
     worth = 1.0 if groups is None else min(1.0, effective_sample_size(changes, groups) / n)
-    gained, lost = (float(np.maximum(sign * changes, 0).sum()) / largest for sign in (1, -1))
-    score = _tango(gained * worth, lost * worth, n * worth, _two_sided_z(level))
-    low, high = score.low * largest, score.high * largest
+    gained, lost = (float(np.maximum(sign * changes, 0).sum()) for sign in (1, -1))
+    low, high = _tango(gained * worth, lost * worth, n * worth, z)
     if groups is not None and len({str(group) for group in groups}) < n:
         resampled = cluster_bootstrap(changes, groups, level)
-        low, high = min(low, resampled.low), max(high, resampled.high)
-    return Interval(low, high)
+        unseen = _tango(0, 0, independent_groups(groups), z).high
+        low = min(low, resampled.low, float(changes.mean()) - unseen)
+        high = max(high, resampled.high, float(changes.mean()) + unseen)
+    return Interval(max(low, -1.0) * largest, min(high, 1.0) * largest)
 
 
 def cluster_bootstrap(
@@ -129,14 +134,22 @@ def effective_sample_size(values: npt.ArrayLike, groups: Groups) -> float:
     """How many independent pictures the grouped ones are worth: `n / (1 + (m - 1) * rho)`.
 
     `m` is the mean group size as a picture sees it and `rho` the correlation inside groups by analysis of variance
-    (Donner 1986), kept within 0..1. Where all values are equal nothing can be said about `rho`, and each group counts
-    once (`rho` = 1).
+    (Donner 1986), kept within 0..1. A few events tell little about `rho`: that values vary in k groups weighs as k
+    against 10 groups in which they vary together (`rho` = 1), and where all are equal each group counts once.
     """
-    _, sizes = _group_totals(values, groups)
-    n = float(sizes.sum())
-    seen_size = float((sizes**2).sum() / n)
-    rho = float(intraclass_correlation(correlation_sums(values, groups).sum(axis=0)[None])[0])
-    return n / (1 + (seen_size - 1) * (1.0 if math.isnan(rho) else min(max(rho, 0.0), 1.0)))
+    array = np.asarray(values, np.float64)
+    n, alone = float(array.size), independent_groups(groups)
+    rho = float(intraclass_correlation(correlation_sums(array, groups).sum(axis=0)[None])[0])
+    unusual, _ = _group_totals(array != np.median(array), groups)
+    varying = float(np.sum(unusual > 0))
+    rho = 1.0 if math.isnan(rho) else (varying * min(max(rho, 0.0), 1.0) + _DOUBT) / (varying + _DOUBT)
+    return n / (1 + (n / alone - 1) * rho)
+
+
+def independent_groups(groups: Groups) -> float:
+    """How many pictures the grouped ones are worth if those of a group are all alike; large groups count for less."""
+    _, sizes = np.unique([str(group) for group in groups], return_counts=True)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
 def correlation_sums(values: npt.ArrayLike, groups: Groups) -> npt.NDArray[np.float64]:

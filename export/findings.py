@@ -114,14 +114,20 @@ def remarks(
     remarks += [(f"{one.name} cannot run on {one.engine}: {one.reason}", TONES[Result.FAIL]) for one in missing]
     remarks += [(_climbed(name, steps), TONES[Result.INCONCLUSIVE]) for name, steps in (ladders or {}).items()
                 if len(steps) > 1]  # fmt: skip
-    open_ones = [one for one in parities if one.parity.result is Result.INCONCLUSIVE]
-    if open_ones:
-        needs = sorted({one.parity.images_needed or 0 for one in open_ones})
+    undecided = [one for one in parities if one.parity.result is Result.INCONCLUSIVE]
+    remarks += [
+        (f"{one.name} on {one.engine}: {reason}.", TONES[Result.INCONCLUSIVE])
+        for one in undecided
+        if one.parity.images_needed is None
+        for reason in one.parity.reasons
+    ]
+    needs = sorted({one.parity.images_needed for one in undecided if one.parity.images_needed is not None})
+    if needs:
         span = f"about {needs[0]:,}" + (f" (for one of them {needs[-1]:,})" if len(needs) > 1 else "")
         remarks.append(
             (
-                f"{len(open_ones)} of {len(parities)} are INCONCLUSIVE: nothing is wrong so far, but "
-                f"{open_ones[0].parity.n} pictures cannot exclude a loss beyond the margin. It would take {span}.",
+                f"{len(undecided)} of {len(parities)} are INCONCLUSIVE: nothing is wrong so far, but "
+                f"{undecided[0].parity.n} pictures cannot exclude a loss beyond the margin. It would take {span}.",
                 TONES[Result.INCONCLUSIVE],
             )
         )

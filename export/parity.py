@@ -15,7 +15,13 @@ from pydantic import BaseModel, ConfigDict
 
 from edge_runtime.decide import softmax
 from edge_runtime.manifest import Result
-from evaluation.intervals import Groups, paired_interval, tango_lower_bound
+from evaluation.intervals import (
+    Groups,
+    effective_sample_size,
+    independent_groups,
+    paired_interval,
+    tango_lower_bound,
+)
 
 Logits = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -50,8 +56,7 @@ own outputs, and the bound is on what the graph computes."""
 class Comparison(BaseModel):
     """Candidate minus reference for one share, with one-sided 95 % bounds.
 
-    Tango's score interval (1998), at the effective sample size where pictures come in groups, or the bootstrap over
-    groups where that is wider.
+    Tango's score interval (1998); where pictures come in groups, `evaluation.intervals.paired_interval`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -72,7 +77,8 @@ class Parity(BaseModel):
 
     `max_abs_diff` is the largest difference of a probability (temperature 1), `p99_abs_diff` the 99th percentile over
     images of each one's largest, `max_logit_diff` the largest of a logit. `images_needed` is the number that would
-    settle an INCONCLUSIVE result if the rates seen so far held. `units` are groups of images that count once.
+    settle an INCONCLUSIVE result if the rates seen so far held; None where a loss lies on the margin itself. `units`
+    are groups of images.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,6 +94,48 @@ class Parity(BaseModel):
     accuracy: Comparison
     recall: dict[str, Comparison]
     images_needed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Accuracy and the recall of each label over the same images, together."""
+
+    accuracy: Comparison
+    recall: dict[str, Comparison]
+
+    @property
+    def result(self) -> Result:
+        """The worst of them."""
+        return Result.worst([one.result for one in self._named().values()])
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What failed; or, where nothing did, why it is open."""
+        if self.result is Result.FAIL:
+            return tuple(
+                f"{name} {one.difference:+.2%}, beyond the margin of {one.margin:.1%}"
+                for name, one in self._named().items()
+                if one.result is Result.FAIL
+            )
+        if self.images_needed is not None:
+            few = f"{self.accuracy.n} images are too few to exclude a loss beyond the margin"
+            return (f"{few}; about {self.images_needed} would do",)
+        return tuple(
+            f"{name} {one.difference:+.2%} lies on the margin of {one.margin:.1%} itself, where no number of images "
+            "would settle it"
+            for name, one in self._named().items()
+            if one.result is Result.INCONCLUSIVE and one.images_needed is None
+        )
+
+    @property
+    def images_needed(self) -> int | None:
+        """Images in all, at the present mix of labels, that would settle an INCONCLUSIVE result, if any number does."""
+        open_ones = [one for one in self._named().values() if one.result is Result.INCONCLUSIVE]
+        needs = [-(-one.images_needed * self.accuracy.n // one.n) for one in open_ones if one.images_needed is not None]
+        return max(needs) if self.result is Result.INCONCLUSIVE and len(needs) == len(open_ones) else None
+
+    def _named(self) -> dict[str, Comparison]:
+        return {"accuracy": self.accuracy} | {f"recall of {label}": one for label, one in self.recall.items()}
 
 
 def judge(
@@ -111,14 +159,8 @@ def judge(
         raise ValueError(f"{len(truth)} images with outputs {reference.shape} and {candidate.shape}")
     units = np.arange(len(truth)).astype(str) if groups is None else np.array([str(group) for group in groups])
     expected, found = reference.argmax(axis=-1), candidate.argmax(axis=-1)
-    right_before, right_now = expected == truth, found == truth
     agreement = float(np.mean(expected == found))
-    accuracy = compare_shares(right_before, right_now, margins.accuracy, units)
-    recall = {}
-    for index, label in enumerate(labels):
-        if np.any(mine := truth == index):
-            margin = margins.critical.get(label, margins.recall)
-            recall[label] = compare_shares(right_before[mine], right_now[mine], margin, units[mine])
+    compared = compare_answers(labels, truth, expected == truth, found == truth, margins, units)
     dead = death(reference, candidate)
     apart = np.ones(len(truth)) if dead == NOT_FINITE else np.abs(softmax(reference) - softmax(candidate)).max(axis=-1)
     largest = float(apart.max())
@@ -127,15 +169,8 @@ def judge(
         reasons.append(f"probabilities differ by up to {largest:.1e}, not {margins.probability:.0e}")
     if agreement < margins.agreement:
         reasons.append(_disagreement(int(np.sum(expected != found)), len(truth), margins.agreement))
-    if accuracy.result is Result.FAIL:
-        reasons.append(f"accuracy {accuracy.difference:+.2%}, beyond the margin of {margins.accuracy:.1%}")
-    for label, one in recall.items():
-        if one.result is Result.FAIL:
-            reasons.append(f"recall of {label} {one.difference:+.2%}, beyond the margin of {one.margin:.1%}")
-    result = Result.FAIL if reasons else Result.worst([accuracy.result, *(one.result for one in recall.values())])
-    needed = _images_needed(accuracy, recall, len(truth)) if result is Result.INCONCLUSIVE else None
-    if result is Result.INCONCLUSIVE:
-        reasons.append(f"{len(truth)} images are too few to exclude a loss beyond the margin; about {needed} would do")
+    result = Result.FAIL if reasons else compared.result
+    reasons += compared.reasons if result is compared.result else ()
     return Parity(
         result=result,
         reasons=tuple(reasons),
@@ -145,9 +180,9 @@ def judge(
         max_abs_diff=largest,
         p99_abs_diff=float(np.quantile(apart, 0.99)),
         max_logit_diff=float(np.finfo(np.float32).max if dead == NOT_FINITE else np.abs(reference - candidate).max()),
-        accuracy=accuracy,
-        recall=recall,
-        images_needed=needed,
+        accuracy=compared.accuracy,
+        recall=compared.recall,
+        images_needed=compared.images_needed if result is Result.INCONCLUSIVE else None,
     )
 
 
@@ -171,6 +206,23 @@ def _disagreement(flipped: int, n: int, least: float) -> str:
     return text
 
 
+def compare_answers(
+    labels: Sequence[str],
+    truth: Indices,
+    before: npt.NDArray[np.bool_],
+    now: npt.NDArray[np.bool_],
+    margins: Margins,
+    groups: npt.NDArray[np.str_],
+) -> Compared:
+    """Accuracy, and the recall of each label that is there, from what was right `[n]` on the same images."""
+    recall = {}
+    for index, label in enumerate(labels):
+        if np.any(mine := truth == index):
+            margin = margins.critical.get(label, margins.recall)
+            recall[label] = compare_shares(before[mine], now[mine], margin, groups[mine])
+    return Compared(compare_shares(before, now, margins.accuracy, groups), recall)
+
+
 def compare_shares(
     before: npt.NDArray[np.bool_], now: npt.NDArray[np.bool_], margin: float, groups: Groups | None = None
 ) -> Comparison:
@@ -181,11 +233,10 @@ def compare_shares(
     result = Result.FAIL if difference < -margin else Result.PASS if low > -margin else Result.INCONCLUSIVE
     needed = None
     if result is Result.INCONCLUSIVE:
-        gained, lost = int(np.sum(change > 0)), int(np.sum(change < 0))
-        # What grouping costs in pictures is what it costs in the square of the interval's length.
-        alone = difference - tango_lower_bound(gained, lost, n)
-        worth = min(1.0, (alone / (difference - low)) ** 2) if gained + lost else _units(groups, n) / n
-        needed = min(_MOST_PAIRS, math.ceil(pairs_to_conclude(gained, lost, n, margin, worth)))
+        worth = alike = 1.0
+        if groups is not None:
+            worth, alike = effective_sample_size(change, groups) / n, independent_groups(groups) / n
+        needed = pairs_to_conclude(int(np.sum(change > 0)), int(np.sum(change < 0)), n, margin, worth, alike)
     return Comparison(
         n=n,
         reference=float(before.mean()),
@@ -199,33 +250,35 @@ def compare_shares(
     )
 
 
-def _units(groups: Groups | None, n: int) -> int:
-    return n if groups is None else len({str(group) for group in groups})
-
-
-def pairs_to_conclude(gained: int, lost: int, n: int, margin: float, worth: float = 1.0) -> int:
+def pairs_to_conclude(
+    gained: int, lost: int, n: int, margin: float, worth: float = 1.0, alike: float = 1.0
+) -> int | None:
     """Pairs at which the lower bound would clear the margin if gains and losses kept their present rates.
 
-    `worth` is how many independent pairs one pair is worth, above 0 and at most 1.
+    Args:
+        gained: Pairs of the `n` where only the candidate is right.
+        lost: Where only the reference is.
+        n: All pairs, 1 or more.
+        margin: The largest loss that counts as none.
+        worth: How many independent pairs one pair is worth, above 0 and at most 1.
+        alike: The same if those of a group were all alike (`evaluation.intervals.independent_groups`).
+
+    Returns:
+        None where the estimate lies on the margin itself, or so near that no number one could take would do.
     """
 
     def clears(pairs: int) -> bool:
-        share = worth * pairs / n
-        return tango_lower_bound(round(gained * share), round(lost * share), worth * pairs) > -margin
+        gains, losses = (worth * round(count * pairs / n) for count in (gained, lost))
+        unseen = tango_lower_bound(0, 0, alike * pairs) if alike < 1 else 0.0
+        lowest = min(tango_lower_bound(gains, losses, worth * pairs), (gained - lost) / n + unseen)
+        return lowest > -margin
 
     low, high = n, n
     while not clears(high):
         low, high = high, high * 2
-        if high > _MOST_PAIRS:  # the estimate sits on the margin itself
-            return _MOST_PAIRS
+        if high > _MOST_PAIRS:
+            return None
     while high - low > max(1, low // 200):
         middle = (low + high) // 2
         low, high = (low, middle) if clears(middle) else (middle, high)
     return high
-
-
-def _images_needed(accuracy: Comparison, recall: dict[str, Comparison], n: int) -> int:
-    """Images in all, at the present mix of labels, that settle the overall figure and each label's."""
-    needs = [accuracy.images_needed or 0]
-    needs += [-(-(one.images_needed or 0) * n // one.n) for one in recall.values()]
-    return max(needs)

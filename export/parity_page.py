@@ -52,7 +52,7 @@ def parity_page(
         list(rows[0]),
         [list(row.values()) for row in rows],
         "“At least” is the one-sided 95 % lower bound of the accuracy difference (Tango's paired score interval, "
-        "pictures of one group counted once); “verdicts” is the share with the same verdict under the cost table; "
+        "wider where pictures come in groups); “verdicts” is the share with the same verdict under the cost table; "
         "times are medians on one thread of the machine that exported.",
     )
     with mpl.rc_context(PLOT_STYLE):

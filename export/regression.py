@@ -17,7 +17,7 @@ from export.check import Check, logits_of
 from export.gate import GatePolicy
 from export.history import Entry, by_hash
 from export.measure import Unavailable, measure
-from export.parity import Margins, compare_shares, judge
+from export.parity import Margins, compare_answers, judge
 
 _ROUNDS = 3
 """Times that old and new are measured in turn; the median counts, so that a moment's load does not decide."""
@@ -69,21 +69,9 @@ def check_against_best(found: Entry, best: Entry, dataset: Dataset, margins: Mar
     truth = dataset.label_indices()[order]
     groups = np.array([dataset.items[place].group for place in order])
     before, now = best.was_right(), found.was_right()
-    compared = {"accuracy": compare_shares(before, now, margins.accuracy, groups)}
-    for index, label in enumerate(found.labels):
-        if np.any(mine := truth == index):
-            margin = margins.critical.get(label, margins.recall)
-            compared[f"recall of {label}"] = compare_shares(before[mine], now[mine], margin, groups[mine])
-    result = Result.worst([one.result for one in compared.values()])
-    reasons = [
-        f"{name} {one.difference:+.2%}, beyond the margin of {one.margin:.1%}"
-        for name, one in compared.items()
-        if one.result is Result.FAIL
-    ]
-    if result is Result.INCONCLUSIVE:
-        reasons.append(f"{found.n} images are too few to exclude a loss beyond the margin")
+    compared = compare_answers(found.labels, truth, before, now, margins, groups)
     subject = f"no worse than {best.bundle_id}, the best of the history"
-    return Check(subject, found.artefact, "", result, "; ".join(reasons))
+    return Check(subject, found.artefact, "", compared.result, "; ".join(compared.reasons))
 
 
 def measure_in_turn(bundles: Sequence[tuple[Bundle, npt.NDArray[np.uint8]]]) -> list[Footprint]:

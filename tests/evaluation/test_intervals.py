@@ -11,6 +11,7 @@ from evaluation.intervals import (
     bootstrap,
     cluster_bootstrap,
     effective_sample_size,
+    independent_groups,
     paired_interval,
     tango_interval,
     tango_lower_bound,
@@ -106,6 +107,51 @@ def test_paired_bound_covers_what_it_promises_when_groups_change_together(size: 
     assert 0.95 - noise <= covered / draws < 1
 
 
+def rare_failures(
+    rng: np.random.Generator, groups: int, size: int, failing: float, single: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Changes where a share of the groups fails as a whole and single pictures go either way; and the groups' names."""
+    own = rng.choice([1, -1, 0], p=[single / 2, single / 2, 1 - single], size=groups * size)
+    return np.where(np.repeat(rng.random(groups) < failing, size), -1, own), np.repeat(np.arange(groups), size)
+
+
+@pytest.mark.parametrize(
+    ("groups", "size", "failing", "single"), [(300, 10, 0.01, 0.02), (60, 10, 0.05, 0.04), (40, 50, 0.01, 0.01)]
+)
+def test_paired_bound_covers_what_it_promises_when_whole_groups_fail_rarely(
+    groups: int, size: int, failing: float, single: float
+) -> None:
+    """The hard case: single changes say that pictures are independent, and the one group that is lost may be unseen."""
+    rng, draws = np.random.default_rng(3), 100
+    missed = 0
+    for _ in range(draws):
+        change, names = rare_failures(rng, groups, size, failing, single)
+        missed += paired_interval(change, names, 0.90).low > -failing
+    assert missed / draws <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+
+
+@pytest.mark.parametrize("order", ["scattered", "group by group", "a group, then scattered"])
+@pytest.mark.parametrize(("groups", "size"), [(40, 50), (100, 4)])
+def test_a_further_loss_never_makes_the_paired_bound_better(groups: int, size: int, order: str) -> None:
+    rng, n = np.random.default_rng(1), groups * size
+    names = np.repeat(np.arange(groups), size)
+    places = np.arange(n) if order == "group by group" else rng.permutation(n)
+    if order == "a group, then scattered":
+        places = np.concatenate([np.arange(size), rng.permutation(np.arange(size, n))])
+    change = np.zeros(n)
+    lows = [paired_interval(change, names, 0.90).low]
+    for place in places[:60]:
+        change[place] = -1
+        lows.append(paired_interval(change, names, 0.90).low)
+    assert max(np.diff(lows)) <= 0
+
+
+def test_no_paired_bound_is_nearer_than_the_groups_are_few() -> None:
+    """Gains and losses of single pictures in every group leave it open what a group does that was not seen."""
+    change, names = np.tile([1, -1] + [0] * 48, 40), np.repeat(np.arange(40), 50)
+    assert paired_interval(change, names, 0.90).low <= tango_lower_bound(0, 0, 40) + 1e-9
+
+
 def grouped(
     rng: np.random.Generator, groups: int, size: int, rho: float, share: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -124,6 +170,25 @@ def test_effective_sample_size_at_the_extremes() -> None:
     assert effective_sample_size([1, 0, 1, 1], ["a", "b", "c", "d"]) == 4
     assert effective_sample_size([1] * 12, ["a"] * 4 + ["b"] * 4 + ["c"] * 4) == 3
     assert effective_sample_size([1, 1, 0, 0, 1, 1], ["a", "a", "b", "b", "c", "c"]) == pytest.approx(3)
+
+
+def test_effective_sample_size_needs_many_events_to_believe_in_independence() -> None:
+    groups = np.repeat(np.arange(400), 5)
+
+    def worth(events: int) -> float:
+        values = np.zeros(2000)
+        values[np.arange(events) * 5] = 1
+        return effective_sample_size(values, groups)
+
+    assert worth(0) == pytest.approx(400)
+    assert worth(1) == pytest.approx(2000 / (1 + 4 * 10 / 11))
+    assert worth(10) == pytest.approx(2000 / (1 + 4 / 2))
+    assert worth(390) > 0.9 * 2000
+
+
+def test_large_groups_count_for_less_where_pictures_of_a_group_are_alike() -> None:
+    assert independent_groups(["a", "b", "b", "c"]) == pytest.approx(16 / 6)
+    assert independent_groups(range(7)) == 7
 
 
 def test_bootstrap_over_groups_is_wider_than_over_pictures() -> None:

@@ -72,8 +72,23 @@ def test_pairs_to_conclude_really_conclude(n: int, gained: int, lost: int, margi
     assert compare_shares(*shares(needed, *scaled), margin).result is Result.PASS
 
 
-def test_an_estimate_on_the_margin_itself_asks_for_no_end_of_images() -> None:
-    assert pairs_to_conclude(0, 1, 100, 0.01) == 10_000_000
+def test_an_estimate_on_the_margin_itself_is_called_that_and_no_number_of_images_is_named() -> None:
+    assert pairs_to_conclude(0, 1, 100, 0.01) is None
+    truth = np.arange(1000) % 2
+    parity = judge(LABELS, truth, logits(truth), logits(flip(truth, list(range(10)))))
+    assert (parity.result, parity.images_needed) == (Result.INCONCLUSIVE, None)
+    assert parity.reasons == (
+        "accuracy -1.00% lies on the margin of 1.0% itself, where no number of images would settle it",
+    )
+
+
+def test_groups_asked_for_are_as_many_as_the_rarest_failure_needs() -> None:
+    """One flip in 40 groups of 50 leaves open what 1 in 100 groups does; 268 groups would tell, 13,400 pictures."""
+    names = np.repeat(np.arange(40), 50)
+    before, now = shares(2000, 0, 1)
+    needed = compare_shares(before, now, 0.01, names).images_needed
+    assert needed is not None
+    assert 268 * 50 < needed < 1.25 * 268 * 50
 
 
 def test_pass_begins_where_the_lower_bound_clears_the_margin() -> None:
