@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains, exports and checks a bundle; ends with exit code 0 only if it may be shipped (1 a gate said no, 2 bad input).
-# Writes run, bundle, evaluation and reports (what each verb printed with --json) to OUT. The same on a desk and in CI.
+# Writes run, bundle, history, evaluation and reports (what each verb printed with --json) to OUT. The same on a desk and
+# in CI.
 #
 #   deploy/ci/gate.sh OUT
 #
@@ -8,18 +9,20 @@
 set -euo pipefail
 : "${TRAIN_DATA=}" # labelled pictures to train on; empty: simulated ones, and others to check with
 : "${CHECK_DATA=}" # labelled pictures of your line that training must not see
-: "${BASELINE=}"   # the bundle released last, than which the new one must not be worse; needs pictures to check with
-: "${GATE=}"       # gate.toml: how much worse, slower and larger than BASELINE is too much
-: "${HISTORY=}"    # history.jsonl: one line a bundle; the new one must not be worse than the best in it either
 : "${RUN=}"        # a finished run to take instead of training one
-: "${STRICT=0}"    # 1: too few pictures to say counts as a no. The simulated ones of the defaults are too few.
-: "${LABELS=}"     # to learn, in ripeness order; empty: all, in the order of the data's labels.txt
+: "${PREVIOUS=}"   # OUT of the gate that let a bundle through last: its baseline, and the history that goes on
+: "${BASELINE=}"   # the bundle that the new one must not be worse than; empty: that of PREVIOUS
+: "${HISTORY=}"    # history.jsonl, whose best bundle the new one must not be worse than either; empty: OUT's own
+: "${GATE=$(dirname "$0")/gate.toml}" # how much worse, slower and larger is too much
+: "${STRICT=1}"    # 1: too few pictures to say counts as a no; 0: it does not, unless there is a baseline
+: "${LABELS=}"     # to learn, in ripeness order; empty: all of the data; of the simulated ones two that nobody mistakes
 : "${ACCEPT=ripe}" # those of good fruit
 : "${WEIGHTS=starter}"
 : "${IMAGE_SIZE=128}"
 : "${EPOCHS=60}" # a ceiling. A net that is cut off early flips labels at the slightest rounding, and fails.
 : "${FINE_TUNE_EPOCHS=5}"
-: "${PER_CLASS=150}" # simulated pictures of each label
+: "${PER_CLASS=150}"       # simulated pictures of each label to train on
+: "${CHECK_PER_CLASS=500}" # and to check with: it takes 268 fruit to exclude a loss of one point
 : "${SEED=1}"
 
 if [ $# -ne 1 ]; then
@@ -38,10 +41,11 @@ step() {
 }
 
 if [ -z "$TRAIN_DATA$RUN" ]; then
-  TRAIN_DATA=$out/train-data CHECK_DATA=${CHECK_DATA:-$out/check-data}
+  TRAIN_DATA=$out/train-data LABELS=${LABELS:-unripe,ripe}
   step train-data simulate dataset "$TRAIN_DATA" --per-class "$PER_CLASS" --image-size "$IMAGE_SIZE" --seed "$SEED"
-  if [ "$CHECK_DATA" = "$out/check-data" ]; then
-    step check-data simulate dataset "$CHECK_DATA" --per-class "$PER_CLASS" --image-size "$IMAGE_SIZE" \
+  if [ -z "$CHECK_DATA" ]; then
+    CHECK_DATA=$out/check-data
+    step check-data simulate dataset "$CHECK_DATA" --per-class "$CHECK_PER_CLASS" --image-size "$IMAGE_SIZE" \
       --seed "$((SEED + 1))"
   fi
 fi
@@ -53,10 +57,23 @@ if [ -z "$RUN" ]; then
   step train train "$TRAIN_DATA" -o "$RUN" ${LABELS:+--labels "$LABELS"} --weights "$WEIGHTS" \
     --image-size "$IMAGE_SIZE" --epochs "$EPOCHS" --fine-tune-epochs "$FINE_TUNE_EPOCHS" --seed "$SEED"
 fi
-step export export "$RUN" -o "$out/bundle" --accept "$ACCEPT" "${strict[@]}"
 if [ -n "$CHECK_DATA" ]; then
+  # Held-out pictures are the few that training spared: they show harm here, and its absence is shown by check below.
+  step export export "$RUN" -o "$out/bundle" --accept "$ACCEPT"
   step evaluate evaluate "$out/bundle" "$CHECK_DATA" -o "$out/evaluation"
+  if [ -n "$PREVIOUS" ]; then BASELINE=${BASELINE:-$PREVIOUS/bundle}; fi
+  if [ -z "$HISTORY" ]; then
+    HISTORY=$out/history.jsonl
+    if [ -n "$PREVIOUS" ]; then cp "$PREVIOUS/history.jsonl" "$HISTORY"; fi
+  fi
+  step check check "$out/bundle" "$CHECK_DATA" --run "$RUN" ${BASELINE:+--baseline "$BASELINE"} --gate "$GATE" \
+    --record "$HISTORY" --junit "$out/reports/junit.xml" "${strict[@]}"
+else
+  if [ -n "$PREVIOUS$BASELINE$HISTORY" ]; then
+    echo "PREVIOUS, BASELINE and HISTORY need CHECK_DATA: pictures to compare the bundles on." >&2
+    exit 2
+  fi
+  step export export "$RUN" -o "$out/bundle" --accept "$ACCEPT" "${strict[@]}"
+  step check check "$out/bundle" --junit "$out/reports/junit.xml" "${strict[@]}"
 fi
-step check check "$out/bundle" ${CHECK_DATA:+"$CHECK_DATA"} ${BASELINE:+--baseline "$BASELINE"} \
-  ${GATE:+--gate "$GATE"} ${HISTORY:+--record "$HISTORY"} --junit "$out/reports/junit.xml" "${strict[@]}"
 printf '\n%s may be shipped.\n' "$out/bundle" >&2

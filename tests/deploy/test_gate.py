@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import threading
+import zipfile
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from export.gate import read_gate_policy
+from export.parity import PARITY_MARGINS
 
 BIN = Path(sys.executable).parent
 
@@ -63,7 +70,7 @@ def gate(
 
 
 def test_scripts_pass_shellcheck(script: Path) -> None:
-    lint("shellcheck", script, script.with_name("comment.sh"))
+    lint("shellcheck", *sorted(script.parent.glob("*.sh")))
 
 
 def test_workflow_matches_the_schema(workflow_file: Path) -> None:
@@ -119,11 +126,11 @@ def test_workflow_calls_the_script_and_keeps_what_it_writes(workflow: dict[str, 
     (called,) = [step for step in steps if "gate.sh" in step.get("run", "")]
     assert called["shell"] == "bash", "only an explicit bash has pipefail, without which `| tee` hides a no"
     offered = script.read_text("utf-8")
-    assert all(f'"${{{name}=' in offered for name in called["env"])
+    assert all(f'"${{{name}=' in offered for name in called.get("env", {}))
     kept = [step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", "")]
     assert any("gate-out/reports/" in path for path in kept)
-    assert "gate-out/bundle/" in kept
-    assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert {"gate-out/bundle/", "gate-out/history.jsonl"} <= set("\n".join(kept).split())
+    assert workflow["permissions"] == {"contents": "read", "actions": "read", "pull-requests": "write"}
     assert "secrets." not in json.dumps(workflow)
 
 
@@ -155,7 +162,7 @@ def recorded(script: Path, tmp_path: Path) -> Callable[..., tuple[int, list[str]
     "settings",
     [
         {},
-        {"STRICT": 1, "LABELS": "a,b"},
+        {"STRICT": 0, "LABELS": "a,b"},
         {"TRAIN_DATA": "mine"},
         {"CHECK_DATA": "other", "BASELINE": "released", "GATE": "gate.toml", "HISTORY": "h.jsonl"},
     ],
@@ -165,28 +172,156 @@ def test_all_that_the_script_types_parses(
     recorded: Callable[..., tuple[int, list[str]]],
     parse: Callable[..., dict[str, Any]],
     settings: dict[str, Any],
+    script: Path,
+    tmp_path: Path,
 ) -> None:
     code, lines = recorded(**settings)
     assert code == 0
     calls = {words.split()[0]: parse(words.split()) for words in lines if not words.startswith("simulate")}
     assert calls["train"]["output"] == calls["export"]["run"]
     assert calls["export"]["output"] == calls["check"]["bundle"]
-    for name in ("export", "check"):
-        assert calls[name]["strict"] == ("STRICT" in settings)
-    assert calls["train"]["labels"] == settings.get("LABELS")
-    assert calls["check"]["gate"] == (Path("gate.toml") if "GATE" in settings else None)
-    assert calls["check"]["record"] == (Path("h.jsonl") if "HISTORY" in settings else None)
+    with_pictures = "TRAIN_DATA" not in settings
+    assert calls["check"]["strict"] == ("STRICT" not in settings)
+    assert calls["export"]["strict"] == (not with_pictures), "check proves on more pictures what export could not"
+    assert calls["check"]["run"] == (calls["train"]["output"] if with_pictures else None)
     assert calls["check"]["junit"].name == "junit.xml"
     assert calls["check"]["baseline"] == (Path("released") if "BASELINE" in settings else None)
+    gate, history = settings.get("GATE", script.with_name("gate.toml")), settings.get("HISTORY", "history.jsonl")
+    assert calls["check"]["gate"] == (Path(gate) if with_pictures else None)
+    assert calls["check"]["record"] == (
+        None if not with_pictures else Path(history) if "HISTORY" in settings else tmp_path / "out" / history
+    )
     # Simulated pictures are never mixed with one's own: who trains on their own brings their own to check with.
     drawn = [parse(words.split()) for words in lines if words.startswith("simulate")]
     assert len(drawn) == (0 if "TRAIN_DATA" in settings else 1 if "CHECK_DATA" in settings else 2)
     assert len({one["seed"] for one in drawn}) == len(drawn), "pictures to check with must be new ones"
     if "TRAIN_DATA" in settings:
         assert calls["train"]["data"] == Path("mine")
+        assert calls["train"]["labels"] is None
         assert calls["check"]["data"] is None
     else:
+        assert calls["train"]["labels"] == settings.get("LABELS", "unripe,ripe")
         assert calls["check"]["data"] == calls["evaluate"]["data"] != calls["train"]["data"]
+
+
+def test_what_passed_before_is_the_baseline_and_its_history_goes_on(
+    recorded: Callable[..., tuple[int, list[str]]], parse: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    previous = tmp_path / "previous"
+    previous.mkdir()
+    (previous / "history.jsonl").write_text("what was\n")
+    code, lines = recorded(PREVIOUS=previous, CHECK_DATA="other", TRAIN_DATA="mine")
+    check = parse(lines[-1].split())
+    assert code == 0
+    assert check["baseline"] == previous / "bundle"
+    assert check["record"] == tmp_path / "out" / "history.jsonl"
+    assert check["record"].read_text() == (previous / "history.jsonl").read_text() == "what was\n"
+
+
+def test_a_baseline_without_pictures_to_compare_on_is_no_gate(
+    recorded: Callable[..., tuple[int, list[str]]],
+) -> None:
+    assert recorded(RUN="finished", BASELINE="released") == (2, [])
+
+
+def test_the_gate_of_the_templates_is_a_gate(script: Path) -> None:
+    policy = read_gate_policy(script.with_name("gate.toml"))
+    assert policy.largest_ratio.is_set()
+    assert policy.margins.accuracy <= PARITY_MARGINS.accuracy
+
+
+def run_step(lines: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Lines of a template as a CI server runs them, in a folder with the repository's `deploy`."""
+    (folder / "deploy").symlink_to(Path(__file__).parents[2] / "deploy")
+    command = ["bash", "-e", "-o", "pipefail", "-c", lines]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+GH = """#!/bin/sh
+echo "$*" >>"$RECORD"
+case "$1 $2" in
+  "run list") echo "$LAST" ;;
+  "run download") [ -z "$GONE" ] && mkdir -p "$7/bundle" && echo h >"$7/history.jsonl" ;;
+esac
+"""
+"""Stands in for GitHub's command line, which needs GitHub."""
+
+
+@pytest.mark.parametrize(
+    ("last", "gone", "code", "said"),
+    [("", "", 0, "no baseline"), ("17", "", 0, ""), ("17", "yes", 1, "without a baseline")],
+    ids=["nothing yet", "there", "expired"],
+)
+def test_the_workflow_holds_the_bundle_against_the_last_release(
+    workflow: dict[str, Any], tmp_path: Path, last: str, gone: str, code: int, said: str
+) -> None:
+    """Its own lines, as they stand, between a stand-in for GitHub and one for ripeline."""
+    steps = {step["name"]: step for step in workflow["jobs"]["gate"]["steps"] if "run" in step}
+    for name, content in (("gh", GH), ("ripeline", RECORDER)):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text(content, "utf-8")
+        (tmp_path / "bin" / name).chmod(0o755)
+    record = tmp_path / "record"
+    environment = {
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "RECORD": str(record),
+        "LAST": last,
+        "GONE": gone,
+    }
+    bring = steps["Bring the last release"]
+    assert set(bring["env"]) == {"GH_TOKEN", "WORKFLOW", "BRANCH"}
+    done = run_step(bring["run"], tmp_path, **environment, WORKFLOW="gate", BRANCH="main")
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True)
+    asked = record.read_text()
+    assert "--branch main --event push --status success" in asked
+    if code:
+        return
+    (tmp_path / "deploy").unlink()
+    done = run_step(steps["Train, export, check"]["run"], tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert "may be shipped" in (tmp_path / "gate.log").read_text()
+    (checked,) = [words for words in record.read_text().splitlines() if words.startswith("check ")]
+    assert ("--baseline released/bundle" in checked) == bool(last)
+    assert "--strict" in checked
+    assert "--record gate-out/history.jsonl" in checked
+
+
+@pytest.mark.parametrize(("status", "code", "said"), [(200, 0, ""), (404, 0, "no baseline"), (403, 1, "answered 403")])
+def test_the_gitlab_job_brings_the_last_release(
+    script: Path, tmp_path: Path, status: int, code: int, said: str
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("gate-out/history.jsonl", "h\n")
+    asked: list[tuple[str, str | None]] = []
+
+    class GitLab(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["JOB-TOKEN"]))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(packed.getvalue() if status == 200 else b"no")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    job = yaml.safe_load(script.with_name("gitlab-ci.yml").read_text("utf-8"))["gate"]["script"]
+    (bring,) = [line for line in job if "gitlab-released.sh" in line]
+    with ThreadingHTTPServer(("127.0.0.1", 0), GitLab) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = run_step(
+            bring,
+            tmp_path,
+            PATH=os.environ["PATH"],
+            CI_API_V4_URL=f"http://127.0.0.1:{server.server_port}/api/v4",
+            CI_PROJECT_ID="7",
+            CI_DEFAULT_BRANCH="main",
+            CI_JOB_TOKEN="secret",
+        )
+        server.shutdown()
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True)
+    assert asked == [("/api/v4/projects/7/jobs/artifacts/main/download?job=gate", "secret")]
+    assert (tmp_path / "released" / "gate-out" / "history.jsonl").is_file() == (status == 200)
 
 
 def test_a_run_that_is_given_is_not_trained_again(recorded: Callable[..., tuple[int, list[str]]]) -> None:
@@ -219,8 +354,8 @@ def test_words_and_data_that_are_wrong_are_exit_code_2(script: Path, tmp_path: P
 
 def test_gate_lets_a_sound_bundle_through(script: Path, tmp_path: Path, weights: str) -> None:
     out = tmp_path / "out"
-    small = {"PER_CLASS": 100, "IMAGE_SIZE": 96, "EPOCHS": 40, "FINE_TUNE_EPOCHS": 0, "LABELS": "unripe,ripe"}
-    done = gate(script, out, WEIGHTS=weights, **small)
+    small = {"PER_CLASS": 100, "CHECK_PER_CLASS": 100, "IMAGE_SIZE": 96, "EPOCHS": 40, "FINE_TUNE_EPOCHS": 0}
+    done = gate(script, out, WEIGHTS=weights, STRICT=0, **small)
     assert done.returncode == 0, done.stderr
     assert "may be shipped" in done.stderr.splitlines()[-1]
     reports = {file.stem: json.loads(file.read_text("utf-8")) for file in (out / "reports").glob("*.json")}
@@ -230,3 +365,6 @@ def test_gate_lets_a_sound_bundle_through(script: Path, tmp_path: Path, weights:
     assert reports["check"]["result"] in ("PASS", "INCONCLUSIVE")
     assert (reports["evaluate"]["n"], reports["evaluate"]["seen_in_training"]) == (200, 0)
     assert (out / "bundle" / "SHA256SUMS").is_file()
+    assert {one["check"] for one in reports["check"]["checks"]} == {"self-test", "parity with Keras"}
+    (line,) = (out / "history.jsonl").read_text("utf-8").splitlines()
+    assert (json.loads(line)["result"], json.loads(line)["refused"]) == (reports["check"]["result"], False)
