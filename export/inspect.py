@@ -18,8 +18,8 @@ _SCALING_TOLERANCE = 0.02  # of a grey level in scale, 1 level in zero point
 _WEIGHTS = {"float32": "float32", "float16": "float16", "dynamic": "int8", "int8": "int8"}
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _BORDERS = ("QUANTIZE", "DEQUANTIZE")
-_ONNX_ARITHMETIC = ("Conv", "Gemm", "MatMul", "Add", "Mul", "Sub", "GlobalAveragePool", "ReduceMean", "Clip", "Cast")
 _ONNX_REARRANGING = ("Transpose", "Squeeze", "Reshape", "Flatten")
+_ONNX_BORDERS = ("QuantizeLinear", "DequantizeLinear")
 
 TFLITE_RUNTIME_2_14 = {
     "ADD": 5,
@@ -30,9 +30,16 @@ TFLITE_RUNTIME_2_14 = {
     "FULLY_CONNECTED": 10,
     "MEAN": 3,
     "MUL": 7,
+    "PAD": 4,
     "QUANTIZE": 3,
+    "RELU6": 3,
+    "RESHAPE": 1,
+    "SUB": 5,
 }
-"""Newest version of each operator that tflite-runtime 2.14 loads, found by asking it (as a test does)."""
+"""Newest version of each operator that tflite-runtime 2.14 loads, found by asking it (as a test does).
+
+An operator that is not in the table counts as one that it does not know.
+"""
 
 
 class ConversionError(RipelineError):
@@ -51,7 +58,7 @@ class Inspection:
         input_scale: Step of the quantised picture.
         input_zero_point: Its zero.
         weights: Dtypes of the convolutions' weights.
-        per_channel_tensors: Tensors with a scale for each channel.
+        per_tensor: Convolutions whose integer weights share one scale instead of having one for each channel.
         float_islands: Operators that compute in float, in order; a quantised file should have none.
     """
 
@@ -62,7 +69,7 @@ class Inspection:
     input_scale: float
     input_zero_point: int
     weights: frozenset[str]
-    per_channel_tensors: int
+    per_tensor: int
     float_islands: tuple[str, ...]
 
 
@@ -105,11 +112,11 @@ def inspect_tflite(file: Path) -> Inspection:
         input_scale=scale,
         input_zero_point=zero_point,
         weights=frozenset(dtype(widened.get(tensor, tensor)) for tensor in weights),
-        per_channel_tensors=sum(
-            tensor.quantization is not None
-            and tensor.quantization.scale is not None
-            and len(tensor.quantization.scale) > 1
-            for tensor in graph.tensors
+        per_tensor=sum(
+            dtype(operator.inputs[1]) == "int8"
+            and _scales(graph.tensors[operator.inputs[1]]) < graph.tensors[operator.outputs[0]].shape[-1]
+            for name, operator in placed
+            if name in _CONVOLUTIONS
         ),
         float_islands=tuple(
             name
@@ -123,7 +130,8 @@ def inspect_onnx(file: Path) -> Inspection:
     """Read an ONNX graph."""
     import onnx
 
-    graph = onnx.load(str(file)).graph
+    model = onnx.load(str(file))
+    graph = model.graph
     constants = {constant.name: constant for constant in graph.initializer}
     maker = {output: node for node in graph.node for output in node.output}
     image = graph.input[0].name
@@ -134,12 +142,16 @@ def inspect_onnx(file: Path) -> Inspection:
     def constant(name: str) -> Any:
         return onnx.numpy_helper.to_array(constants[name])
 
-    domains = {node.domain for node in graph.node}
-    if domains - {"", "ai.onnx"}:
-        raise ConversionError(f"{file.name} needs operators of {', '.join(domains)}.", expected="ONNX's own operators")
+    foreign = {one.domain for one in (*graph.node, *model.opset_import)} - {"", "ai.onnx"}
+    if foreign:
+        raise ConversionError(
+            f"{file.name} needs operators of {', '.join(sorted(foreign))}.", expected="ONNX's own operators"
+        )
     dequantizers = [node for node in graph.node if node.op_type == "DequantizeLinear"]
     first = next((node for node in dequantizers if _origin(node.input[0], maker) == image), None)
-    weights = [_stored(node.input[1], maker) for node in graph.node if node.op_type == "Conv"]
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    weights = [_stored(node.input[1], maker) for node in convolutions]
+    quantized = [maker[node.input[1]] for node in convolutions if _is_dequantized(node.input[1], maker)]
     return Inspection(
         operators=dict(Counter(node.op_type for node in graph.node)),
         versions={},
@@ -148,11 +160,11 @@ def inspect_onnx(file: Path) -> Inspection:
         input_scale=float(constant(first.input[1])) if first else 0.0,
         input_zero_point=int(constant(first.input[2])) if first else 0,
         weights=frozenset(dtype(constants[name].data_type) for name in weights if name in constants),
-        per_channel_tensors=sum(constant(node.input[1]).size > 1 for node in dequantizers),
+        per_tensor=sum(constant(node.input[1]).size < constant(node.input[0]).shape[0] for node in quantized),
         float_islands=tuple(
             node.op_type
             for node in graph.node
-            if node.op_type in _ONNX_ARITHMETIC
+            if node.op_type not in (*_ONNX_REARRANGING, *_ONNX_BORDERS)
             and not all(name in constants or _is_dequantized(name, maker) for name in node.input)
         ),
     )
@@ -182,7 +194,7 @@ def assert_sound(file: Path, *, precision: str, float_layers: bool = False) -> I
     newer = [
         f"{name} version {number}"
         for name, number in found.versions.items()
-        if number > TFLITE_RUNTIME_2_14.get(name, number)
+        if name not in foreign and number > TFLITE_RUNTIME_2_14.get(name, 0)
     ]
     if newer:
         problems.append(f"operators newer than tflite-runtime 2.14 knows: {', '.join(newer)}")
@@ -201,8 +213,8 @@ def assert_sound(file: Path, *, precision: str, float_layers: bool = False) -> I
 
 
 def _integer_problems(found: Inspection, *, float_layers: bool) -> Iterator[str]:
-    if found.per_channel_tensors == 0:
-        yield "no weights quantised per channel"
+    if found.per_tensor:
+        yield f"weights of {found.per_tensor} convolutions not quantised per channel"
     floating = [name for name in ("CAST", "MUL") if name in found.operators]
     extra = found.operators.get("DEQUANTIZE", 1) != 1 or found.operators.get("QUANTIZE", 0) > 1
     if floating or (not float_layers and (extra or found.float_islands)):
@@ -238,8 +250,14 @@ def _names(enumeration: Any) -> dict[int, str]:
     return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
 
 
+def _scales(tensor: Any) -> int:
+    """How many steps a tensor has: one for each channel, one for all, or none."""
+    parameters = tensor.quantization
+    return 0 if parameters is None or parameters.scale is None else len(parameters.scale)
+
+
 def _quantization(tensor: Any) -> tuple[float, int]:
     parameters = tensor.quantization
-    if parameters is None or parameters.scale is None or len(parameters.scale) == 0:
+    if _scales(tensor) == 0:
         return 0.0, 0
     return float(parameters.scale[0]), int(parameters.zeroPoint[0])

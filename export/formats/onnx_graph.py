@@ -17,7 +17,16 @@ def onnx_from_keras(model: Any, input_dtype: Any) -> Any:
     for value in (*converted.graph.input, *converted.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
     put_in_order(converted.graph)
+    keep_own_operators(converted)
     return converted
+
+
+def keep_own_operators(model: Any) -> None:
+    """Drop the operator sets that no node uses: an engine that does not know them refuses the file."""
+    used = {node.domain for node in model.graph.node}
+    kept = [_copy(one) for one in model.opset_import if one.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
 
 
 def put_in_order(graph: Any) -> None:

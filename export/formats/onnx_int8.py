@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
-from export.formats.onnx_graph import OPSET, onnx_from_keras, put_in_order
+from export.formats.onnx_graph import OPSET, keep_own_operators, onnx_from_keras, put_in_order
 from export.graph import Network
 from export.layers import layers_of, onnx_operators, touching
 from export.quiet import quietly
@@ -52,6 +52,7 @@ def convert(network: Network, file: Path, float_layers: Sequence[str] = ()) -> d
         model = onnx.load_model(str(quantized))
     _take_pixels(model.graph)
     put_in_order(model.graph)
+    keep_own_operators(model)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(file))

@@ -50,7 +50,7 @@ def test_an_integer_file_takes_the_picture_itself(other_models: dict[str, Path],
     found = assert_sound(other_models[name], precision="int8")
     assert found.input_scale == pytest.approx(SCALE, rel=1e-3)
     assert found.input_zero_point == pytest.approx(-OFFSET / SCALE, abs=1)
-    assert found.per_channel_tensors >= 1
+    assert found.per_tensor == 0
     assert not {"CAST", "MUL", "Cast", "Mul"} & set(found.operators)
 
 
@@ -99,21 +99,26 @@ def test_operators_are_known_up_to_the_version_that_tflite_runtime_loads(other_m
     from tensorflow.lite.tools import flatbuffer_utils
 
     interpreter = pytest.importorskip("tflite_runtime.interpreter")
-    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
-    asked = set()
-    for name in ("tflite-int8", "tflite-dynamic"):
-        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(other_models[name].read_bytes()))
-        for code in model.operatorCodes:
-            operator, used = names[max(code.builtinCode, code.deprecatedBuiltinCode)], code.version
-            newest = TFLITE_RUNTIME_2_14[operator]
-            asked.add(operator)
-            code.version = newest
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(other_models["tflite-fp32"].read_bytes()))
+    code = model.operatorCodes[0]
+    for operator in model.subgraphs[0].operators:
+        if operator.opcodeIndex == 0:
+            operator.builtinOptions, operator.builtinOptionsType = None, 0
+    for name, newest in TFLITE_RUNTIME_2_14.items():
+        number = getattr(schema.BuiltinOperator, name)
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = number, number, newest
+        interpreter.Interpreter(model_content=bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+        code.version = newest + 1
+        with pytest.raises(ValueError, match=f"'{name}' version '{newest + 1}'"):
             interpreter.Interpreter(model_content=bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
-            code.version = newest + 1
-            with pytest.raises(ValueError, match=operator):
-                interpreter.Interpreter(model_content=bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
-            code.version = used
-    assert asked >= {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "QUANTIZE", "DEQUANTIZE", "MEAN"}
+
+
+def test_an_operator_that_nobody_has_asked_tflite_runtime_for_is_refused(
+    other_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(TFLITE_RUNTIME_2_14, "MEAN")
+    with pytest.raises(ConversionError, match=r"newer than tflite-runtime 2\.14 knows: MEAN version"):
+        assert_sound(other_models["tflite-fp32"], precision="float32")
 
 
 def test_an_operator_too_new_for_tflite_runtime_is_noticed(other_models: dict[str, Path], tmp_path: Path) -> None:
@@ -158,7 +163,7 @@ def test_a_float_file_named_int8_is_noticed(other_models: dict[str, Path], tmp_p
     file.write_bytes(other_models["tflite-fp32"].read_bytes())
     with pytest.raises(ConversionError) as caught:
         assert_sound(file, precision="int8")
-    assert "per channel" in caught.value.what
+    assert "weights stored as float32" in caught.value.what
     assert "float arithmetic" in caught.value.what
 
 
@@ -178,6 +183,60 @@ def test_weights_quantised_per_tensor_are_noticed(scaled_model: Any, tmp_path: P
     file = write_int8(scaled_model, tmp_path / "tensor.tflite", scaled, _experimental_disable_per_channel=True)
     with pytest.raises(ConversionError, match="per channel"):
         assert_sound(file, precision="int8")
+
+
+def test_one_convolution_with_one_scale_for_all_channels_is_noticed(
+    other_models: dict[str, Path], tmp_path: Path
+) -> None:
+    """The others keep theirs; and in ONNX, where a scale is an input of DequantizeLinear."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    onnx = pytest.importorskip("onnx")
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(other_models["tflite-int8"].read_bytes()))
+    graph = model.subgraphs[0]
+    kernel = next(
+        graph.tensors[one.inputs[1]] for one in graph.operators
+        if len(graph.tensors[one.outputs[0]].shape) == 4 and len(one.inputs) == 3
+    )  # fmt: skip
+    kernel.quantization.scale, kernel.quantization.zeroPoint = kernel.quantization.scale[:1], [0]
+    (tmp_path / "one.tflite").write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    loaded = onnx.load(str(other_models["onnx-int8"]))
+    kernels = {node.input[1] for node in loaded.graph.node if node.op_type == "Conv"}
+    dequantizer = next(node for node in loaded.graph.node if node.output[0] in kernels)
+    scales = {one.name: one for one in loaded.graph.initializer}
+    for name in dequantizer.input[1:]:
+        one = onnx.numpy_helper.to_array(scales[name])[0]
+        scales[name].CopyFrom(onnx.numpy_helper.from_array(np.array(one), name))
+    onnx.save_model(loaded, str(tmp_path / "one.onnx"))
+    for file in ("one.tflite", "one.onnx"):
+        with pytest.raises(ConversionError, match="weights of 1 convolutions not quantised per channel"):
+            assert_sound(tmp_path / file, precision="int8")
+
+
+def test_float_arithmetic_of_any_kind_in_an_onnx_integer_graph_is_noticed(
+    other_models: dict[str, Path], tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(str(other_models["onnx-int8"]))
+    (logits,) = model.graph.output
+    last = next(node for node in model.graph.node if node.output[0] == logits.name)
+    last.output[0] = "before"
+    model.graph.node.append(onnx.helper.make_node("Erf", ["before"], ["between"]))
+    model.graph.node.append(onnx.helper.make_node("Erf", ["between"], [logits.name]))
+    onnx.save_model(model, str(tmp_path / "erf.onnx"))
+    with pytest.raises(ConversionError, match="float arithmetic inside the integer graph, in Erf"):
+        assert_sound(tmp_path / "erf.onnx", precision="int8")
+
+
+def test_onnx_files_ask_for_no_operators_that_they_do_not_use(other_models: dict[str, Path], tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    for name in ("onnx-fp32", "onnx-int8"):
+        model = onnx.load(str(other_models[name]))
+        assert [(one.domain, one.version) for one in model.opset_import] == [("", 17)]
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    onnx.save_model(model, str(tmp_path / "asks.onnx"))
+    with pytest.raises(ConversionError, match=r"com\.microsoft"):
+        inspect_onnx(tmp_path / "asks.onnx")
 
 
 @pytest.mark.parametrize(("side", "dtype"), [("inference_input_type", "int8"), ("inference_output_type", "uint8")])
