@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from edge_runtime.manifest import Result
-from export.formats import Converter, Format
+from export.formats import Converter, Format, converted
 from export.graph import Network
 from export.inspect import ConversionError, Inspection, assert_sound
 from export.layer_error import layer_errors
@@ -108,7 +108,7 @@ def climb(
         ConversionError: The first rung's file is not what was asked for; a later one is only given up.
     """
     tried: list[_Tried] = []
-    given_up: list[Step] = []
+    steps: list[Step] = []
 
     def worst_layers(sampled: Network) -> tuple[str, ...]:
         best = max(tried, key=_Tried.merit)
@@ -123,16 +123,17 @@ def climb(
             progress(f"{one.name} lost too much on the validation pictures; trying {rung.name}")
         aside = file.with_name(f"rung-{len(tried)}-{file.name}")
         try:
-            options = rung.convert(rung.network, aside)
+            options = converted(rung.convert, rung.network, aside)
             inspection = assert_sound(aside, precision=one.precision, float_layers=bool(rung.float_layers))
         except ConversionError as error:
             if not tried:
                 raise
             aside.unlink(missing_ok=True)
-            given_up.append(_step(rung, (), error.what))
+            steps.append(_step(rung, (), error.what))
             continue
         outcome = judge_on_validation(aside)
         step = _step(rung, [parity for _, parity in outcome if parity is not None])
+        steps.append(step)
         tried.append(_Tried(step, aside, options, inspection, outcome))
         if step.result is not Result.FAIL or step.agreement is None:
             break
@@ -140,8 +141,8 @@ def climb(
     best.file.rename(file)
     for other in tried:
         other.file.unlink(missing_ok=True)
-    steps = [other.step.model_copy(update={"chosen": other is best}) for other in tried] + given_up
-    return Quantized(best.options, best.inspection, tuple(found for found, _ in best.outcome), tuple(steps))
+    told = tuple(step.model_copy(update={"chosen": step is best.step}) for step in steps)
+    return Quantized(best.options, best.inspection, tuple(found for found, _ in best.outcome), told)
 
 
 def _rungs(

@@ -54,8 +54,15 @@ def layer_errors(network: Any, artefact: Path, images: Images) -> tuple[LayerErr
         images: `[n, size, size, 3]` RGB; a few will do.
 
     Returns:
-        The layers found in both; none when nothing can be matched.
+        The layers found in both; none when nothing can be matched, or the artefact cannot be looked into.
     """
+    try:
+        return _compared(network, artefact, images)
+    except Exception:  # an explanation of what has failed already; without one the export still has its say
+        return ()
+
+
+def _compared(network: Any, artefact: Path, images: Images) -> tuple[LayerError, ...]:
     import keras
 
     layers = layers_of(network)

@@ -15,7 +15,7 @@ from evaluation.temperature import fit_temperature
 from export.decisions import compare_decisions
 from export.diagnosis import HANDFUL, Suspects
 from export.findings import ArtefactParity, Missing
-from export.formats import Format
+from export.formats import Format, converted
 from export.golden import MAX_FLOAT_LOGIT_DIFFERENCE, tolerance_for
 from export.graph import Network
 from export.inputs import Images, Inputs, Logits
@@ -72,10 +72,6 @@ class Made:
     missing: tuple[Missing, ...]
     steps: tuple[Step, ...]
 
-    def result(self) -> Result:
-        """The worst of all engines; FAIL where none could run it."""
-        return Result.worst([pair.parity.parity.result for pair in self.pairs])
-
     def samples(self) -> int:
         """How many pictures its quantiser saw, the first ones of the pool."""
         count = self.options.get("quantization_samples", 0)
@@ -97,16 +93,16 @@ def make(one: Format, file: Path, reference: Reference, progress: Progress) -> M
         ConversionError: The converter wrote something else than was asked for.
         EngineError: No engine for this kind of file is installed.
     """
-    converted = _convert(one, file, reference, progress)
+    ready = _convert(one, file, reference, progress)
     pairs: list[Pair] = []
     missing: list[Missing] = []
     layers: tuple[LayerError, ...] = ()
-    for measured in converted.measured:
+    for measured in ready.measured:
         if isinstance(measured, Unavailable):
             missing.append(Missing(name=one.name, engine=measured.engine, reason=measured.reason))
             continue
         progress(f"measured {one.name} on {measured.engine}")
-        pair = _judge(one, file, reference, converted.inspection, measured)
+        pair = _judge(one, file, reference, ready.inspection, measured)
         if pair.parity.parity.result is Result.FAIL:
             if one.precision == "int8" and not layers:
                 progress(f"looking for the layers in which {one.name} loses most")
@@ -124,13 +120,13 @@ def make(one: Format, file: Path, reference: Reference, progress: Progress) -> M
         bytes=file.stat().st_size,
         engines={pair.parity.engine: pair.record for pair in pairs},
     )
-    return Made(record, converted.options, tuple(pairs), tuple(missing), converted.steps)
+    return Made(record, ready.options, tuple(pairs), tuple(missing), ready.steps)
 
 
 def _convert(one: Format, file: Path, reference: Reference, progress: Progress) -> _Converted:
     inputs, labels = reference.inputs, reference.run.record.labels
     if one.precision != "int8":
-        options = one.convert(reference.network, file)
+        options = converted(one.convert, reference.network, file)
         return _Converted(options, assert_sound(file, precision=one.precision), measure(file, inputs.stacked()))
     expected, groups = inputs.split(reference.outputs)[0], [item.group for item in inputs.validation_pictures]
 

@@ -11,10 +11,11 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from edge_runtime.errors import InputError, MissingExtraError
+from edge_runtime.errors import InputError, MissingExtraError, RipelineError
 from export.formats import onnx_fp32, onnx_int8, tflite_dynamic, tflite_fp16, tflite_fp32, tflite_int8
 from export.formats.tflite_int8 import AI_EDGE_QUANTIZER, QUANTIZERS, TFLITE_CONVERTER
 from export.graph import Network
+from export.inspect import ConversionError
 
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 Converter = Callable[[Network, Path], dict[str, JsonValue]]
@@ -68,6 +69,20 @@ FORMATS: dict[str, Format] = {
         Format("onnx-int8", ".onnx", "int8", (*_ONNX, "onnxruntime"), onnx_int8.convert, partly=onnx_int8.convert),
     )
 }
+
+
+def converted(convert: Converter, network: Network, file: Path) -> dict[str, JsonValue]:
+    """Let a converter write the file; whatever it falls over becomes a ConversionError."""
+    try:
+        return convert(network, file)
+    except RipelineError:
+        raise
+    except Exception as error:  # converters are other people's code, with errors of every kind
+        (said, *_) = [*str(error).strip().splitlines(), "no reason given"]
+        raise ConversionError(
+            f"The converter ended on {file.name} with {type(error).__name__}: {said}.",
+            remedy="use the versions in requirements/dev.txt, or leave this format out (--formats)",
+        ) from error
 
 
 def parse_formats(names: Sequence[str], quantizer: str = DEFAULT_QUANTIZER) -> tuple[Format, ...]:

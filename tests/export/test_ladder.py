@@ -158,17 +158,28 @@ def test_a_rung_whose_file_is_no_good_is_given_up_and_the_best_of_the_others_tak
         file.write_bytes(b"half")
         raise ConversionError("a file of another kind.")
 
-    one = replace(sound_format, others=(("other", broken),), partly=broken)
+    def falls_over(network: Network, file: Path) -> Any:
+        raise RuntimeError("a converter's own\nlong story")
+
+    one = replace(sound_format, others=(("other", falls_over), ("good", sound_format.convert)), partly=broken)
     found = climbed(one, spoilt, tmp_path / "a.tflite")
+    fell = "The converter ended on rung-1-a.tflite with RuntimeError: a converter's own."
     assert [(step.rung, step.reason) for step in found.steps] == [
         ("24 samples", ""),
-        ("24 samples, other", "a file of another kind."),
+        ("24 samples, other", fell),
+        ("24 samples, good", ""),
         (f"24 samples, {BAD} in float", "a file of another kind."),
-    ]
-    assert [step.chosen for step in found.steps] == [True, False, False]
+    ], "in the order in which they were tried"
+    assert [step.chosen for step in found.steps] == [True, False, False, False]
     assert [path.name for path in tmp_path.iterdir()] == ["a.tflite"]
-    with pytest.raises(ConversionError):
-        climbed(replace(one, convert=broken), spoilt, tmp_path / "b.tflite")
+    for first in (broken, falls_over):
+        with pytest.raises(ConversionError):
+            climbed(replace(one, convert=first), spoilt, tmp_path / "b.tflite")
+
+
+def test_an_artefact_that_cannot_be_looked_into_has_no_layers_to_blame(spoilt: Network, tmp_path: Path) -> None:
+    (tmp_path / "noise.tflite").write_bytes(b"no model at all")
+    assert layer_errors(spoilt.unscaled, tmp_path / "noise.tflite", PICTURES[:4]) == ()
 
 
 def test_layers_are_matched_by_kind_and_number(sound: Network) -> None:
