@@ -77,8 +77,14 @@ class Bundle:
         return Golden.load(self.folder / GOLDEN)
 
     def trained_on(self) -> frozenset[str]:
-        """SHA-256 of the pictures that the model was trained on."""
-        return frozenset((self.folder / TRAINED_ON).read_text("utf-8").split())
+        """SHA-256 of the pictures that the model was trained on; raises BundleError when the bundle does not say."""
+        try:
+            return frozenset((self.folder / TRAINED_ON).read_text("utf-8").split())
+        except (OSError, ValueError) as error:
+            raise BundleError(
+                f"The bundle {self.folder} does not say what it was trained on: {TRAINED_ON} cannot be read.",
+                remedy=_EXPORT_AGAIN,
+            ) from error
 
     def artefact(self, name: str) -> Artefact:
         """An artefact by name; raises BundleError listing what there is."""

@@ -26,6 +26,10 @@ class Result(StrEnum):
         """FAIL before INCONCLUSIVE before PASS; nothing measured is a FAIL."""
         return max(results, key=list(cls).index, default=cls.FAIL)
 
+    def refuses(self, *, strict: bool) -> bool:
+        """Whether a gate says no; a strict one also where too little was seen."""
+        return self is Result.FAIL or (strict and self is Result.INCONCLUSIVE)
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +76,10 @@ class Artefact(_Strict):
     bytes: int = Field(gt=0)
     engines: dict[str, EngineRecord]
 
+    def result(self) -> Result:
+        """The worst of all engines; FAIL where none could run it."""
+        return Result.worst([record.parity for record in self.engines.values()])
+
 
 class Manifest(_Strict):
     """The whole of `manifest.json`; the schema is described in `docs/formats.md`."""
@@ -97,6 +105,9 @@ class Manifest(_Strict):
             raise ValueError(f"default_artefact {self.default_artefact} is none of {', '.join(names)}")
         if set(self.policy.costs) != set(self.labels):
             raise ValueError("the policy's labels are not the model's")
+        found = Result.worst([artefact.result() for artefact in self.artefacts])
+        if Result.worst([self.result, found]) is not self.result:
+            raise ValueError(f"the result is {self.result}, though an artefact's is {found}")
         return self
 
     def pairs(self) -> Iterator[tuple[Artefact, str, EngineRecord]]:

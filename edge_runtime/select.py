@@ -53,6 +53,11 @@ def select_engine(bundle: Bundle, *, artefact: str | None = None, engine: str = 
     if artefact is not None:
         bundle.artefact(artefact)
     if engine != AUTO and artefact is not None:
+        if bundle.record(artefact, engine).parity is Result.FAIL:
+            raise BundleError(
+                f"{artefact} on {engine} failed parity when {bundle.folder} was exported: it never runs.",
+                remedy="choose another --engine or --artefact; parity.html in the bundle gives the reason",
+            )
         loaded = open_proven_engine(bundle, artefact, engine, threads)
         return _selection(bundle, artefact, loaded, ())
     candidates: list[Candidate] = []

@@ -34,6 +34,8 @@ def write_documents(
     ladders: Mapping[str, Sequence[Step]],
     test_inputs: npt.NDArray[np.uint8],
     test_truth: npt.NDArray[np.int64],
+    *,
+    strict: bool,
 ) -> None:
     """Write all five into the bundle's folder.
 
@@ -46,6 +48,7 @@ def write_documents(
         ladders: By integer artefact, the rungs that were tried on the validation pictures.
         test_inputs: What parity was measured on, `[n, size, size, 3]` uint8 RGB.
         test_truth: Label indices `[n]`.
+        strict: Whether too few pictures are a failure for JUnit.
     """
     times = [{"artefact": one.name, "engine": one.engine, "p50_ms": round(one.p50_ms, 4)} for one in parities]
     _write_json(folder / MEASURED, {"threads": 1, "latency": times})
@@ -67,7 +70,7 @@ def write_documents(
         Case("parity with Keras", f"{one.name} on {one.engine}", one.parity.result, "; ".join(one.causes()))
         for one in parities
     ] + [Case("parity with Keras", f"{one.name} on {one.engine}", Result.FAIL, one.reason) for one in missing]
-    (folder / PARITY_JUNIT).write_text(junit(f"ripeline export {manifest.bundle_id}", cases), "utf-8")
+    (folder / PARITY_JUNIT).write_text(junit(f"ripeline export {manifest.bundle_id}", cases, strict=strict), "utf-8")
     (folder / MODEL_CARD).write_text(model_card(run, manifest, parities), "utf-8")
 
 

@@ -59,6 +59,8 @@ def export_run(
     formats: Sequence[Format],
     policy: Policy,
     data: Path | None = None,
+    strict: bool = False,
+    any_samples: bool = False,
     progress: Progress = lambda _: None,
 ) -> Export:
     """Write the bundle of a run, also when parity fails: then it is marked rejected.
@@ -69,6 +71,8 @@ def export_run(
         formats: Of `export.formats`.
         policy: Which verdict the bundle gives; its labels are the run's.
         data: Where the pictures are now; None for where the run read them.
+        strict: Whether too few pictures are a failure in the bundle's `junit.xml`.
+        any_samples: Whether quantisers may see samples that look unlike the other pictures.
         progress: Told what is being done.
 
     Raises:
@@ -79,11 +83,12 @@ def export_run(
     progress("finding the run's pictures again")
     inputs = load(run, data)
     unlike = samples_unlike(inputs.samples, inputs.validation)
-    if unlike and any(one.precision == "int8" for one in formats):
+    if unlike and not any_samples and any(one.precision == "int8" for one in formats):
         # A net can bear it on few pictures, so that parity alone would not notice.
         raise ConversionError(
             f"{unlike[0].upper()}{unlike[1:]}.",
-            remedy="look at the training pictures of the run; a quantiser must see what the line will",
+            remedy="look at the training pictures of the run: a quantiser must see what the line will. If "
+            "they are right, export with --any-samples",
         )
     progress("running the Keras model")
     reference = Reference(run, inputs, policy)
@@ -107,7 +112,9 @@ def export_run(
         manifest = _manifest(reference, made, folder)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
         ladders = {artefact.record.name: artefact.steps for artefact in made if artefact.steps}
-        write_documents(folder, run, manifest, parities, missing, ladders, inputs.test, inputs.test_truth)
+        write_documents(
+            folder, run, manifest, parities, missing, ladders, inputs.test, inputs.test_truth, strict=strict
+        )
         (folder / TRAINED_ON).write_text("".join(f"{digest}\n" for digest in sorted(run.learned)), "utf-8")
         (folder / CHECKSUMS).write_text(checksums(folder), "utf-8")
     return Export(output, manifest, parities, missing, ladders)
@@ -115,7 +122,7 @@ def export_run(
 
 def _manifest(reference: Reference, made: Sequence[Made], folder: Path) -> Manifest:
     run, policy, artefacts = reference.run, reference.policy, tuple(one.record for one in made)
-    record, results = run.record, {one.record.name: one.result() for one in made}
+    record, results = run.record, {one.name: one.result() for one in artefacts}
     default = next(
         (name for name in DEFAULT_ARTEFACTS if results.get(name, Result.FAIL) is not Result.FAIL), artefacts[0].name
     )
@@ -136,7 +143,7 @@ def _manifest(reference: Reference, made: Sequence[Made], folder: Path) -> Manif
     return Manifest(
         bundle_id=identity.hexdigest()[:16],
         created=created(record.created_at),
-        result=Result.worst([pair.parity.parity.result for one in made for pair in one.pairs]),
+        result=Result.worst(list(results.values())),
         labels=record.labels,
         input=record.input,
         policy=policy,

@@ -102,6 +102,8 @@ def test_an_unknown_schema_version_is_refused(bundle: Path, seal: Seal, version:
         (lambda d: d["artefacts"].append(d["artefacts"][0]), "share a name"),
         (lambda d: d["artefacts"][0].update(file="../../etc/passwd"), "file"),
         (lambda d: d["input"].update(channels="BGR"), "channels"),
+        (lambda d: next(iter(d["artefacts"][0]["engines"].values())).update(parity="FAIL"), "an artefact's is FAIL"),
+        (lambda d: d["artefacts"][0].update(engines={}), "an artefact's is FAIL"),
         (lambda d: d["artefacts"][0]["engines"].values().__iter__().__next__().update(temperature=0), "temperature"),
     ],
 )

@@ -175,22 +175,24 @@ def test_auto_passes_over_what_does_not_prove_itself(
 ) -> None:
     (bundle / "tflite-fp32.tflite").write_bytes(other_models["tflite-fp32"].read_bytes())
     document = json.loads((bundle / MANIFEST).read_text("utf-8"))
-    document["artefacts"][1]["engines"][TFLITE[0]]["parity"] = "FAIL"
+    document["artefacts"][1]["engines"][TFLITE[0]]["parity"] = document["result"] = "FAIL"
     (bundle / MANIFEST).write_text(json.dumps(document), "utf-8")
     seal(bundle)
     monkeypatch.setattr(engines, "is_installed", lambda name: name not in ONNX)
     monkeypatch.setattr(select, "is_installed", lambda name: name not in ONNX)
     if TFLITE[1:]:
-        chosen = select_engine(open_bundle(bundle))
+        chosen = select_engine(open_bundle(bundle, allow_rejected=True))
         assert (chosen.artefact, chosen.engine.name) == ("tflite-int8", TFLITE[1])
         reasons = {(one.artefact, one.engine): one.reason for one in chosen.candidates if one.p50_ms is None}
         assert reasons["onnx-fp32", "onnxruntime"] == "not installed"
         assert "parity" in reasons["tflite-int8", TFLITE[0]]
         assert "does not behave" in reasons["tflite-fp32", TFLITE[0]]
     with pytest.raises(BundleError, match="can run here") as caught:
-        select_engine(open_bundle(bundle), engine=TFLITE[0])
+        select_engine(open_bundle(bundle, allow_rejected=True), engine=TFLITE[0])
     assert "failed parity" in caught.value.what
     assert "does not behave" in caught.value.what
+    with pytest.raises(BundleError, match=r"failed parity when .* never runs"):
+        select_engine(open_bundle(bundle, allow_rejected=True), artefact="tflite-int8", engine=TFLITE[0])
 
 
 @pytest.mark.parametrize(
