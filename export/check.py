@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from edge_runtime.golden import open_proven_engine
 from edge_runtime.manifest import Artefact, Result
 from evaluation.dataset import Dataset, load_inputs
 from export.diagnosis import HANDFUL, Reference, Suspects
+from export.gate import GatePolicy
 from export.measure import Unavailable, measure
 from export.parity import FLOAT_MARGINS, PARITY_MARGINS, Parity, judge
 
@@ -56,6 +57,19 @@ class Check:
         }
 
 
+def not_whole(reason: str) -> list[Check]:
+    """Of a bundle that cannot even be opened, or is not trusted, for this reason."""
+    return [Check("whole and trusted", "bundle", "", Result.FAIL, reason)]
+
+
+def check_standing(bundle: Bundle) -> list[Check]:
+    """What the bundle says of itself: one that was rejected stays so, whatever is found now."""
+    if bundle.manifest.result is not Result.FAIL:
+        return []
+    reason = "it failed parity when it was exported and is marked rejected"
+    return [Check("parity when exported", "bundle", "", Result.FAIL, reason)]
+
+
 def check_self_test(bundle: Bundle) -> list[Check]:
     """The golden self-test of every pair whose engine is installed here; a bundle with none of them fails."""
     checks = []
@@ -79,13 +93,16 @@ def check_self_test(bundle: Bundle) -> list[Check]:
     return checks
 
 
-def check_parity(bundle: Bundle, dataset: Dataset, reference: Reference | None = None) -> list[Check]:
+def check_parity(
+    bundle: Bundle, dataset: Dataset, reference: Reference | None = None, gate: GatePolicy | None = None
+) -> list[Check]:
     """Every artefact on every engine here against a reference, on labelled pictures.
 
     Args:
         bundle: Under test.
         dataset: Pictures with the bundle's labels.
         reference: The Keras model, from uint8 inputs to logits `[n, labels]`; None for the bundle's own float32 one.
+        gate: Whose margins hold where they are stricter than the usual ones.
     """
     inputs, truth = load_inputs(dataset.items, bundle.manifest.input), dataset.label_indices()
     subject = "parity with Keras"
@@ -101,6 +118,8 @@ def check_parity(bundle: Bundle, dataset: Dataset, reference: Reference | None =
         if not engines:
             continue
         margins = FLOAT_MARGINS if artefact.format in FLOAT_FORMATS else PARITY_MARGINS
+        if gate is not None:
+            margins = margins.tightened(gate.allowed(bundle.manifest.labels), bundle.manifest.labels)
         for measured in measure(bundle.file(artefact), inputs, engines):
             if isinstance(measured, Unavailable):
                 checks.append(Check(subject, artefact.name, measured.engine, Result.FAIL, measured.reason))
@@ -131,6 +150,25 @@ def logits_of(bundle: Bundle, artefact: Artefact, inputs: npt.NDArray[np.uint8])
     if isinstance(measured, Unavailable):
         raise EngineError(measured.reason, remedy="try another engine; `ripeline check BUNDLE` tells which work here")
     return measured.logits
+
+
+def unseen(dataset: Dataset, bundles: Sequence[Bundle]) -> Dataset:
+    """The pictures that no bundle learned from: on others the one that knows them by heart wins.
+
+    Raises:
+        InputError: There are none.
+    """
+    learned = frozenset().union(*(bundle.trained_on() for bundle in bundles))
+    items = tuple(item for item in dataset.items if item.sha256 not in learned)
+    if not items:
+        raise InputError(
+            f"The bundles learned from every picture in {dataset.folder}, so that it cannot tell which is better.",
+            expected="labelled pictures that were kept from training",
+            remedy="keep a folder of pictures for checking alone",
+        )
+    left_out = len(dataset.items) - len(items)
+    text = f"{left_out} of {len(dataset.items)} pictures are left out: one of the bundles learned from them."
+    return replace(dataset, items=items, notices=(*dataset.notices, *([text] if left_out else [])))
 
 
 def _cause(bundle: Bundle, artefact: Artefact, engine: str) -> str:

@@ -1,4 +1,4 @@
-"""`gate.toml`: how much worse than the last release a bundle may be."""
+"""`gate.toml`: how much worse than its reference or the last release a bundle may be."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ class Ratios(_Strict):
     latency: float | None = Field(default=None, gt=0)
     size: float | None = Field(default=None, gt=0)
     memory: float | None = Field(default=None, gt=0)
+
+    def is_set(self) -> bool:
+        """Whether one of them is limited."""
+        return self != Ratios()
 
 
 class GatePolicy(_Strict):

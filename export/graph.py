@@ -15,6 +15,9 @@ SCALE = 1 / 127.5
 OFFSET = -1.0
 """MobileNetV2's own scaling of pixels, x / 127.5 - 1."""
 
+RANGE_PICTURES = {"black": -1.0, "white": 1.0}
+"""Shown to quantisers before the samples: they pin the range of the input to that of x / 127.5 - 1."""
+
 
 class Network:
     """A trained classifier and the pictures that quantisers may look at; each form is made once, when first needed.
@@ -32,10 +35,10 @@ class Network:
     def scaled_samples(self) -> npt.NDArray[np.float32]:
         """What the network without its scaling is fed, float32 `[2 + n, size, size, 3]`.
 
-        A black and a white picture come first: they pin the range of the input to that of x / 127.5 - 1.
+        `RANGE_PICTURES` come first.
         """
         size = self.samples.shape[1:]
-        ends = np.stack([np.full(size, level, np.float32) for level in (-1, 1)])
+        ends = np.stack([np.full(size, level, np.float32) for level in RANGE_PICTURES.values()])
         return np.concatenate([ends, self.samples.astype(np.float32) * SCALE + OFFSET])
 
     @cached_property
@@ -46,7 +49,7 @@ class Network:
     @cached_property
     def rounded(self) -> Any:
         """The network without its scaling, its weights rounded to what int8 per channel holds exactly."""
-        return round_weights(self.unscaled, self.scaled_samples[2:])
+        return round_weights(self.unscaled, self.scaled_samples[len(RANGE_PICTURES) :])
 
     def rounded_but(self, float_layers: Sequence[str]) -> Any:
         """The same, with these convolutions as they were: they are not to become integers."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_runtime.errors import InputError
 from edge_runtime.manifest import Manifest, Result
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Entry(BaseModel):
     """One bundle on one set of pictures.
 
-    `pictures` is the SHA-256 over their hashes. `right` says of each of them, sorted by hash, whether the answer was
-    right ("1" or "0"): with it two bundles can be compared picture by picture though only one of them is still there.
+    `refused`: its gate said no, for a FAIL or, where one was strict, an INCONCLUSIVE. `pictures` is the SHA-256 over
+    their hashes. `right` says of each of them, sorted by hash, whether the answer was right ("1" or "0"): with it two
+    bundles can be compared picture by picture though only one of them is still there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +33,7 @@ class Entry(BaseModel):
     bundle_id: str
     created: str
     result: Result
+    refused: bool
     labels: tuple[str, ...]
     artefact: str
     n: int = Field(ge=1)
@@ -41,6 +43,18 @@ class Entry(BaseModel):
     p50_ms: float
     pictures: str
     right: str = Field(pattern="^[01]+$")
+
+    @model_validator(mode="after")
+    def _an_answer_for_each_picture(self) -> Entry:
+        if len(self.right) != self.n:
+            raise ValueError(f"right has {len(self.right)} answers for {self.n} pictures")
+        if self.result is Result.FAIL and not self.refused:
+            raise ValueError("a FAIL that was not refused")
+        return self
+
+    def concluded(self, result: Result, *, strict: bool) -> Entry:
+        """The same with what everything came to."""
+        return self.model_copy(update={"result": result, "refused": result.refuses(strict=strict)})
 
     def was_right(self) -> npt.NDArray[np.bool_]:
         """`[n]`, pictures sorted by hash."""
@@ -52,17 +66,16 @@ def by_hash(dataset: Dataset) -> list[int]:
     return sorted(range(len(dataset.items)), key=lambda place: (dataset.items[place].sha256, dataset.items[place].file))
 
 
-def entry(
-    manifest: Manifest, result: Result, dataset: Dataset, logits: npt.NDArray[np.float32], p50_ms: float
-) -> Entry:
-    """The line for a bundle whose default artefact gave `logits` `[n, labels]` on the data set."""
+def entry(manifest: Manifest, dataset: Dataset, logits: npt.NDArray[np.float32], p50_ms: float) -> Entry:
+    """The line for a bundle whose default artefact gave `logits` `[n, labels]` on the data set; refused so far."""
     truth, order = dataset.label_indices(), by_hash(dataset)
     right = logits.argmax(axis=-1) == truth
     artefact = next(one for one in manifest.artefacts if one.name == manifest.default_artefact)
     return Entry(
         bundle_id=manifest.bundle_id,
         created=manifest.created,
-        result=result,
+        result=Result.FAIL,
+        refused=True,
         labels=manifest.labels,
         artefact=artefact.name,
         n=len(truth),
@@ -94,8 +107,10 @@ def read_history(file: Path) -> list[Entry]:
         try:
             entries.append(Entry.model_validate_json(line))
         except ValidationError as error:
+            first = error.errors()[0]
+            where = "".join(f"{part}: " for part in first["loc"])
             raise InputError(
-                f"{file}, line {number} is no entry of a history: {error.errors()[0]['msg']}.",
+                f"{file}, line {number} is no entry of a history: {where}{first['msg']}.",
                 expected="what `ripeline check --record` wrote",
                 remedy="remove the line, or record to a new file",
             ) from error
@@ -109,13 +124,13 @@ def record(file: Path, new: Entry) -> None:
 
 
 def best(entries: Sequence[Entry], like: Entry) -> Entry | None:
-    """The most accurate bundle that did not fail on the same pictures with the same labels, the first of equals."""
+    """The most accurate bundle that was let through on the same pictures with the same labels, the first of equals."""
     comparable = [
         one
         for one in entries
         if (one.pictures, set(one.labels)) == (like.pictures, set(like.labels))
         and one.bundle_id != like.bundle_id
-        and one.result is not Result.FAIL
+        and not one.refused
     ]
     return max(comparable, key=lambda one: one.accuracy, default=None)
 
@@ -131,8 +146,8 @@ def trend(entries: Sequence[Entry]) -> Figure:
         shares = [one.recall.get(label, np.nan) * 100 for one in shown]
         axes.plot(places, shares, ".-", linewidth=1, alpha=0.7, label=f"recall of {label}")
     axes.plot(places, [one.accuracy * 100 for one in shown], "o-", color="#26211c", linewidth=2, label="accuracy")
-    failed = [place for place in places if shown[place].result is Result.FAIL]
-    axes.plot(failed, [shown[place].accuracy * 100 for place in failed], "x", color="#b3202f", ms=12, label="refused")
+    refused = [place for place in places if shown[place].refused]
+    axes.plot(refused, [shown[place].accuracy * 100 for place in refused], "x", color="#b3202f", ms=12, label="refused")
     axes.set_xticks(list(places), [one.bundle_id[:6] for one in shown], rotation=45, ha="right", fontsize=8)
     axes.set_ylabel("%")
     axes.set_title(f"{len(shown)} bundles on the same {shown[-1].n} pictures", loc="left", fontsize=10)

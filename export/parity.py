@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,18 @@ class Margins:
     agreement: float = 0.98
     critical: Mapping[str, float] = field(default_factory=dict)
     probability: float | None = None
+
+    def tightened(self, other: Margins, labels: Sequence[str]) -> Margins:
+        """The stricter of both, one by one."""
+
+        def recall(margins: Margins, label: str) -> float:
+            return margins.critical.get(label, margins.recall)
+
+        return replace(
+            self,
+            accuracy=min(self.accuracy, other.accuracy),
+            critical={label: min(recall(self, label), recall(other, label)) for label in labels},
+        )
 
 
 PARITY_MARGINS = Margins()

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from edge_runtime.errors import InputError
 from export.document import PARITY
+from export.graph import RANGE_PICTURES
 from train.run_directory import RECORD_FILE, Run
 
 _PACKAGES = ("ripeline", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "openvino", "ai-edge-quantizer",
@@ -48,6 +49,7 @@ def provenance(run: Run, conversions: Mapping[str, JsonValue], samples: Sequence
             "from": "train",
             "seed": record.config.seed,
             "sha256": _digest(sorted(samples)),
+            "drawn": list(RANGE_PICTURES),
         },
         "parity": PARITY,
     }

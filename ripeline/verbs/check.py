@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -45,7 +45,7 @@ Examples:
 @click.option(
     "--gate",
     type=click.Path(path_type=Path),
-    help="gate.toml: margins, critical labels, largest ratios of latency, size, memory; for --baseline and --record.",
+    help="gate.toml: margins and critical labels, for parity where stricter; largest ratios of latency, size, memory.",
 )
 @click.option(
     "--record",
@@ -76,41 +76,33 @@ def verb(
     from edge_runtime.bundle import MANIFEST, open_bundle
     from edge_runtime.errors import BundleError, InputError
     from edge_runtime.manifest import Result
-    from export.check import check_self_test, in_one_line, verdict, worst_first
+    from export.check import check_self_test, check_standing, in_one_line, not_whole, verdict, worst_first
 
     if data is None and any(option is not None for option in (run, baseline, gate, record)):
         raise InputError(
             "--run, --baseline, --gate and --record need pictures.",
             remedy="name a folder of labelled pictures after the bundle",
         )
+    strict, opened = strict or baseline is not None, None
     try:
         trust.verify(bundle, require_signature, min_created)
         opened = open_bundle(bundle, allow_rejected=True)
     except BundleError as error:
         if not (bundle / MANIFEST).is_file():
             raise
-        _say_no(error.what, as_json=as_json)
-    checks = check_self_test(opened)
-    if data is not None:
-        checks += _on_pictures(opened, data, run, baseline, gate, record)
+        checks = not_whole(error.what)
+    else:
+        checks = check_standing(opened) + check_self_test(opened)
+        if data is not None:
+            checks += _on_pictures(opened, data, run, baseline, gate, record, checks, strict=strict)
     result = verdict(checks)
-    reasons = [f"{one.subject}: {one.name}: {one.reason}" for one in worst_first(checks) if one.reason]
-    if opened.manifest.result is Result.FAIL:
-        result = Result.FAIL
-        reasons.insert(0, "it failed parity when it was exported and is marked rejected")
-    console.say(
-        console.table(
-            [
-                {"check": one.subject, "artefact": one.artefact, "engine": one.engine, "result": one.result.value}
-                | ({"agreement": f"{one.parity.agreement:.2%}" if one.parity else ""} if data else {})
-                for one in checks
-            ]
-        )
-    )
+    told = [one for one in worst_first(checks) if one.reason]
+    reasons = [f"{one.subject}: {one.name}: {one.reason}" for one in told]
+    if opened is not None:
+        _show(checks)
     for reason in reasons:
         console.say(f"  {reason}")
-    strict = strict or baseline is not None
-    if data is None and opened.manifest.result is Result.INCONCLUSIVE:
+    if opened is not None and data is None and opened.manifest.result is Result.INCONCLUSIVE:
         console.notice("its parity was INCONCLUSIVE when it was exported: it was judged on too few pictures.")
     if result is Result.INCONCLUSIVE and strict:
         console.say("  too few pictures to say counts as a no here (--strict, --baseline)")
@@ -118,43 +110,63 @@ def verb(
     document = {
         "result": result,
         "reasons": reasons,
-        "bundle_id": opened.manifest.bundle_id,
+        "bundle_id": None if opened is None else opened.manifest.bundle_id,
         "checks": [one.row() for one in checks],
     }
     if junit is not None:
         _write_junit(junit, bundle, checks, strict=strict)
     console.emit(document, as_json=as_json)
-    if reasons and (result is Result.FAIL or strict):
-        console.say(f"Reason: {in_one_line(reasons)}")
-    if result is Result.FAIL or (result is Result.INCONCLUSIVE and strict):
+    if result.refuses(strict=strict):
+        open_ones = [reason for one, reason in zip(told, reasons, strict=True) if one.result is not Result.PASS]
+        console.say(f"Reason: {in_one_line(open_ones)}")
         raise console.GateSaidNo
 
 
-def _say_no(reason: str, *, as_json: bool) -> NoReturn:
-    console.say(f"FAIL: {reason}")
-    console.emit({"result": "FAIL", "reasons": [reason]}, as_json=as_json)
-    raise console.GateSaidNo
+def _show(checks: list[Check]) -> None:
+    judged = any(one.parity for one in checks)
+    console.say(
+        console.table(
+            [
+                {"check": one.subject, "artefact": one.artefact, "engine": one.engine, "result": one.result.value}
+                | ({"agreement": f"{one.parity.agreement:.2%}" if one.parity else ""} if judged else {})
+                for one in checks
+            ]
+        )
+    )
 
 
 def _on_pictures(
-    bundle: Bundle, data: Path, run: Path | None, baseline: Path | None, gate: Path | None, record: Path | None
+    bundle: Bundle,
+    data: Path,
+    run: Path | None,
+    baseline: Path | None,
+    gate: Path | None,
+    record: Path | None,
+    so_far: list[Check],
+    *,
+    strict: bool,
 ) -> list[Check]:
     from edge_runtime.bundle import open_bundle
     from evaluation.dataset import read_dataset
-    from export.check import check_parity, require_pictures
+    from export.check import check_parity, require_pictures, unseen
     from export.gate import GatePolicy, read_gate_policy
     from export.history import read_history
 
     policy = GatePolicy() if gate is None else read_gate_policy(gate)
     history = [] if record is None else read_history(record)
+    old = None if baseline is None else open_bundle(baseline)
+    if old is None and policy.largest_ratio.is_set():
+        console.notice(f"[largest_ratio] of {gate} compares with --baseline; there is none, so it is not judged.")
     dataset = read_dataset(data, bundle.manifest.labels, every_label=False)
     require_pictures(dataset, data)
+    if old is not None or record is not None:
+        dataset = unseen(dataset, [bundle, *filter(None, [old])])
     for text in dataset.notices:
         console.notice(text)
-    checks = [] if baseline is None else _regression(bundle, open_bundle(baseline), dataset, policy)
-    checks += check_parity(bundle, dataset, None if run is None else _keras_model(run, bundle))
+    checks = [] if old is None else _regression(bundle, old, dataset, policy)
+    checks += check_parity(bundle, dataset, None if run is None else _keras_model(run, bundle), policy)
     if record is not None:
-        checks += _remember(record, history, bundle, dataset, policy, checks)
+        checks += _remember(record, history, bundle, dataset, policy, so_far + checks, strict=strict)
     return checks
 
 
@@ -169,9 +181,16 @@ def _regression(new: Bundle, old: Bundle, dataset: Dataset, policy: GatePolicy) 
 
 
 def _remember(
-    file: Path, history: list[Entry], bundle: Bundle, dataset: Dataset, policy: GatePolicy, checks: list[Check]
+    file: Path,
+    history: list[Entry],
+    bundle: Bundle,
+    dataset: Dataset,
+    policy: GatePolicy,
+    checks: list[Check],
+    *,
+    strict: bool,
 ) -> list[Check]:
-    """Compare with the best of the history, then add this bundle with the result of everything, and draw the trend."""
+    """Compare with the best of the history, then add this bundle with what all of it came to, and draw the trend."""
     import matplotlib as mpl
 
     from evaluation.dataset import load_inputs
@@ -182,13 +201,14 @@ def _remember(
 
     inputs = load_inputs(dataset.items, bundle.manifest.input)
     logits = logits_of(bundle, bundle.artefact(bundle.manifest.default_artefact), inputs)
-    p50_ms = footprint(bundle, inputs[:1]).p50_ms
-    found = entry(bundle.manifest, verdict(checks), dataset, logits, p50_ms)
+    found = entry(bundle.manifest, dataset, logits, footprint(bundle, inputs[:1]).p50_ms)
     top = best(history, found)
-    compared = []
-    if top is not None:
-        compared.append(check_against_best(found, top, dataset, policy.allowed(bundle.manifest.labels)))
-        found = found.model_copy(update={"result": verdict([*checks, *compared])})
+    compared = [] if top is None else [check_against_best(found, top, dataset, policy.allowed(bundle.manifest.labels))]
+    if history and top is None:
+        console.notice(
+            f"no bundle that {file} knows to be good was checked on these pictures: nothing to compare with."
+        )
+    found = found.concluded(verdict([*checks, *compared]), strict=strict)
     record(file, found)
     with mpl.rc_context(PLOT_STYLE):
         trend([*history, found]).savefig(file.with_suffix(".svg"))

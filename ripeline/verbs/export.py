@@ -35,6 +35,7 @@ Examples:
     help="Who makes tflite-int8.",
 )
 @policy.options("what the run was trained for, else the last label.")
+@click.option("--any-samples", is_flag=True, help="Quantise though the training pictures look unlike the others.")
 @click.option("--strict", is_flag=True, help="Too few images to say counts as a no (exit 1).")
 @console.force
 @console.as_json
@@ -46,6 +47,7 @@ def verb(
     quantizer: str,
     accept: str | None,
     costs: Path | None,
+    any_samples: bool,
     strict: bool,
     force: bool,
     as_json: bool,
@@ -74,7 +76,16 @@ def verb(
         console.notice(f"no --accept given: the policy accepts '{labels[-1]}', the last label of {', '.join(labels)}.")
     judge = given.policy(labels, "bundle")
     with console.steps("export") as step:
-        export = export_run(opened, output, formats=wanted, policy=judge, data=data, progress=step)
+        export = export_run(
+            opened,
+            output,
+            formats=wanted,
+            policy=judge,
+            data=data,
+            strict=strict,
+            any_samples=any_samples,
+            progress=step,
+        )
     console.say(console.table([one.table_row() for one in export.parities]))
     for text, _ in remarks(export.parities, export.missing, export.ladders):
         console.say(f"  {text}")
@@ -85,5 +96,5 @@ def verb(
     else:
         console.say(f"Next: ripeline run {output} --source VIDEO_OR_CAMERA -o OUT --annotate")
     console.emit(export.summary(), as_json=as_json)
-    if result is Result.FAIL or (strict and result is Result.INCONCLUSIVE):
+    if result.refuses(strict=strict):
         raise console.GateSaidNo

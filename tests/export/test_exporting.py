@@ -8,21 +8,28 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from edge_runtime.bundle import Bundle, open_bundle
+from edge_runtime.config import PolicySettings
 from edge_runtime.decide import energy
 from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Result
 from evaluation.aside import filled_aside
 from evaluation.dataset import read_dataset
 from export.check import check_parity, check_self_test, verdict
+from export.exporter import export_run
+from export.formats import FORMATS, parse_formats
 from export.gate import GatePolicy
+from export.history import best, read_history
 from export.regression import check_regression
+from train.run_directory import read_run
 
 if TYPE_CHECKING:
     from tests.conftest import Outcome, Ripeline
@@ -36,11 +43,12 @@ def kill_export_when(file: Path, words: list[str]) -> None:
     command = [sys.executable, "-m", "ripeline.main", "export", *words]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(1200):
+        for _ in range(12_000):
             if file.is_file():
                 break
             assert process.poll() is None, "the export ended before it could be killed"
             time.sleep(0.05)
+        assert file.is_file(), "ten minutes were not enough to come so far"
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -138,6 +146,9 @@ def test_the_manifest_says_where_it_came_from(bundle_dir: Path, run_dir: Path) -
     assert list(manifest.labels) == run["labels"] == ["unripe", "ripe"]
     assert manifest.input.model_dump() == run["input"]
     assert manifest.provenance["data_sha256"] == run["data"]["sha256"]
+    samples = manifest.provenance["quantization_samples"]
+    assert samples["count"] > 0  # type: ignore[index,call-overload,operator]
+    assert samples["drawn"] == ["black", "white"]  # type: ignore[index,call-overload]
     assert manifest.policy.accepted() == ("ripe",)
     assert str(run_dir.parent) not in manifest.model_dump_json()  # no path of the machine that trained
 
@@ -312,6 +323,81 @@ def test_the_gate_compares_with_baseline_and_best_and_leaves_a_history(
     assert outcome.document["result"] == "FAIL"
     assert outcome.stderr.splitlines()[-1].startswith("Reason: ratios")
     assert "size is 1.00 times the baseline's, 0.5 at most" in outcome.stderr.splitlines()[-1]
-    assert json.loads(history.read_text("utf-8"))["result"] == "FAIL"
+    entry = json.loads(history.read_text("utf-8"))
+    assert (entry["result"], entry["refused"]) == ("FAIL", True)
+    learned = len(open_bundle(bundle_dir).trained_on())
+    assert entry["n"] == 60 - learned
+    assert f"{learned} of 60 pictures are left out" in outcome.stderr
     assert history.with_suffix(".svg").read_text("utf-8").startswith("<?xml")
     assert 'failures="' in report.read_text("utf-8")
+
+
+def test_a_bundle_that_the_gate_refuses_is_never_the_best_of_the_history(
+    ripeline: Ripeline, bundle_dir: Path, rejected: tuple[Outcome, Path], dataset_dir: Path, tmp_path: Path
+) -> None:
+    """A rejected one though nothing else is wrong with its default artefact, and an INCONCLUSIVE under --strict."""
+    history = tmp_path / "history.jsonl"
+    assert ripeline("check", rejected[1], dataset_dir, "--record", history).code == 1
+    assert ripeline("check", bundle_dir, dataset_dir, "--record", history, "--strict").code == 1
+    last = ripeline("check", bundle_dir, dataset_dir, "--record", history)
+    assert last.code == 0
+    assert "nothing to compare with" in last.stderr
+    entries = read_history(history)
+    assert [(one.result, one.refused) for one in entries] == [
+        (Result.FAIL, True),
+        (Result.INCONCLUSIVE, True),
+        (Result.INCONCLUSIVE, False),
+    ]
+    top = best(entries, entries[-1].model_copy(update={"bundle_id": "next"}))
+    assert top == entries[-1]
+
+
+def test_a_gate_by_itself_tightens_parity(
+    ripeline: Ripeline, bundle_dir: Path, dataset_dir: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate.toml"
+    gate.write_text("[margins]\naccuracy = 0.002\n[largest_ratio]\nsize = 1.1\n[critical]\nripe = 0.01\n")
+    outcome = ripeline("check", bundle_dir, dataset_dir, "--gate", gate, "--json")
+    margins = {
+        (one["parity"]["accuracy"]["margin"], one["parity"]["recall"]["ripe"]["margin"])
+        for one in outcome.document["checks"]
+        if one["parity"]
+    }
+    assert margins == {(0.002, 0.01)}
+    assert "[largest_ratio]" in outcome.stderr, "what it cannot judge it says"
+
+
+def test_strict_counts_too_few_pictures_as_failures_for_ci(
+    run_dir: Path, dataset_dir: Path, bundle_dir: Path, tmp_path: Path
+) -> None:
+    run, formats = read_run(run_dir), parse_formats(["tflite-fp32"])
+    policy = PolicySettings(accept=("ripe",)).policy(run.record.labels, "bundle")
+    export_run(run, tmp_path / "b", formats=formats, policy=policy, data=dataset_dir, strict=True)
+    strict, loose = (ElementTree.parse(folder / "junit.xml").getroot() for folder in (tmp_path / "b", bundle_dir))
+    assert (strict.get("failures"), strict.get("skipped")) == (strict.get("tests"), "0")
+    assert (loose.get("failures"), loose.get("skipped")) == ("0", loose.get("tests"))
+
+
+def test_an_artefact_that_no_engine_can_run_makes_the_export_say_no(
+    run_dir: Path, dataset_dir: Path, tmp_path: Path
+) -> None:
+    """A file that is all that its name says, of a schema that no engine reads."""
+    run, half = read_run(run_dir), FORMATS["tflite-fp16"]
+
+    def convert(network: Any, file: Path) -> Any:
+        from tensorflow.lite.tools import flatbuffer_utils
+
+        options = half.convert(network, file)
+        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(file.read_bytes()))
+        model.version = 9
+        file.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+        return options
+
+    policy = PolicySettings(accept=("ripe",)).policy(run.record.labels, "bundle")
+    formats = (FORMATS["tflite-fp32"], replace(half, convert=convert))
+    export = export_run(run, tmp_path / "b", formats=formats, policy=policy, data=dataset_dir)
+    assert {one.name for one in export.missing} == {"tflite-fp16"}
+    assert all(one.parity.result is not Result.FAIL for one in export.parities)
+    assert export.manifest.result is Result.FAIL
+    assert export.manifest.default_artefact == "tflite-fp32"
+    assert open_bundle(tmp_path / "b", allow_rejected=True).manifest == export.manifest

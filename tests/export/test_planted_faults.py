@@ -141,6 +141,19 @@ def test_quantisation_samples_of_noise_stop_the_export(
 
     monkeypatch.setattr(exporter, "load", noisy)
     policy = PolicySettings(accept=("ripe",)).policy(run.record.labels, "bundle")
-    with pytest.raises(ConversionError, match="quantisation samples do not look like pictures"):
+    with pytest.raises(ConversionError, match="quantisation samples do not look like pictures") as said:
         export_run(run, tmp_path / "b", formats=(FORMATS["tflite-int8"],), policy=policy, data=dataset_dir)
     assert not (tmp_path / "b").exists()
+    assert "--any-samples" in str(said.value.remedy)
+
+    class Went(Exception):  # noqa: N818 - no error
+        pass
+
+    def on(*_: object) -> None:
+        raise Went
+
+    monkeypatch.setattr(exporter, "Reference", on)
+    with pytest.raises(Went):
+        export_run(
+            run, tmp_path / "b", formats=(FORMATS["tflite-int8"],), policy=policy, data=dataset_dir, any_samples=True
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,16 +10,17 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from edge_runtime.bundle import TRAINED_ON, Bundle, read_manifest
 from edge_runtime.decide import Policy
-from edge_runtime.errors import ConfigError, InputError
+from edge_runtime.errors import BundleError, ConfigError, InputError
 from edge_runtime.manifest import Result
 from evaluation.dataset import Dataset, Item
-from export.check import in_one_line
+from export.check import in_one_line, unseen
 from export.decisions import compare_decisions
 from export.gate import GatePolicy, read_gate_policy
 from export.history import Entry, best, read_history, record, trend
 from export.junit import Case, junit
-from export.parity import Margins
+from export.parity import FLOAT_MARGINS, Margins
 from export.regression import Footprint, check_against_best, check_ratios
 
 LABELS = ("unripe", "ripe")
@@ -69,6 +71,32 @@ def test_ratios_beyond_the_gate_say_no_and_others_are_told() -> None:
     assert strict.reason == "latency is 1.60 times the baseline's, 1.5 at most"
 
 
+def test_a_gate_tightens_the_margins_of_parity_and_never_loosens_them() -> None:
+    gate = GatePolicy.model_validate({"margins": {"accuracy": 0.002, "recall": 0.2}, "critical": {"ripe": 0.03}})
+    found = FLOAT_MARGINS.tightened(gate.allowed(LABELS), LABELS)
+    assert (found.accuracy, found.critical) == (0.002, {"unripe": 0.05, "ripe": 0.03})
+    assert (found.agreement, found.probability) == (FLOAT_MARGINS.agreement, FLOAT_MARGINS.probability)
+
+
+def test_pictures_that_a_bundle_learned_from_are_left_out(made_bundle: Path, tmp_path: Path) -> None:
+    """Whichever of them it was."""
+    data, manifest = dataset(4), read_manifest(made_bundle)
+    bundles = []
+    for name, known in (("new", data.items[:1]), ("old", data.items[:2])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / TRAINED_ON).write_text("".join(f"{item.sha256}\n" for item in known))
+        bundles.append(Bundle(tmp_path / name, manifest))
+    found = unseen(data, bundles)
+    assert found.items == data.items[2:]
+    assert found.notices == ("2 of 4 pictures are left out: one of the bundles learned from them.",)
+    assert unseen(found, bundles) == found
+    with pytest.raises(InputError, match="learned from every picture"):
+        unseen(dataset(2), bundles)
+    (tmp_path / "old" / TRAINED_ON).unlink()
+    with pytest.raises(BundleError, match="does not say what it was trained on"):
+        unseen(data, bundles)
+
+
 def dataset(n: int) -> Dataset:
     items = [
         Item(path=Path(f"{i}.jpg"), file=f"{i}.jpg", sha256=f"{i * 7919 % 10007:05d}", box=None,
@@ -80,8 +108,9 @@ def dataset(n: int) -> Dataset:
 
 def line(name: str, right: np.ndarray, result: Result = Result.PASS, pictures: str = "x") -> Entry:
     return Entry(
-        bundle_id=name, created="2026-01-01T00:00:00+00:00", result=result, labels=LABELS, artefact="tflite-int8",
-        n=len(right), accuracy=float(right.mean()), recall={"ripe": 1.0}, bytes=1, p50_ms=1.0, pictures=pictures,
+        bundle_id=name, created="2026-01-01T00:00:00+00:00", result=result, refused=result is Result.FAIL,
+        labels=LABELS, artefact="tflite-int8", n=len(right), accuracy=float(right.mean()), recall={"ripe": 1.0},
+        bytes=1, p50_ms=1.0, pictures=pictures,
         right="".join("1" if one else "0" for one in right),
     )  # fmt: skip
 
@@ -97,6 +126,32 @@ def test_history_keeps_every_line_and_refuses_a_broken_one(tmp_path: Path) -> No
     file.write_text(file.read_text() + "{}\n")
     with pytest.raises(InputError, match="line 3"):
         read_history(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"right": "101"}, "3 answers for 4 pictures"), ({"result": "FAIL"}, "not refused"), ({"right": "1012"}, "right")],
+)
+def test_a_line_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, str], said: str) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_text(json.dumps(line("a", np.ones(4, bool)).model_dump(mode="json") | change) + "\n")
+    with pytest.raises(InputError, match=r"line 1 is no entry.*" + said):
+        read_history(file)
+
+
+def test_what_a_gate_said_no_to_is_never_the_best() -> None:
+    """An INCONCLUSIVE is one where the gate was strict, and none where it was not."""
+    perfect = line("perfect", np.ones(10, bool))
+    new = line("new", np.arange(10) > 0)
+    for result, strict, refused in [
+        (Result.PASS, True, False),
+        (Result.INCONCLUSIVE, False, False),
+        (Result.INCONCLUSIVE, True, True),
+        (Result.FAIL, False, True),
+    ]:
+        entry = perfect.concluded(result, strict=strict)
+        assert (entry.result, entry.refused) == (result, refused)
+        assert (best([entry], new) is None) == refused
 
 
 def test_best_is_the_most_accurate_that_passed_on_the_same_pictures() -> None:

@@ -170,9 +170,11 @@ def test_a_rejected_bundle_does_not_run_and_its_check_says_no(
     seal(bundle)
     outcome = ripeline("run", bundle, "--source", clip_dir / "clip.mp4", "-o", tmp_path / "out")
     assert_refused(outcome, bundle, "rejected", "parity.html")
-    check = ripeline("check", bundle, "--json")
+    report = tmp_path / "junit.xml"
+    check = ripeline("check", bundle, "--junit", report, "--json")
     assert check.code == 1
     assert "rejected" in check.document["reasons"][0]
+    assert 'classname="parity when exported"' in report.read_text("utf-8")
 
 
 def test_an_inconclusive_bundle_runs_with_a_notice(

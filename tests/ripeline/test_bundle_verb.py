@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -150,9 +151,16 @@ def test_check_says_no_to_what_is_not_trusted(
     signed: Path, keys: Path, ripeline_here: Here, options: list[str], code: int, reason: str
 ) -> None:
     placed = [keys / word if word.endswith(".pub") else word for word in options]
-    outcome = ripeline_here("check", signed, *placed)
+    report = signed.parent / "junit.xml"
+    outcome = ripeline_here("check", signed, *placed, "--junit", report)
     assert (outcome.code, reason in outcome.stderr) == (code, True)
     assert ("self-test" in outcome.stderr) == (reason == "self-test")
+    # Also of a bundle that is not even opened; not where it was the words that were wrong.
+    assert report.is_file() == (code == 1)
+    if code == 1:
+        suite = ElementTree.parse(report).getroot()
+        assert int(suite.get("failures", "0")) > 0
+        assert reason in ElementTree.tostring(suite, encoding="unicode")
 
 
 def test_run_tells_how_to_open_a_packed_bundle(made_bundle: Path, ripeline_here: Here, tmp_path: Path) -> None:
@@ -176,7 +184,7 @@ def test_diff_names_what_differs_and_nothing_else(signed: Path, seal: Seal, ripe
     manifest = json.loads((other / MANIFEST).read_text())
     manifest["policy"]["costs"]["ripe"]["DIVERT"] = 7.0
     manifest["provenance"]["versions"]["numpy"] = "2.0.0"
-    manifest["artefacts"][1]["engines"]["onnxruntime"]["parity"] = "FAIL"
+    manifest["artefacts"][1]["engines"]["onnxruntime"]["parity"] = manifest["result"] = "FAIL"
     (other / MANIFEST).write_text(json.dumps(manifest))
     (other / "tflite-fp32.tflite").write_bytes(bytes(3000))
     seal(other)
@@ -187,6 +195,7 @@ def test_diff_names_what_differs_and_nothing_else(signed: Path, seal: Seal, ripe
         "policy.costs.ripe.DIVERT": 7.0,
         "provenance.versions.numpy": "2.0.0",
         "artefacts.onnx-fp32.engines.onnxruntime.parity": "FAIL",
+        "result": "FAIL",
     }
     assert differences(facts(signed), facts(signed)) == []
 
