@@ -13,8 +13,10 @@ from pydantic import BaseModel, Field, FiniteFloat, RootModel, ValidationError, 
 
 from edge_runtime.decide import Costs, Policy
 from edge_runtime.errors import ConfigError
+from edge_runtime.output_settings import GpioSettings, ModbusSettings
 from edge_runtime.record_settings import HealthSettings, JournalSettings, ReportSettings
 from edge_runtime.records import BeltDirection, Verdict
+from edge_runtime.safety_settings import ProcessSettings, SafetySettings
 from edge_runtime.schedule import EjectorSpec
 from edge_runtime.section import Section
 from edge_runtime.toml_place import place_of
@@ -143,23 +145,6 @@ class PolicySettings(Section):
         return policy
 
 
-class GpioSettings(Section):
-    """`[ejector.gpio]`: an output pin of this machine."""
-
-    chip: str = Field(default="/dev/gpiochip0", description="The chip's device file.")
-    line: int = Field(ge=0, le=1023, description="The pin's number on that chip.")
-    active_low: bool = Field(default=False, description="Whether the valve opens at the low level.")
-
-
-class ModbusSettings(Section):
-    """`[ejector.modbus]`: a coil of a Modbus TCP device."""
-
-    host: str = Field(min_length=1, description="Name or address of the device.")
-    port: int = Field(default=502, ge=1, le=65535)
-    unit: int = Field(default=1, ge=0, le=255, description="The device's number behind that address.")
-    coil: int = Field(ge=0, le=65535, description="Address of the coil, from 0.")
-
-
 class EjectorSettings(Section):
     """One `[[ejector]]`: where it stands, what it throws out and how it is switched.
 
@@ -206,6 +191,8 @@ class LineConfig(Section):
     decide: DecideSettings = DecideSettings()
     policy: PolicySettings | None = None
     ejector: tuple[EjectorSettings, ...] = ()
+    safety: SafetySettings = SafetySettings()
+    processes: ProcessSettings = ProcessSettings()
     journal: JournalSettings = JournalSettings()
     report: tuple[ReportSettings, ...] = ()
     health: HealthSettings = HealthSettings()

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edge_runtime.errors import CameraError
+from edge_runtime.errors import CameraError, RipelineError
 from edge_runtime.pipeline import STAGES, Step
 from edge_runtime.ports import Camera, Encoder, Reporter
 from edge_runtime.records import Decision, Frame, Verdict
@@ -48,7 +48,7 @@ class LineSummary:
     latency_ms: dict[str, dict[str, float]]
     seconds: float
     notices: tuple[str, ...]
-    failure: CameraError | None = None
+    failure: RipelineError | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -64,7 +64,13 @@ class LineSummary:
         }
 
 
-class _Tally:
+class Tally:
+    """Counts what a line does, and its latencies.
+
+    Args:
+        labels: Of the model.
+    """
+
     def __init__(self, labels: Sequence[str]) -> None:
         self.frames = 0
         self.verdicts: Counter[str] = Counter(dict.fromkeys(Verdict, 0))
@@ -73,12 +79,14 @@ class _Tally:
         self._slowest: dict[str, float] = {}
 
     def frame(self, step: Step) -> None:
+        """Take in a frame."""
         self.frames += 1
         for stage, milliseconds in step.milliseconds.items():
             self._times[stage].append(milliseconds)
             self._slowest[stage] = max(milliseconds, self._slowest.get(stage, 0.0))
 
     def decision(self, decision: Decision) -> None:
+        """Take in a decision."""
         self.verdicts[decision.verdict] += 1
         self.labels[decision.label] += 1
 
@@ -121,10 +129,10 @@ def run_line(
     Returns:
         The summary, also of a source that broke: then `failure` says how, and all decisions until then are reported.
     """
-    tally = _Tally(labels)
+    tally = Tally(labels)
     reporters = tuple(reporters)
     begun, first_ns, now_ns = time.perf_counter(), None, 0
-    failure: CameraError | None = None
+    failure: RipelineError | None = None
 
     def report(decisions: Sequence[Decision]) -> list[Decision]:
         if camera.live:

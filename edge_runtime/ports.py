@@ -59,6 +59,68 @@ class Ejector(Protocol):
         ...
 
 
+class Outputs(Ejector, Protocol):
+    """Everything that a line switches. All is off from the start and after `close`."""
+
+    def hold(self, on: bool) -> None:
+        """Keep every ejector on, or let them go."""
+        ...
+
+    def permit(self, on: bool) -> None:
+        """Let the belt run, or not."""
+        ...
+
+    def beat(self, on: bool) -> None:
+        """Set the heartbeat output, which a relay of the plant expects to change again and again."""
+        ...
+
+    def close(self) -> None:
+        """Everything off; safe to call twice."""
+        ...
+
+
+class Clock(Protocol):
+    """The two times of a machine."""
+
+    def monotonic_ns(self) -> int:
+        """Never steps."""
+        ...
+
+    def wall_ns(self) -> int:
+        """Since 1970; steps when somebody sets it."""
+        ...
+
+
+class LinePorts(Protocol):
+    """What stands at the edges of a line. Each process of it opens what it needs, so this can be pickled."""
+
+    @property
+    def source(self) -> str:
+        """Where pictures come from, in a person's words."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether frames that nobody takes in time are lost."""
+        ...
+
+    def open_camera(self) -> Camera:
+        """Raises CameraError where there is none."""
+        ...
+
+    def open_encoder(self) -> Encoder | None:
+        """None for a line without one."""
+        ...
+
+    def open_outputs(self) -> Outputs:
+        """Raises EjectorError where one cannot be switched."""
+        ...
+
+    def clock(self) -> Clock:
+        """The machine's."""
+        ...
+
+
 class Reporter(Protocol):
     """Takes decisions out of the runtime."""
 

@@ -12,6 +12,7 @@ LATE = "late"
 RUN_ENDED = "run ended"
 NO_POSITION = "no belt position"
 NEIGHBOUR = "neighbour"
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Schedule:
     def __init__(self, spec: EjectorSpec, number: int = 0) -> None:
         self._spec, self._number = spec, number
         self._passing: dict[int, _Passing] = {}
-        self._seen: set[int] = set()
+        self._seen: dict[int, None] = {}
 
     def plan(
         self, fruit_id: int, position_mm: float | None, belt_mm: float | None, speed_mm_s: float, gain: float = 1.0
@@ -87,7 +88,7 @@ class Schedule:
         """
         if fruit_id in self._seen:
             return None
-        self._seen.add(fruit_id)
+        self._see(fruit_id)
         if position_mm is None or belt_mm is None:
             return Firing(fruit_id, self._number, None, None, None, NO_POSITION)
         planned_mm = position_mm + self._spec.at_mm
@@ -99,7 +100,7 @@ class Schedule:
     def let_pass(self, fruit_id: int, position_mm: float | None, gain: float) -> None:
         """Take in a fruit that is not to be thrown out here; `gain` as for `plan`, negative for a good one."""
         if fruit_id not in self._seen and position_mm is not None:
-            self._seen.add(fruit_id)
+            self._see(fruit_id)
             self._passing[fruit_id] = _Passing(fruit_id, position_mm + self._spec.at_mm, gain, wanted=False)
 
     def move(self, fruit_id: int, position_mm: float) -> None:
@@ -133,6 +134,12 @@ class Schedule:
         waiting = sorted((one for one in self._passing.values() if one.wanted), key=lambda one: one.planned_mm)
         self._passing = {}
         return [Firing(one.fruit_id, self._number, one.planned_mm, None, None, reason) for one in waiting]
+
+    def _see(self, fruit_id: int) -> None:
+        """Remember it for as long as it can come again."""
+        self._seen[fruit_id] = None
+        if len(self._seen) > _REMEMBERED:
+            del self._seen[next(iter(self._seen))]
 
     def _fire(self, one: _Passing, acts_at_mm: float, belt_mm: float, now_ns: int) -> Firing:
         half_mm = self._spec.width_mm / 2

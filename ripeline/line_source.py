@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 SIMULATED = "sim:"
 
 
+def is_live(source: str) -> bool:
+    """Whether a source goes on whether or not anybody looks."""
+    from edge_runtime.cameras import is_live
+
+    return "clock=real" in source if source.startswith(SIMULATED) else is_live(source)
+
+
 def settings(source: str, config: Path | None) -> LineConfig:
     """`line.toml` as given, or the one that lies beside a recording, or defaults."""
     from edge_runtime.config import LineConfig, load_line_config
@@ -36,8 +43,6 @@ def open_source(
 ) -> tuple[Camera, Encoder | None, LineConfig, SimulatedLine | None]:
     """Camera, encoder, settings completed by what the source knows of itself, and the whole line if it is simulated."""
     from edge_runtime.cameras import open_camera
-    from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
-    from edge_runtime.encoders.scaled import ScaledEncoder
 
     if source.startswith(SIMULATED):
         from edge_runtime.errors import InputError
@@ -51,14 +56,23 @@ def open_source(
         line = open_source(source.removeprefix(SIMULATED), duration_s=duration_s)
         known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
         belt = settings.belt.model_copy(update=known)
-        camera = _at_exposure(line.camera, line.encoder, settings)
+        camera = at_exposure(line.camera, line.encoder, settings)
         return camera, line.encoder, settings.model_copy(update={"belt": belt}), line
+    positions = recorded_encoder(source, encoder, settings)
+    return at_exposure(open_camera(source), positions, settings), positions, settings, None
+
+
+def recorded_encoder(source: str, encoder: Path | None, settings: LineConfig) -> Encoder | None:
+    """The belt positions that were given, or that lie beside a recording."""
+    from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
+    from edge_runtime.encoders.scaled import ScaledEncoder
+
     file = encoder or find_encoder(source)
-    positions = ScaledEncoder(CsvEncoder(file), settings.encoder.mm_per_tick) if file is not None else None
-    return _at_exposure(open_camera(source), positions, settings), positions, settings, None
+    return ScaledEncoder(CsvEncoder(file), settings.encoder.mm_per_tick) if file is not None else None
 
 
-def _at_exposure(camera: Camera, encoder: Encoder | None, settings: LineConfig) -> Camera:
+def at_exposure(camera: Camera, encoder: Encoder | None, settings: LineConfig) -> Camera:
+    """The camera with its frames stamped with time and place of their exposure, where its delay is known."""
     from edge_runtime.cameras.exposure import AtExposure
 
     delay_ms = settings.camera.delay_ms

@@ -31,13 +31,18 @@ class SimulatedCamera:
         self.dropped = 0
         self.frame_rate_hz: float | None = world.scenario.camera.frame_rate_hz
         self._world, self._encoder, self._renderer = world, encoder, renderer
+        self._first = 0
         self._closed = False
+
+    def begin_at(self, time_ns: int) -> None:
+        """Leave out what was exposed before that time of the world."""
+        self._first = int(np.searchsorted(self._world.shutter.exposed_ns, time_ns))
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames in order, stamped with time and encoder position."""
         shutter = self._world.shutter
         before: Image | None = None
-        for index in range(shutter.frames):
+        for index in range(self._first, shutter.frames):
             if self._closed:
                 return
             fault = shutter.fault(index)
@@ -76,13 +81,18 @@ class PacedCamera:
         camera: Whose frames are drawn, in a thread of their own, ahead of time where the machine is fast enough.
         encoder: Set to the clock's time of the first exposure.
         delay_ms: From exposure to the frame being read.
+        start_ns: The clock's time of the first exposure, which may be past: a camera that is opened again joins a world
+            that has run on. None for now.
     """
 
     live = True
 
-    def __init__(self, camera: SimulatedCamera, encoder: SimulatedEncoder, *, delay_ms: float) -> None:
+    def __init__(
+        self, camera: SimulatedCamera, encoder: SimulatedEncoder, *, delay_ms: float, start_ns: int | None = None
+    ) -> None:
         self.name, self.frame_rate_hz = camera.name, camera.frame_rate_hz
         self._camera, self._encoder, self._delay_ns = camera, encoder, round(1e6 * delay_ms)
+        self._start_ns = start_ns
         self.dropped = 0
         self._overrun = 0
         self._newest: Frame | None = None
@@ -91,7 +101,9 @@ class PacedCamera:
 
     def frames(self) -> Iterator[Frame]:
         """Yield the newest frame each time, on the monotonic clock, until the run is over."""
-        self._encoder.start_ns = time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        self._encoder.start_ns = now_ns if self._start_ns is None else self._start_ns
+        self._camera.begin_at(now_ns - self._encoder.start_ns)
         threading.Thread(target=self._pace, name="simulated camera", daemon=True).start()
         while True:
             with self._changed:

@@ -70,7 +70,7 @@ class SimulatedLine:
         write_truth(folder, self.truth(), self.scene())
 
 
-def open_source(text: str, *, duration_s: float | None = None) -> SimulatedLine:
+def open_source(text: str, *, duration_s: float | None = None, start_ns: int | None = None) -> SimulatedLine:
     """Set up what stands after `sim:` in a source.
 
     Args:
@@ -78,6 +78,7 @@ def open_source(text: str, *, duration_s: float | None = None) -> SimulatedLine:
             `calm?seed=3&clock=real&fruit-images=DATA`. The clock is `virtual` (every frame, as fast as it is read)
             unless it is `real`.
         duration_s: Instead of the scenario's own.
+        start_ns: The clock's time at which the belt starts, by the real clock; None for when the camera is read.
 
     Raises:
         InputError: No such scenario or option, or a duration in which no fruit crosses the picture.
@@ -98,11 +99,18 @@ def open_source(text: str, *, duration_s: float | None = None) -> SimulatedLine:
         duration_s=duration_s,
         cutouts=Cutouts(Path(images)) if images else None,
         paced=options.get("clock") == "real",
+        start_ns=start_ns,
     )
 
 
 def open_scenario(
-    name: str, *, seed: int = 0, duration_s: float | None = None, cutouts: Cutouts | None = None, paced: bool = False
+    name: str,
+    *,
+    seed: int = 0,
+    duration_s: float | None = None,
+    cutouts: Cutouts | None = None,
+    paced: bool = False,
+    start_ns: int | None = None,
 ) -> SimulatedLine:
     """Set up a scenario.
 
@@ -112,6 +120,7 @@ def open_scenario(
         duration_s: Instead of the scenario's own.
         cutouts: Photographed fruit to use instead of drawn ones.
         paced: By the real clock.
+        start_ns: As in `open_source`.
 
     Raises:
         InputError: No such scenario, or a duration in which no fruit crosses the picture.
@@ -120,17 +129,26 @@ def open_scenario(
     if duration_s is not None:
         scenario = scenario.model_copy(update={"seconds": duration_s})
     world = build_world(scenario, seed=seed, cutouts=cutouts)
-    return line_of(world, name=f"sim:{name}", paced=paced, fruit_images=cutouts.folder if cutouts else None)
+    images = cutouts.folder if cutouts else None
+    return line_of(world, name=f"sim:{name}", paced=paced, fruit_images=images, start_ns=start_ns)
 
 
-def line_of(world: World, *, name: str, paced: bool = False, fruit_images: Path | None = None) -> SimulatedLine:
+def line_of(
+    world: World,
+    *,
+    name: str,
+    paced: bool = False,
+    fruit_images: Path | None = None,
+    start_ns: int | None = None,
+) -> SimulatedLine:
     """Put a world behind the ports; `fruit_images` is where its fruit were cut out from."""
-    renderer, encoder = Renderer(world), world.encoder()
+    renderer, encoder = Renderer(world), world.encoder(start_ns=start_ns or 0)
     frames = SimulatedCamera(world, encoder, name=name, renderer=renderer)
+    delay_ms = world.scenario.camera.delay_ms
     return SimulatedLine(
-        camera=PacedCamera(frames, encoder, delay_ms=world.scenario.camera.delay_ms) if paced else frames,
+        camera=PacedCamera(frames, encoder, delay_ms=delay_ms, start_ns=start_ns) if paced else frames,
         encoder=encoder,
-        ejector=SimulatedEjector(world),
+        ejector=SimulatedEjector(world, start_ns=start_ns or 0),
         direction=BeltDirection.RIGHT,
         mm_per_px=world.scenario.camera.mm_per_px,
         world=world,

@@ -13,7 +13,7 @@ from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
 from edge_runtime.errors import CameraError
 from edge_runtime.ports import Camera
 
-__all__ = ["CAMERAS", "open_camera", "source_kind"]
+__all__ = ["CAMERAS", "is_live", "open_camera", "source_kind"]
 
 
 def _open_folder(source: str) -> Camera:
@@ -31,16 +31,21 @@ CAMERAS: dict[str, Callable[[str], Camera]] = {
 
 
 def source_kind(source: str) -> str:
-    """Which of `CAMERAS` a source string means: digits a device, `scheme://` a stream, a directory a folder."""
-    if source.isascii() and source.isdigit():
+    """Which of `CAMERAS` a source means: digits or `/dev/…` a device, `scheme://` a stream, a directory a folder."""
+    if (source.isascii() and source.isdigit()) or source.startswith("/dev/"):
         return "device"
     if "://" in source:
         return "stream"
     return "folder" if Path(source).is_dir() else "file"
 
 
+def is_live(source: str) -> bool:
+    """Whether its pictures are lost if nobody takes them in time."""
+    return source_kind(source) in ("device", "stream")
+
+
 def open_camera(source: str) -> Camera:
-    """Open a video file, a folder of pictures, a camera by its index ("0") or a URL.
+    """Open a video file, a folder of pictures, a camera by its index ("0") or device file, or a URL.
 
     Raises:
         CameraError: The source does not exist or gives no pictures.

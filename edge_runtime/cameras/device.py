@@ -1,4 +1,4 @@
-"""A camera attached to this machine, by its index."""
+"""A camera attached to this machine, by its index or device file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from edge_runtime.errors import CameraError
 
 
 def open_device(source: str) -> LiveCamera:
-    """Open camera number `source` (`/dev/videoN` on Linux).
+    """Open camera number `source`, or the one behind a device file such as `/dev/v4l/by-id/…`, which stays the same
+    when cameras are plugged in another order.
 
     Raises:
         CameraError: There is no such camera, or another program holds it.
     """
-    capture = open_capture(int(source), cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
+    capture = open_capture(
+        int(source) if source.isdigit() else source, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
+    )
     if not capture.isOpened():
         found = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
         raise CameraError(
-            f"camera index {source} cannot be opened",
-            expected=f"the number of an attached camera that no other program uses (found: {found})",
+            f"camera {source} cannot be opened",
+            expected=f"the number or device file of an attached camera that no other program uses (found: {found})",
             remedy="Check the cable and the rights on the device (group video), or give another --source.",
         )
     # The driver's own queue would hand out old pictures.

@@ -1,29 +1,15 @@
-"""Adapters for ejectors: what opens a valve, one file a kind of output."""
+"""Adapters for what a line switches: ejectors, the belt's run permit and the heartbeat."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
-from edge_runtime.config import EjectorSettings
-from edge_runtime.ejectors.gpio import GpioEjectors
-from edge_runtime.ejectors.modbus import ModbusEjectors
+from edge_runtime.config import EjectorSettings, LineConfig
+from edge_runtime.ejectors.pulse import Pulses
+from edge_runtime.ejectors.switches import HasOutput, Switches, output_kind
 from edge_runtime.errors import ConfigError
-from edge_runtime.ports import Ejector
 
-__all__ = ["EJECTORS", "Ejectors", "output_kind"]
-
-
-class _Output(Ejector, Protocol):
-    def close(self) -> None: ...
-
-
-EJECTORS: dict[str, Callable[[Sequence[EjectorSettings]], _Output]] = {"gpio": GpioEjectors, "modbus": ModbusEjectors}
-
-
-def output_kind(ejector: EjectorSettings) -> str | None:
-    """Which of `EJECTORS` switches it; None where `line.toml` names no output."""
-    return next((kind for kind in EJECTORS if getattr(ejector, kind) is not None), None)
+__all__ = ["Ejectors", "LineOutputs", "output_kind"]
 
 
 class Ejectors:
@@ -45,28 +31,66 @@ class Ejectors:
                 expected="a table [ejector.gpio] or [ejector.modbus] for each ejector",
                 remedy="Add it to line.toml.",
             )
-        self._outputs: list[tuple[_Output, int]] = []
-        self._open: list[_Output] = []
-        places: dict[int, tuple[_Output, int]] = {}
-        try:
-            for kind, make in EJECTORS.items():
-                numbers = [number for number, each in enumerate(kinds) if each == kind]
-                if numbers:
-                    output = make([ejectors[number] for number in numbers])
-                    self._open.append(output)
-                    places |= {number: (output, place) for place, number in enumerate(numbers)}
-        except Exception:
-            self.close()
-            raise
-        self._outputs = [places[number] for number in range(len(ejectors))]
+        self._switches = Switches(ejectors)
+        self._pulses = Pulses(self._switches.switch, [each.pulse_ms for each in ejectors])
 
-    def fire(self, ejector: int, fruit_id: int, now_ns: int) -> None:
+    def fire(self, ejector: int, fruit_id: int, now_ns: int) -> None:  # noqa: ARG002
         """See `edge_runtime.ports.Ejector`."""
-        output, place = self._outputs[ejector]
-        output.fire(place, fruit_id, now_ns)
+        self._pulses.fire(ejector)
 
     def close(self) -> None:
         """Everything off."""
-        for output in self._open:
-            output.close()
-        self._open = []
+        try:
+            self._pulses.close()
+        finally:
+            self._switches.close()
+
+
+class LineOutputs:
+    """Ejectors, run permit and heartbeat of a line; see `edge_runtime.ports.Outputs`. What has no output stays silent.
+
+    Args:
+        config: `line.toml`.
+
+    Raises:
+        EjectorError, MissingExtraError: As the adapters.
+    """
+
+    def __init__(self, config: LineConfig) -> None:
+        ejectors, safety = config.ejector, config.safety
+        outputs: list[HasOutput] = list(ejectors)
+        self._permit, self._beat = len(outputs), len(outputs) + 1
+        outputs += [safety.run_permit or _NONE, safety.heartbeat or _NONE]
+        self._switches = Switches(outputs)
+        self._pulses = Pulses(self._switches.switch, [each.pulse_ms for each in ejectors])
+
+    def fire(self, ejector: int, fruit_id: int, now_ns: int) -> None:  # noqa: ARG002
+        """One pulse."""
+        self._pulses.fire(ejector)
+
+    def hold(self, on: bool) -> None:
+        """See `edge_runtime.ports.Outputs`."""
+        self._pulses.hold(on)
+
+    def permit(self, on: bool) -> None:
+        """See `edge_runtime.ports.Outputs`."""
+        self._switches.switch(self._permit, on)
+
+    def beat(self, on: bool) -> None:
+        """See `edge_runtime.ports.Outputs`."""
+        self._switches.switch(self._beat, on)
+
+    def close(self) -> None:
+        """Everything off."""
+        try:
+            self._pulses.close()
+        finally:
+            self._switches.close()
+
+
+class _NoOutput:
+    gpio = None
+    modbus = None
+
+
+_NONE = _NoOutput()

@@ -1,66 +1,53 @@
-"""Ejectors on coils of a Modbus TCP device, as remote I/O and most PLCs offer them."""
+"""Coils of a Modbus TCP device, as remote I/O and most PLCs offer them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from edge_runtime.config import EjectorSettings, ModbusSettings
-from edge_runtime.ejectors.pulse import Pulses
 from edge_runtime.errors import EjectorError, MissingExtraError
+from edge_runtime.output_settings import ModbusSettings
 
 _TIMEOUT_S = 0.5
 
 
-class ModbusEjectors:
-    """A coil an ejector; a device is connected once, however many of its coils are used.
+class ModbusSwitches:
+    """Coils by their number in the list; a device is connected once, however many of its coils are used.
 
     Args:
-        ejectors: Each with its `modbus`.
+        coils: Of one device or several; all are off from the start, and again at the end.
 
     Raises:
         MissingExtraError: pymodbus is not installed.
         EjectorError: A device does not answer or knows no such coil; names it.
     """
 
-    def __init__(self, ejectors: Sequence[EjectorSettings]) -> None:
+    def __init__(self, coils: Sequence[ModbusSettings]) -> None:
         try:
             from pymodbus.client import ModbusTcpClient
         except ModuleNotFoundError as error:
             raise MissingExtraError(
-                "An ejector on a Modbus coil needs pymodbus.", remedy="pip install 'ripeline[modbus]'"
+                "An output on a Modbus coil needs pymodbus.", remedy="pip install 'ripeline[modbus]'"
             ) from error
-        self._coils = [_coil(each) for each in ejectors]
+        self._coils = list(coils)
         self._clients: dict[tuple[str, int], Any] = {}
         try:
-            for coil in self._coils:
+            for coil in coils:
                 if (coil.host, coil.port) not in self._clients:
                     client: Any = ModbusTcpClient(coil.host, port=coil.port, timeout=_TIMEOUT_S, retries=0)
                     self._clients[coil.host, coil.port] = client
                     if not client.connect():
                         raise _unreachable(coil, "no connection")
-            for number in range(len(self._coils)):
-                self._switch(number, False)
+            self._all_off()
         except EjectorError:
             self._disconnect()
             raise
-        self._pulses = Pulses(self._switch, [each.pulse_ms for each in ejectors])
 
-    def fire(self, ejector: int, fruit_id: int, now_ns: int) -> None:  # noqa: ARG002
-        """See `edge_runtime.ports.Ejector`."""
-        self._pulses.fire(ejector)
-
-    def close(self) -> None:
-        """All off, and the connections closed."""
-        try:
-            self._pulses.close()
-        finally:
-            self._disconnect()
-
-    def _switch(self, ejector: int, on: bool) -> None:
+    def switch(self, number: int, on: bool) -> None:
+        """Write one coil; raises EjectorError when the device does not take it."""
         from pymodbus.exceptions import ModbusException
 
-        coil = self._coils[ejector]
+        coil = self._coils[number]
         try:
             answer = self._clients[coil.host, coil.port].write_coil(coil.coil, on, device_id=coil.unit)
         except (ModbusException, OSError) as error:
@@ -68,19 +55,27 @@ class ModbusEjectors:
         if answer.isError():
             raise _unreachable(coil, f"the device refused: {answer}")
 
+    def close(self) -> None:
+        """All off, and the connections closed."""
+        try:
+            if self._clients:
+                self._all_off()
+        finally:
+            self._disconnect()
+
+    def _all_off(self) -> None:
+        for number in range(len(self._coils)):
+            self.switch(number, False)
+
     def _disconnect(self) -> None:
         for client in self._clients.values():
             client.close()
-
-
-def _coil(ejector: EjectorSettings) -> ModbusSettings:
-    assert ejector.modbus is not None
-    return ejector.modbus
+        self._clients = {}
 
 
 def _unreachable(coil: ModbusSettings, why: str) -> EjectorError:
     return EjectorError(
         f"Modbus coil {coil.coil} of unit {coil.unit} at {coil.host}:{coil.port} cannot be switched: {why}",
         expected="a Modbus TCP device that answers there and has that coil",
-        remedy="Check address, cable and the numbers under [ejector.modbus].",
+        remedy="Check address, cable and the numbers in line.toml.",
     )

@@ -23,6 +23,7 @@ class Pulses:
         self._pulse_ns = [round(1e6 * each) for each in pulse_ms]
         self._off_at_ns = [0] * len(pulse_ms)
         self._ends: list[tuple[int, int]] = []
+        self._held = False
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="ejector pulses", daemon=True)
@@ -35,6 +36,16 @@ class Pulses:
             self._off_at_ns[ejector] = time.monotonic_ns() + self._pulse_ns[ejector]
             heapq.heappush(self._ends, (self._off_at_ns[ejector], ejector))
             self._changed.notify()
+
+    def hold(self, on: bool) -> None:
+        """Switch all on and leave them on, or let go: off, and what was a pulse is over."""
+        with self._changed:
+            if on == self._held:
+                return
+            self._held = on
+            self._off_at_ns = [0] * len(self._pulse_ns)
+            for ejector in range(len(self._pulse_ns)):
+                self._switch(ejector, on)
 
     def close(self) -> None:
         """Switch everything off."""
@@ -59,5 +70,5 @@ class Pulses:
                     self._changed.wait(left_ns / 1e9)
                     continue
                 heapq.heappop(self._ends)
-                if end_ns == self._off_at_ns[ejector]:
+                if end_ns == self._off_at_ns[ejector] and not self._held:
                     self._switch(ejector, False)

@@ -1,10 +1,8 @@
-"""`ripeline run`: wires camera, encoder, engine and reporters into one line."""
+"""`ripeline run`: from a bundle and a source to decisions."""
 
 from __future__ import annotations
 
 import json
-import threading
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +15,7 @@ if TYPE_CHECKING:
     from edge_runtime.bundle import Bundle
     from edge_runtime.config import LineConfig
     from edge_runtime.decide import Policy
-    from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
     from edge_runtime.line import LineSummary
-    from edge_runtime.pipeline import Step
-    from edge_runtime.records import Frame
-    from edge_runtime.reporters.crops import CropFolder
-    from simulator.line import SimulatedLine
 
 
 @click.command(
@@ -33,10 +26,13 @@ Examples:
   ripeline run bundle --source 0 --config line.toml -o out --duration 3600   # first camera, one hour
   ripeline run bundle --source 0 -o out --require-signature K.pub --min-created 2026-05-31
   ripeline run bundle --source rtsp://camera.local/stream -o out
-  ripeline run bundle --source sim:calm -o out --duration 20""",
+  ripeline run bundle --source sim:calm -o out --duration 20
+  ripeline run bundle --source 'sim:calm?clock=real' -o out   # as a real line, in processes""",
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--source", required=True, help="Video file, folder of images, camera index, URL, or sim:NAME.")
+@click.option(
+    "--source", required=True, help="Video file, folder of images, camera index or device file, URL, or sim:NAME."
+)
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for decisions and summary."
 )
@@ -49,6 +45,11 @@ Examples:
 @click.option("--annotate", is_flag=True, help="Also write annotated.mp4 with boxes and verdicts.")
 @click.option("--trace", is_flag=True, help="Also write tracks.csv and, on a line with ejectors, firings.jsonl.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds after which a source is left.")
+@click.option(
+    "--processes/--one-process",
+    default=None,
+    help="Run camera, vision, ejectors and reports apart, so that each can fail alone. Default: for live sources.",
+)
 @trust.require_signature
 @trust.min_created
 @console.force
@@ -64,6 +65,7 @@ def verb(
     annotate: bool,
     trace: bool,
     duration: float | None,
+    processes: bool | None,
     require_signature: Path | None,
     min_created: datetime | None,
     force: bool,
@@ -71,18 +73,15 @@ def verb(
 ) -> None:
     """Decide about every fruit that SOURCE shows, once each.
 
-    Writes decisions.jsonl (one line a fruit, as it is decided) and summary.json. A live source ends on Ctrl-C or
-    --duration, with its summary written.
+    Writes decisions.jsonl (one line a fruit, as it is decided) and summary.json. A live source runs until Ctrl-C,
+    SIGTERM or --duration, whatever its camera does, and drives the ejectors of line.toml.
     """
     console.check_output(output, marker="decisions.jsonl", force=force)
     from edge_runtime.bundle import open_bundle
-    from edge_runtime.line import run_line
     from edge_runtime.manifest import Result
-    from edge_runtime.pipeline import Pipeline
-    from edge_runtime.reporters.jsonl import JsonlReporter
-    from edge_runtime.reporters.tracks import TracksFile
-    from edge_runtime.reporters.video import AnnotatedVideo
     from edge_runtime.select import select_engine
+    from ripeline import in_one_process, in_processes
+    from ripeline.asked import Asked
 
     if require_signature or min_created:
         trust.verify(bundle, require_signature, min_created)
@@ -93,42 +92,10 @@ def verb(
     policy = _policy(opened, settings, config)
     selection = select_engine(opened, artefact=artefact, engine=engine)
     console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}")
-    camera, positions, settings, simulated = line_source.open_source(source, encoder, settings, duration)
-    pipeline = Pipeline(
-        opened.manifest, selection.engine, selection.temperature, policy, settings, selection.energy_limit
-    )
-    stop = threading.Event()
-    with ExitStack() as stack:
-        stack.callback(camera.close)
-        console.new_folder(output, marker="decisions.jsonl", force=force)
-        reporter = stack.enter_context(JsonlReporter(output / "decisions.jsonl"))
-        video = (
-            stack.enter_context(AnnotatedVideo(output / "annotated.mp4", camera.frame_rate_hz)) if annotate else None
-        )
-        tracks = stack.enter_context(TracksFile(output / "tracks.csv")) if trace else None
-        unfamiliar = stack.enter_context(_unfamiliar(output, source, opened, settings))
-        ejection = _ejection(stack, output, simulated, policy) if trace else None
-        stack.enter_context(line_source.ending_on_signals(stop, camera, duration if camera.live else None))
-
-        def on_frame(frame: Frame, step: Step) -> None:
-            unfamiliar.add_unfamiliar(frame, step)
-            if video:
-                video.add(frame, step)
-            if tracks:
-                tracks.add(frame, step.tracked)
-            if ejection:
-                ejection.advance(frame.captured_ns, step.tracked)
-
-        summary = run_line(
-            camera,
-            positions,
-            pipeline,
-            [reporter, ejection] if ejection else [reporter],
-            labels=opened.manifest.labels,
-            duration_s=duration,
-            stop=stop,
-            on_frame=on_frame,
-        )
+    asked = Asked(source, encoder, output, annotate, trace, duration, force)
+    apart = line_source.is_live(source) if processes is None else processes
+    run = in_processes.run if apart else in_one_process.run
+    summary = run(asked, opened, settings, policy, selection)
     document = summary.as_dict() | {
         "bundle_id": opened.manifest.bundle_id,
         "artefact": selection.artefact,
@@ -137,8 +104,6 @@ def verb(
         "costs": {label: costs.model_dump() for label, costs in policy.costs.items()},
     }
     (output / "summary.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if simulated is not None:
-        simulated.write_truth(output)
     if summary.failure is not None:
         raise summary.failure
     _tell(summary, output)
@@ -160,36 +125,3 @@ def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy
     if settings.policy is None:
         return bundle.manifest.policy
     return settings.policy.policy(bundle.manifest.labels, str(config or "line.toml"))
-
-
-def _unfamiliar(output: Path, source: str, bundle: Bundle, settings: LineConfig) -> CropFolder:
-    """Where pictures of fruit go that look like nothing the model learned from."""
-    from edge_runtime.reporters.crops import CropFolder
-
-    return CropFolder(
-        output / "unfamiliar",
-        source=source,
-        run=output.resolve().name,
-        margin=bundle.manifest.input.margin,
-        budget_mb=settings.decide.unfamiliar_mb,
-    )
-
-
-def _ejection(
-    stack: ExitStack, output: Path, simulated: SimulatedLine | None, policy: Policy
-) -> EjectionInVirtualTime | None:
-    """The ejectors of a simulated line in virtual time; whatever waits at the end is still fired."""
-    if simulated is None or simulated.camera.live:
-        return None
-    from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
-
-    return stack.enter_context(
-        EjectionInVirtualTime(
-            output / "firings.jsonl",
-            simulated.encoder,
-            simulated.ejector,
-            simulated.ejectors(),
-            policy,
-            delay_ms=simulated.world.scenario.camera.delay_ms,
-        )
-    )

@@ -170,7 +170,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_camera_that_does_not_exist_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CameraError, match="camera index 97"):
+    with pytest.raises(CameraError, match="camera 97"):
         open_camera("97")
     assert capfd.readouterr().err == ""
 

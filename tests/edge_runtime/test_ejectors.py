@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.config import EjectorSettings, GpioSettings, ModbusSettings
+from edge_runtime.config import EjectorSettings
 from edge_runtime.ejectors import Ejectors, output_kind
 from edge_runtime.ejectors.pulse import Pulses
 from edge_runtime.errors import ConfigError, EjectorError
+from edge_runtime.output_settings import GpioSettings, ModbusSettings
 
 
 def until(condition: Any, *, seconds: float = 20.0) -> bool:

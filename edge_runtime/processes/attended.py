@@ -1,0 +1,151 @@
+"""A process of the line under the supervisor's eyes."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+from edge_runtime.processes.board import Board, Cell, Stop
+from edge_runtime.processes.child import HOPELESS
+from edge_runtime.processes.plan import LinePlan, Memory
+from edge_runtime.processes.restarts import Restarts
+from edge_runtime.processes.ring import FrameRing
+from edge_runtime.safety_settings import ProcessSettings
+
+log = logging.getLogger("ripeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A process of the line: what it runs, where it shows life, and when its turn to leave comes."""
+
+    name: str
+    main: Callable[[LinePlan, Memory], None]
+    beat: Cell
+    leaves: Stop
+
+
+class Attended:
+    """One role, through all its starts: started again when it dies, hangs or leaks.
+
+    Args:
+        role: What to run.
+        plan: Of the line.
+        board: Where it shows life.
+        ring: Whose name it is told.
+        frame_bytes: Of the ring.
+    """
+
+    def __init__(self, role: Role, plan: LinePlan, board: Board, ring: FrameRing, frame_bytes: int) -> None:
+        self.role = role
+        self._plan, self._board, self._ring, self._frame_bytes = plan, board, ring, frame_bytes
+        self._settings: ProcessSettings = plan.config.processes
+        self.restarts = Restarts(self._settings.restarts, self._settings.slow_s)
+        self._process: SpawnProcess | None = None
+        self._due_s, self._begun_s = 0.0, 0.0
+        self.finished = False
+        """It has left because the source is at its end."""
+        self.hopeless = False
+        """It has said that starting it again is of no use."""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def sentinel(self) -> int | None:
+        """Something to wait on that ends with the process."""
+        return None if self._process is None else self._process.sentinel
+
+    def look(self, now_s: float) -> None:
+        """Start it if it is due; see whether it lives, and kill it if it only seems to."""
+        if self.finished:
+            return
+        if self._process is None:
+            if now_s >= self._due_s:
+                self._start(now_s)
+            return
+        if not self._process.is_alive():
+            self._died(now_s, f"ended with {_words(self._process.exitcode)}")
+        elif (reason := self._illness(now_s)) is not None:
+            self.kill()
+            self._died(now_s, f"{reason} and was killed")
+
+    def kill(self) -> None:
+        """At once; a stopped process too."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+
+    def leave(self, end_s: float) -> bool:
+        """Wait for it to end by itself, until then; whether it did."""
+        if self._process is None:
+            return True
+        self._process.join(max(0.0, end_s - time.monotonic()))
+        if self._process.is_alive():
+            log.warning("%s did not leave in time and was killed", self.role.name)
+            self.kill()
+            return False
+        return self._process.exitcode == 0
+
+    def _start(self, now_s: float) -> None:
+        self._board[self.role.beat] = 0
+        memory = Memory(self._board.name, self._ring.name, self._frame_bytes, self.restarts.count)
+        self._begun_s = now_s
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=self.role.main, args=(self._plan, memory), name=self.role.name, daemon=True
+        )
+        # Blocked in the child from its first moment: Ctrl-C reaches every process of a terminal, and is the parent's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def _died(self, now_s: float, how: str) -> None:
+        process, self._process = self._process, None
+        assert process is not None
+        if process.exitcode == HOPELESS:
+            self.hopeless = True
+            return
+        if process.exitcode == 0 and self.role.leaves is Stop.SEEING and self._board[Cell.CAPTURE_ENDED]:
+            self.finished = True
+            return
+        wait_s = self.restarts.wait_s(now_s)
+        self._due_s = now_s + wait_s
+        self._board.add(Cell.SUPERVISOR_RESTARTS)
+        again = f"again in {wait_s:.0f} s" if wait_s else "started again"
+        log.warning("%s %s; %s", self.role.name, how, again)
+
+    def _illness(self, now_s: float) -> str | None:
+        beat_ns = self._board[self.role.beat]
+        if beat_ns == 0:
+            late = now_s - self._begun_s > self._settings.start_s
+            return f"was not ready after {self._settings.start_s:.0f} s" if late else None
+        silent_s = time.monotonic() - beat_ns / 1e9
+        if silent_s > self._settings.hung_s:
+            return f"showed no life for {silent_s:.1f} s"
+        held_mb = _held_mb(self.pid)
+        return f"held {held_mb:.0f} MB" if held_mb > self._settings.memory_mb else None
+
+
+def _words(code: int | None) -> str:
+    if code is not None and code < 0:
+        return signal.Signals(-code).name
+    return f"code {code}"
+
+
+def _held_mb(pid: int | None) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

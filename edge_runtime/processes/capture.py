@@ -1,0 +1,133 @@
+"""The capture process: camera to ring. It may hang in a read and be killed at any moment; it holds nothing of value."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import replace
+
+from edge_runtime.errors import CameraError, RipelineError
+from edge_runtime.picture_watch import PictureWatch, colours_swapped, thumbnail
+from edge_runtime.ports import Camera, Encoder
+from edge_runtime.processes.board import Board, Cell, Stop
+from edge_runtime.processes.child import begin, failed, log
+from edge_runtime.processes.plan import LinePlan, Memory
+from edge_runtime.processes.ring import FrameRing
+from edge_runtime.records import Frame, Image
+
+_OPENING_S = 15.0
+"""More than a network camera may take to answer."""
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+_USUAL_PERIOD_NS = 33_333_333
+
+
+def run_capture(plan: LinePlan, memory: Memory) -> None:
+    """Deliver frames until the line ends or the source does, connecting again as often as it breaks."""
+    begin("capture")
+    with closing(Board(memory.board)) as board, closing(FrameRing(memory.frame_bytes, memory.ring)) as ring:
+        Capture(plan, board, ring).run()
+
+
+class Capture:
+    """One camera.
+
+    A live source that breaks is opened again, after a pause that doubles; any other ends there.
+    """
+
+    def __init__(self, plan: LinePlan, board: Board, ring: FrameRing) -> None:
+        self._ports, self._board, self._ring, self._folder = plan.ports, board, ring, plan.runtime
+        self._watch = PictureWatch(plan.config.safety.black_level)
+        self._encoder: Encoder | None = None
+        newest = ring.newest(after=0)
+        self._known: Image | None = thumbnail(newest.frame.image) if newest is not None else None
+
+    def run(self) -> None:
+        """Until the end."""
+        pause_s = _FIRST_PAUSE_S
+        self._alive(for_s=_OPENING_S)
+        self._encoder = self._ports.open_encoder()
+        while not self._ended:
+            frames = self._board[Cell.CAPTURE_FRAMES]
+            self._alive(for_s=_OPENING_S)
+            try:
+                self._deliver(self._ports.open_camera())
+                self._board[Cell.CAPTURE_ENDED] = 1
+                return
+            except RipelineError as error:
+                if not self._ports.live or not self._board[Cell.CAPTURE_CONNECTIONS]:
+                    # What has never worked is a mistake to be corrected, not a fault to be waited out.
+                    failed(self._folder, error)
+                if self._board[Cell.CAPTURE_FRAMES] > frames:
+                    pause_s = _FIRST_PAUSE_S
+                log.warning("%s Trying again in %.2g s.", error.what, pause_s)
+                self._pause(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _deliver(self, camera: Camera) -> None:
+        self._board.add(Cell.CAPTURE_CONNECTIONS)
+        period_ns = round(1e9 / camera.frame_rate_hz) if camera.frame_rate_hz else _USUAL_PERIOD_NS
+        self._board[Cell.CAPTURE_PERIOD_NS] = period_ns
+        lost_before, proven = self._board[Cell.CAPTURE_DROPPED], False
+        self._alive()
+        try:
+            for frame in camera.frames():
+                if self._ended:
+                    return
+                self._alive()
+                if not proven:
+                    self._prove_colours(frame.image)
+                    proven = True
+                self._publish(frame)
+                self._board[Cell.CAPTURE_DROPPED] = lost_before + camera.dropped
+        finally:
+            camera.close()
+
+    def _publish(self, frame: Frame) -> None:
+        came_ns, board = time.monotonic_ns(), self._board
+        look = self._watch.look(frame.image)
+        if look.torn:
+            board.add(Cell.CAPTURE_TORN)
+            return
+        if self._encoder is not None and frame.belt_mm is None:
+            frame = replace(frame, belt_mm=self._encoder.position_mm(frame.captured_ns))
+        if not self._ports.live:
+            while not self._ring.wait_for_room(board[Cell.VISION_TAKEN], 0.1):
+                if self._ended:
+                    return
+                self._alive()
+        self._ring.write(frame)
+        if look.changed:
+            board[Cell.CAPTURE_CHANGED_NS] = came_ns
+        if look.lit:
+            board[Cell.CAPTURE_LIT_NS] = came_ns
+        if not look.moving:
+            board[Cell.CAPTURE_MOVING_NS] = 0
+        elif not board[Cell.CAPTURE_MOVING_NS]:
+            board[Cell.CAPTURE_MOVING_NS] = came_ns
+        board[Cell.CAPTURE_FRAME_NS] = came_ns
+        board.add(Cell.CAPTURE_FRAMES)
+
+    def _prove_colours(self, image: Image) -> None:
+        """The first picture of a connection must have the colours of the last one before it."""
+        now = thumbnail(image)
+        if self._known is not None and colours_swapped(self._known, now):
+            raise CameraError(
+                f"Camera {self._ports.source} came back with red and blue exchanged.",
+                remedy="Unplug it and plug it in again; if it stays so, look at the camera's own settings.",
+            )
+        self._known = now
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self._ended:
+            self._alive()
+            time.sleep(0.05)
+
+    def _alive(self, for_s: float = 0.0) -> None:
+        """Show life; what takes long by its nature says so ahead."""
+        self._board[Cell.CAPTURE_BEAT_NS] = time.monotonic_ns() + round(for_s * 1e9)
+
+    @property
+    def _ended(self) -> bool:
+        return self._board[Cell.SUPERVISOR_STOP] >= Stop.SEEING

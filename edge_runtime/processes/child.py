@@ -1,0 +1,73 @@
+"""What every process of a line does first."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from edge_runtime.errors import RipelineError
+
+log = logging.getLogger("ripeline")
+
+HOPELESS = 3
+"""Exit code of a process that will not do better if it is started again."""
+
+_FAILURE = "failure"
+_PRIORITY = 10
+
+
+def begin(name: str, on_orphaned: Callable[[], None] = lambda: os._exit(1)) -> None:
+    """Say who is talking, leave Ctrl-C to the supervisor, and do not outlive it.
+
+    Args:
+        name: Of the process, for its log.
+        on_orphaned: Called from a thread when the supervisor has died.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{name}: %(message)s", force=True)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        on_orphaned()
+
+    threading.Thread(target=wait, name="orphaned", daemon=True).start()
+
+
+def raise_priority() -> str:
+    """Ask for real-time scheduling, else for a better nice value; what was granted, in words."""
+    with suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
+        return "real-time priority"
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -_PRIORITY)
+        return f"nice value {-_PRIORITY}"
+    return "ordinary priority"
+
+
+def failed(folder: Path, error: RipelineError) -> NoReturn:
+    """Leave, and let the supervisor end the line with this error."""
+    (folder / _FAILURE).write_bytes(pickle.dumps(error))
+    sys.exit(HOPELESS)
+
+
+def failure(folder: Path) -> RipelineError | None:
+    """What a process left with; asked once."""
+    file = folder / _FAILURE
+    try:
+        error = pickle.loads(file.read_bytes())
+    except OSError:
+        return None
+    file.unlink()
+    return error if isinstance(error, RipelineError) else None

@@ -1,0 +1,57 @@
+"""What the board says, as the facts that people and programs are told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from edge_runtime.health import CameraFacts, LineFacts, ProcessFacts
+from edge_runtime.processes.actuator import FAULTS, STATES
+from edge_runtime.processes.attended import Attended
+from edge_runtime.processes.board import Board, Cell
+from edge_runtime.processes.plan import LinePlan
+from edge_runtime.records import Verdict
+
+VERDICTS = {
+    Verdict.ACCEPT: Cell.VISION_ACCEPT,
+    Verdict.DIVERT: Cell.VISION_DIVERT,
+    Verdict.UNDECIDED: Cell.VISION_UNDECIDED,
+}
+
+
+def line_facts(plan: LinePlan, board: Board, processes: Sequence[Attended]) -> LineFacts:
+    """The facts of this moment."""
+    now_ns = time.monotonic_ns()
+
+    def age_ms(cell: Cell) -> float | None:
+        at_ns = board[cell]
+        return max(0, now_ns - at_ns) / 1e6 if at_ns else None
+
+    bits = board[Cell.ACTUATOR_FAULTS]
+    camera = CameraFacts(
+        CAMERA,
+        frames=board[Cell.CAPTURE_FRAMES],
+        dropped=board[Cell.CAPTURE_DROPPED] + board[Cell.CAPTURE_TORN],
+        age_ms=age_ms(Cell.CAPTURE_FRAME_NS),
+        reconnects=max(0, board[Cell.CAPTURE_CONNECTIONS] - 1),
+    )
+    since_ns = board[Cell.ACTUATOR_SINCE_NS]
+    return LineFacts(
+        line=plan.config.name,
+        state=STATES[board[Cell.ACTUATOR_STATE]],
+        faults=tuple(fault for number, fault in enumerate(FAULTS) if bits >> number & 1),
+        since_s=(now_ns - since_ns) / 1e9 if since_ns else 0.0,
+        cameras=(camera,),
+        processes=tuple(
+            ProcessFacts(one.role.name, one.pid, one.restarts.count, age_ms(one.role.beat)) for one in processes
+        ),
+        decided={verdict: board[cell] for verdict, cell in VERDICTS.items()},
+        fired=board[Cell.ACTUATOR_FIRED],
+        missed=board[Cell.ACTUATOR_MISSED],
+        frame_ms_p99=board[Cell.VISION_P99_US] / 1000 or None,
+        records_lost=board[Cell.VISION_LOST],
+    )
+
+
+CAMERA = "camera"
+"""Its name, as long as a line has one."""

@@ -1,0 +1,61 @@
+"""What every process of a line is told when it is started; pickled, since processes are spawned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.config import LineConfig
+from edge_runtime.decide import Policy
+from edge_runtime.line import OnFrame
+from edge_runtime.ports import LinePorts
+
+Observers = Callable[[int], AbstractContextManager[OnFrame]]
+"""Opens what looks on beside the decisions (films, kept pictures); told how often vision has been restarted."""
+
+
+@dataclass(frozen=True)
+class LinePlan:
+    """One line.
+
+    `artefact` and `engine` are a pair that has proven itself here. `runtime` is a folder of this line's own, in memory
+    where the system has one. `observers` must survive pickling.
+    """
+
+    ports: LinePorts
+    config: LineConfig
+    bundle: Path
+    artefact: str
+    engine: str
+    policy: Policy
+    output: Path
+    runtime: Path
+    observers: Observers
+
+    @property
+    def journal(self) -> Path:
+        """File of the journal."""
+        file = self.config.journal.file
+        return Path(file) if file else self.output / "journal.db"
+
+    @property
+    def actuator_box(self) -> Path:
+        """Where the actuator finds what vision saw."""
+        return self.runtime / "actuator"
+
+    @property
+    def reporter_box(self) -> Path:
+        """Where the reporter finds what became of orders."""
+        return self.runtime / "reporter"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Names of the shared memory, and which start of the process this is, from 0."""
+
+    board: str
+    ring: str
+    frame_bytes: int
+    start: int

@@ -1,0 +1,139 @@
+"""The supervisor: starts the processes of a line, starts again what dies, hangs or leaks, and ends them in order."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from multiprocessing import connection
+from types import FrameType
+
+from edge_runtime.errors import RipelineError
+from edge_runtime.health_server import HealthServer
+from edge_runtime.processes.actuator import FINISH_S, run_actuator
+from edge_runtime.processes.attended import Attended, Role
+from edge_runtime.processes.board import Board, Cell, Stop
+from edge_runtime.processes.capture import run_capture
+from edge_runtime.processes.child import failure
+from edge_runtime.processes.facts import line_facts
+from edge_runtime.processes.plan import LinePlan
+from edge_runtime.processes.report import run_reporter
+from edge_runtime.processes.ring import FrameRing
+from edge_runtime.processes.systemd import notify
+from edge_runtime.processes.vision import run_vision
+
+_LOOK_S = 0.05
+_TELL_EVERY_S = 1.0
+_PATIENCE_S = {Stop.SEEING: 1.5, Stop.ACTING: FINISH_S + 0.3, Stop.REPORTING: 1.2}
+"""How long the processes of each turn have to leave; together less than the 5 s in which a line ends."""
+
+
+CAPTURE = Role("capture", run_capture, Cell.CAPTURE_BEAT_NS, Stop.SEEING)
+VISION = Role("vision", run_vision, Cell.VISION_BEAT_NS, Stop.SEEING)
+ACTUATOR = Role("actuator", run_actuator, Cell.ACTUATOR_BEAT_NS, Stop.ACTING)
+REPORTER = Role("reporter", run_reporter, Cell.REPORTER_BEAT_NS, Stop.REPORTING)
+
+
+class Supervisor:
+    """Runs one line until it is told to stop or its source ends.
+
+    Args:
+        plan: What to run. Without a live source there are no outputs, and no actuator.
+        duration_s: How long, from the first frame that was dealt with; None until told.
+    """
+
+    def __init__(self, plan: LinePlan, *, duration_s: float | None = None) -> None:
+        self._plan, self._duration_s = plan, duration_s
+        self._stopping = False
+        self.failure: RipelineError | None = None
+        """What made it pointless to go on, after `run`."""
+        frame_bytes = round(plan.config.processes.frame_mb * 1e6)
+        self.board, self._ring = Board(), FrameRing(frame_bytes)
+        roles = (REPORTER, ACTUATOR, VISION, CAPTURE) if plan.ports.live else (REPORTER, VISION, CAPTURE)
+        self._children = [Attended(role, plan, self.board, self._ring, frame_bytes) for role in roles]
+
+    def run(self) -> None:
+        """Returns when every process has left."""
+        end_s: float | None = None
+        ready, tell_s = False, 0.0
+        try:
+            with self._signals(), closing(self._health()):
+                while not self._stopping and not self._is_over:
+                    now_s = time.monotonic()
+                    for child in self._children:
+                        child.look(now_s)
+                    if end_s is None and self._duration_s is not None and self.board[Cell.VISION_FRAMES]:
+                        end_s = now_s + self._duration_s
+                    if end_s is not None and now_s >= end_s:
+                        break
+                    if not ready and all(self.board[one.role.beat] for one in self._children[:2]):
+                        notify("READY=1")
+                        ready = True
+                    if now_s >= tell_s:
+                        notify("WATCHDOG=1")
+                        self._note_pids()
+                        tell_s = now_s + _TELL_EVERY_S
+                    self._wait()
+                notify("STOPPING=1")
+                self._end()
+                self.failure = failure(self._plan.runtime)
+        finally:
+            for child in self._children:
+                child.kill()
+            self._ring.close(remove=True)
+
+    @property
+    def _is_over(self) -> bool:
+        eyes = [one for one in self._children if one.role.leaves is Stop.SEEING]
+        return any(one.hopeless for one in self._children) or all(one.finished for one in eyes)
+
+    def close(self) -> None:
+        """Let go of the board, once it has been read."""
+        self.board.close(remove=True)
+
+    def _health(self) -> HealthServer:
+        return HealthServer(
+            self._plan.config.name,
+            self._plan.runtime,
+            self._plan.config.health.port,
+            lambda: line_facts(self._plan, self.board, self._children),
+            on_resume=self._release,
+        )
+
+    def _release(self) -> None:
+        self.board.add(Cell.SUPERVISOR_RELEASES)
+
+    def _wait(self) -> None:
+        connection.wait([one.sentinel for one in self._children if one.sentinel is not None], timeout=_LOOK_S)
+
+    def _end(self) -> None:
+        for turn in (Stop.SEEING, Stop.ACTING, Stop.REPORTING):
+            self.board[Cell.SUPERVISOR_STOP] = turn
+            end_s = time.monotonic() + _PATIENCE_S[turn]
+            for child in self._children:
+                if child.role.leaves is turn:
+                    child.leave(end_s)
+
+    def _note_pids(self) -> None:
+        """Who is who, for people and tests."""
+        rows = [f"{one.role.name} {one.pid}\n" for one in self._children if one.pid is not None]
+        aside = self._plan.runtime / "processes.new"
+        aside.write_text("".join(rows), "utf-8")
+        aside.replace(self._plan.runtime / "processes")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopping = True
+
+        def release(_number: int, _frame: FrameType | None) -> None:
+            self._release()
+
+        handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR1: release}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

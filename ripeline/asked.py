@@ -1,0 +1,45 @@
+"""What the command line asked of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ripeline import console
+from ripeline.run_outputs import RunOutputs
+
+if TYPE_CHECKING:
+    from edge_runtime.bundle import Bundle
+    from edge_runtime.config import LineConfig
+
+MARKER = "decisions.jsonl"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `ripeline run` that say what is run and what is written."""
+
+    source: str
+    encoder: Path | None
+    output: Path
+    annotate: bool
+    trace: bool
+    duration_s: float | None
+    force: bool
+
+    def new_output(self) -> Path:
+        """The folder for the results, empty now."""
+        return console.new_folder(self.output, marker=MARKER, force=self.force)
+
+    def outputs(self, bundle: Bundle, settings: LineConfig, frame_rate_hz: float | None = None) -> RunOutputs:
+        """What is written beside the decisions."""
+        return RunOutputs(
+            self.output,
+            self.source,
+            margin=bundle.manifest.input.margin,
+            unfamiliar_mb=settings.decide.unfamiliar_mb,
+            annotate=self.annotate,
+            trace=self.trace,
+            frame_rate_hz=frame_rate_hz,
+        )

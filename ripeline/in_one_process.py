@@ -1,0 +1,84 @@
+"""`run` in one process: recordings, and simulated lines in virtual time."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from ripeline import line_source
+from ripeline.asked import MARKER
+
+if TYPE_CHECKING:
+    from edge_runtime.bundle import Bundle
+    from edge_runtime.config import LineConfig
+    from edge_runtime.decide import Policy
+    from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
+    from edge_runtime.line import LineSummary
+    from edge_runtime.pipeline import Step
+    from edge_runtime.records import Frame
+    from edge_runtime.select import Selection
+    from ripeline.asked import Asked
+    from simulator.line import SimulatedLine
+
+
+def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, selection: Selection) -> LineSummary:
+    """Run the source to its end, and leave the truth beside the decisions where it is known."""
+    from edge_runtime.line import run_line
+    from edge_runtime.pipeline import Pipeline
+    from edge_runtime.reporters.jsonl import JsonlReporter
+
+    camera, positions, settings, simulated = line_source.open_source(
+        asked.source, asked.encoder, settings, asked.duration_s
+    )
+    pipeline = Pipeline(
+        bundle.manifest, selection.engine, selection.temperature, policy, settings, selection.energy_limit
+    )
+    stop = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(camera.close)
+        output = asked.new_output()
+        reporter = stack.enter_context(JsonlReporter(output / MARKER))
+        look_on = stack.enter_context(asked.outputs(bundle, settings, camera.frame_rate_hz)())
+        ejection = _ejection(stack, asked, simulated, policy) if asked.trace else None
+        limit_s = asked.duration_s if camera.live else None
+        stack.enter_context(line_source.ending_on_signals(stop, camera, limit_s))
+
+        def on_frame(frame: Frame, step: Step) -> None:
+            look_on(frame, step)
+            if ejection:
+                ejection.advance(frame.captured_ns, step.tracked)
+
+        summary = run_line(
+            camera,
+            positions,
+            pipeline,
+            [reporter, ejection] if ejection else [reporter],
+            labels=bundle.manifest.labels,
+            duration_s=asked.duration_s,
+            stop=stop,
+            on_frame=on_frame,
+        )
+    if simulated is not None:
+        simulated.write_truth(output)
+    return summary
+
+
+def _ejection(
+    stack: ExitStack, asked: Asked, simulated: SimulatedLine | None, policy: Policy
+) -> EjectionInVirtualTime | None:
+    """The ejectors of a simulated line in virtual time; whatever waits at the end is still fired."""
+    if simulated is None or simulated.camera.live:
+        return None
+    from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
+
+    return stack.enter_context(
+        EjectionInVirtualTime(
+            asked.output / "firings.jsonl",
+            simulated.encoder,
+            simulated.ejector,
+            simulated.ejectors(),
+            policy,
+            delay_ms=simulated.world.scenario.camera.delay_ms,
+        )
+    )

@@ -1,0 +1,123 @@
+"""`run` in processes of its own: what the supervisor is told, and what its board says in the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ripeline.line_ports import RealPorts, SimulatedPorts
+from ripeline.line_source import SIMULATED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_runtime.bundle import Bundle
+    from edge_runtime.config import LineConfig
+    from edge_runtime.decide import Policy
+    from edge_runtime.line import LineSummary
+    from edge_runtime.ports import LinePorts
+    from edge_runtime.processes.board import Board
+    from edge_runtime.select import Selection
+    from ripeline.asked import Asked
+    from simulator.line import SimulatedLine
+
+_TO_START_NS = 2_000_000_000
+"""A simulated belt starts when the processes should be there."""
+
+
+def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, selection: Selection) -> LineSummary:
+    """Run the line until it is told to stop or its source ends.
+
+    Raises:
+        InputError: It is already being run on this machine.
+        CameraError, EjectorError: The source or an output of `line.toml` could not be opened even once.
+    """
+    from edge_runtime.processes.lock import LineLock
+    from edge_runtime.processes.plan import LinePlan
+    from edge_runtime.processes.supervisor import Supervisor
+
+    begun = time.monotonic()
+    edges, settings, simulated = ports(asked, settings)
+    with closing(LineLock(settings.name)):
+        plan = LinePlan(
+            edges,
+            settings,
+            bundle.folder,
+            selection.artefact,
+            selection.engine.name,
+            policy,
+            asked.new_output(),
+            runtime_folder(settings.name),
+            asked.outputs(bundle, settings),
+        )
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+        with closing(Supervisor(plan, duration_s=asked.duration_s if edges.live else None)) as supervisor:
+            supervisor.run()
+            summary = _summary(supervisor.board, edges.source, bundle.manifest.labels)
+    if supervisor.failure is not None:
+        if not summary.frames["processed"]:
+            shutil.rmtree(asked.output)  # nothing in it but empty files of ours
+            raise supervisor.failure
+        summary = replace(summary, failure=supervisor.failure)
+    if simulated is not None:
+        simulated.write_truth(asked.output)
+    return replace(summary, seconds=time.monotonic() - begun)
+
+
+def ports(asked: Asked, config: LineConfig) -> tuple[LinePorts, LineConfig, SimulatedLine | None]:
+    """The line's edges, its settings completed by what a simulated line knows of itself, and that line."""
+    if not asked.source.startswith(SIMULATED):
+        return RealPorts(asked.source, asked.encoder, config), config, None
+    simulated = SimulatedPorts(asked.source, time.monotonic_ns() + _TO_START_NS, asked.duration_s, asked.output, config)
+    line = simulated.line()
+    known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
+    ejectors = config.ejector or tuple(line.ejectors())
+    belt = config.belt.model_copy(update=known)
+    return simulated, config.model_copy(update={"belt": belt, "ejector": ejectors}), line
+
+
+def runtime_folder(line: str) -> Path:
+    """A folder for what lives only while the machine is on, private, the same for each run of a line."""
+    base = os.environ.get("RUNTIME_DIRECTORY")
+    home = Path(base) if base else Path(tempfile.gettempdir()) / f"ripeline-{os.getuid()}"
+    folder = home / (re.sub(r"[^\w.-]", "_", line)[:40] or "line")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.chmod(0o700)
+    return folder
+
+
+def _summary(board: Board, source: str, labels: Sequence[str]) -> LineSummary:
+    from edge_runtime.line import LineSummary
+    from edge_runtime.processes.board import Cell
+
+    verdicts = {
+        "ACCEPT": board[Cell.VISION_ACCEPT],
+        "DIVERT": board[Cell.VISION_DIVERT],
+        "UNDECIDED": board[Cell.VISION_UNDECIDED],
+    }
+    read = board[Cell.CAPTURE_FRAMES] + board[Cell.CAPTURE_TORN] + board[Cell.CAPTURE_DROPPED]
+    processed = board[Cell.VISION_FRAMES]
+    latency = {
+        name: board[cell] / 1000
+        for name, cell in (("p50", Cell.VISION_P50_US), ("p99", Cell.VISION_P99_US), ("max", Cell.VISION_MAX_US))
+    }
+    restarts = board[Cell.SUPERVISOR_RESTARTS]
+    return LineSummary(
+        source=source,
+        frames={"read": read, "processed": processed, "dropped": read - processed},
+        fruits=sum(verdicts.values()),
+        verdicts=verdicts,
+        labels={label: board.label_count(number) for number, label in enumerate(labels)},
+        latency_ms={"frame": latency} if processed else {},
+        seconds=0.0,
+        notices=(f"{restarts} times a process of the line was started again.",) if restarts else (),
+    )

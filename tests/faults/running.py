@@ -1,0 +1,183 @@
+"""A line in processes of its own, and how a test breaks it and sees what comes of that."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulator.outputs import relay_drops_ns
+
+RATE_HZ = 20.0
+THRESHOLD_FRAMES = 10
+RELAY_MS = 400
+"""Generous, so that a busy machine does not look like a broken line; what the defaults give is for the benchmark."""
+
+SCENARIO = f"""
+base = "calm"
+seconds = {{seconds}}
+[camera]
+width_px = 320
+height_px = 180
+mm_per_px = 1.2
+frame_rate_hz = {RATE_HZ}
+[ejector]
+at_mm = 150
+"""
+LINE = """
+name = "{name}"
+[safety]
+on_blind = "{on_blind}"
+good_s = 0.3
+silent_frames = {frames}
+frozen_frames = {frames}
+black_frames = {frames}
+vision_frames = {frames}
+encoder_frames = {frames}
+heartbeat_ms = 50
+[processes]
+hung_s = 1.5
+memory_mb = 400
+restarts = 100
+"""
+RUN_PERMIT = """
+[safety.run_permit.modbus]
+host = "a simulated line switches its own"
+coil = 0
+"""
+
+
+def until(found: Callable[[], Any], *, seconds: float = 60.0, what: str = "") -> Any:
+    """What `found` gives once it gives something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := found():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds:.0f} s: {what or found}")
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    """Of a file of JSON lines that may be growing."""
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+
+
+@dataclass
+class Line:
+    """A line in processes of its own."""
+
+    process: subprocess.Popen[str]
+    name: str
+    output: Path
+    faults: Path
+    runtime: Path
+
+    def pid(self, role: str) -> int:
+        """Of the process in that role now."""
+        if role == "supervisor":
+            return self.process.pid
+        found = dict(line.split() for line in (self.runtime / "processes").read_text("utf-8").splitlines())
+        return int(found[role])
+
+    def send(self, role: str, number: signal.Signals) -> int:
+        """A signal; the time of it."""
+        now_ns = time.monotonic_ns()
+        os.kill(self.pid(role), number)
+        return now_ns
+
+    def switch(self, fault: str, on: bool) -> int:
+        """Let a fault hold or not; the time of it."""
+        now_ns = time.monotonic_ns()
+        if on:
+            (self.faults / fault).touch()
+        else:
+            (self.faults / fault).unlink()
+        return now_ns
+
+    def permits(self, on: bool, after_ns: int) -> list[int]:
+        """When the belt was allowed to run, or not, after a time."""
+        found = rows(self.output / "outputs.jsonl")
+        return [
+            row["time_ns"]
+            for row in found
+            if row["output"] == "permit" and row["on"] == on and row["time_ns"] >= after_ns
+        ]
+
+    def becomes_safe(self, after_ns: int) -> float:
+        """Waits for it; milliseconds from that time."""
+        return (until(lambda: self.permits(False, after_ns), what=f"safe: {self.words()}")[0] - after_ns) / 1e6
+
+    def causes(self, after_ns: int) -> set[str]:
+        """The faults for which it went to its safe state after a time."""
+        found = rows(self.output / "states.jsonl")
+        return {
+            fault for row in found if row["state"] == "safe" and row["since_ns"] >= after_ns for fault in row["faults"]
+        }
+
+    def runs_again(self, after_ns: int) -> float:
+        """Waits until it sorts and has for a moment; milliseconds from that time."""
+        again_ns: int = until(lambda: self.permits(True, after_ns), what=f"running: {self.words()}")[-1]
+        until(lambda: time.monotonic_ns() - again_ns > 300_000_000)
+        return (again_ns - after_ns) / 1e6
+
+    def relay_drops(self, after_ns: int) -> float:
+        """Waits until the plant's relay misses the heartbeat; milliseconds from that time."""
+
+        def dropped() -> list[int]:
+            found = relay_drops_ns(rows(self.output / "outputs.jsonl"), RELAY_MS, time.monotonic_ns())
+            return [at_ns for at_ns in found if at_ns >= after_ns]
+
+        return (until(dropped, what="the relay drops")[0] - after_ns) / 1e6
+
+    def restarted(self, role: str, old_pid: int) -> None:
+        """Waits until another process has that role."""
+        until(lambda: self.pid(role) != old_pid, what=f"{role} restarted")
+
+    def journalled(self) -> set[tuple[str, int]]:
+        """Run and fruit of every record in the journal."""
+        uri = f"file:{self.output / 'journal.db'}?mode=ro"
+        with sqlite3.connect(uri, uri=True, timeout=10) as journal:
+            return set(journal.execute("SELECT run_id, fruit_id FROM decisions"))
+
+    def states(self, state: str, after_ns: int) -> list[int]:
+        """When it went to a state after a time."""
+        found = rows(self.output / "states.jsonl")
+        return [row["since_ns"] for row in found if row["state"] == state and row["since_ns"] >= after_ns]
+
+    def firings(self) -> list[dict[str, Any]]:
+        """What became of each order."""
+        return rows(self.output / "firings.jsonl")
+
+    def ordered(self) -> set[tuple[str, int]]:
+        """Run and fruit of every order that was given, carried out or not."""
+        return {(row["run_id"], row["fruit_id"]) for row in self.firings()}
+
+    def lost(self) -> int:
+        """Decisions that were acted on and are not in the journal, a moment later."""
+
+        def missing() -> int:
+            return len(self.ordered() - self.journalled())
+
+        end = time.monotonic() + 10
+        while missing() and time.monotonic() < end:
+            time.sleep(0.1)
+        return missing()
+
+    def doubled(self) -> int:
+        """Strokes at a place of the belt that had one before."""
+        places = sorted(row["acted_mm"] for row in rows(self.output / "ejections.jsonl"))
+        return sum(later - earlier < 20.0 for earlier, later in itertools.pairwise(places))
+
+    def words(self) -> str:
+        """The end of what it said."""
+        return (self.output.parent / f"{self.name}.log").read_text("utf-8")[-2000:]

@@ -1,0 +1,63 @@
+"""Cameras and encoders that break on a line that goes on, and a clock that is set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from edge_runtime.watch import Fault
+from tests.faults.running import Line, until
+
+Note = Callable[..., None]
+
+
+@pytest.mark.parametrize(
+    ("switch", "fault"),
+    [
+        ("gone", Fault.CAMERA_SILENT),
+        ("frozen", Fault.CAMERA_FROZEN),
+        ("black", Fault.CAMERA_BLACK),
+        ("half", Fault.CAMERA_SILENT),
+        ("stopped", Fault.ENCODER),
+        ("backward", Fault.ENCODER),
+        ("spiking", Fault.ENCODER),
+        ("speechless", Fault.ENCODER),
+        ("clock", Fault.CLOCK),
+    ],
+)
+def test_a_fault_stops_the_line_until_it_is_gone(line: Line, fault_table: Note, switch: str, fault: Fault) -> None:
+    at_ns = line.switch(switch, True)
+    to_safe_ms = line.becomes_safe(at_ns)
+    until(lambda: fault in line.causes(at_ns), what=f"{fault} is named: {line.words()}")
+    gone_ns = line.switch(switch, False)
+    recovered_ms = line.runs_again(gone_ns)
+    lost, doubled = line.lost(), line.doubled()
+    fault_table(NAMES[switch], to_safe_ms=to_safe_ms, lost=lost, doubled=doubled, recovered_ms=recovered_ms)
+    assert (lost, doubled) == (0, 0)
+
+
+def test_a_read_that_hangs_is_killed(line: Line, fault_table: Note) -> None:
+    old = line.pid("capture")
+    at_ns = line.switch("hang", True)
+    to_safe_ms = line.becomes_safe(at_ns)
+    gone_ns = line.switch("hang", False)
+    line.restarted("capture", old)
+    recovered_ms = line.runs_again(gone_ns)
+    lost, doubled = line.lost(), line.doubled()
+    fault_table("camera read hangs", to_safe_ms=to_safe_ms, lost=lost, doubled=doubled, recovered_ms=recovered_ms)
+    assert Fault.CAMERA_SILENT in line.causes(at_ns)
+    assert (lost, doubled) == (0, 0)
+
+
+NAMES = {
+    "gone": "camera unplugged",
+    "frozen": "camera frozen",
+    "black": "camera black",
+    "half": "camera sends half frames",
+    "stopped": "encoder stands while the belt runs",
+    "backward": "encoder runs backward",
+    "spiking": "encoder jumps",
+    "speechless": "encoder has no word",
+    "clock": "clock set back by an hour",
+}

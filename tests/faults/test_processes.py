@@ -1,0 +1,126 @@
+"""Processes that are killed or stopped, on a line that goes on: real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from edge_runtime.watch import Fault
+from tests.faults.running import Line, until
+
+Note = Callable[..., None]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(("role", "fault"), [("capture", Fault.CAMERA_SILENT), ("vision", Fault.VISION_STALLED)])
+def test_without_eyes_the_line_stops_and_comes_back(
+    line: Line, fault_table: Note, role: str, fault: Fault, number: signal.Signals
+) -> None:
+    old = line.pid(role)
+    at_ns = line.send(role, number)
+    to_safe_ms = line.becomes_safe(at_ns)
+    line.restarted(role, old)
+    recovered_ms = line.runs_again(at_ns)
+    lost, doubled = line.lost(), line.doubled()
+    fault_table(
+        f"{number.name} of {role}", to_safe_ms=to_safe_ms, lost=lost, doubled=doubled, recovered_ms=recovered_ms
+    )
+    assert fault in line.causes(at_ns)
+    assert (lost, doubled) == (0, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_without_hands_the_relay_stops_the_line(line: Line, fault_table: Note, number: signal.Signals) -> None:
+    old = line.pid("actuator")
+    at_ns = line.send("actuator", number)
+    # A successor beats again before a relay as slow as this one has dropped, if it is quick; the permit is off by then.
+    line.restarted("actuator", old)
+    first_off = until(lambda: line.permits(False, at_ns) or None, what="permit off")
+    to_safe_ms = (first_off[0] - at_ns) / 1e6
+    recovered_ms = line.runs_again(at_ns)
+    lost, doubled = line.lost(), line.doubled()
+    fault_table(
+        f"{number.name} of actuator",
+        to_safe_ms=line.relay_drops(at_ns),
+        lost=lost,
+        doubled=doubled,
+        recovered_ms=recovered_ms,
+        note="by the relay that misses the heartbeat",
+    )
+    assert to_safe_ms > 0
+    assert (lost, doubled) == (0, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_line_sorts_on_without_its_reporter(line: Line, fault_table: Note, number: signal.Signals) -> None:
+    old, before = line.pid("reporter"), len(line.journalled())
+    at_ns = line.send("reporter", number)
+    line.restarted("reporter", old)
+    until(lambda: len(line.journalled()) > before, what="the journal goes on")
+    lost, doubled = line.lost(), line.doubled()
+    fault_table(f"{number.name} of reporter", lost=lost, doubled=doubled, note="sorts on")
+    assert line.permits(False, at_ns) == []
+    assert (lost, doubled) == (0, 0)
+
+
+def test_the_line_sorts_on_while_its_supervisor_is_stopped(line: Line, fault_table: Note) -> None:
+    at_ns = line.send("supervisor", signal.SIGSTOP)
+    before = len(line.journalled())
+    try:
+        until(lambda: len(line.journalled()) > before + 2, what="decisions meanwhile")
+        assert line.permits(False, at_ns) == []
+    finally:
+        line.send("supervisor", signal.SIGCONT)
+    fault_table(
+        "SIGSTOP of supervisor", lost=line.lost(), doubled=line.doubled(), note="sorts on; systemd's watchdog ends it"
+    )
+
+
+def test_a_leak_ends_in_a_restart(line: Line, fault_table: Note) -> None:
+    old = line.pid("capture")
+    at_ns = line.switch("leak", True)
+    line.restarted("capture", old)
+    line.switch("leak", False)
+    to_safe_ms = line.becomes_safe(at_ns)
+    recovered_ms = line.runs_again(at_ns)
+    lost, doubled = line.lost(), line.doubled()
+    fault_table(
+        "capture leaks memory",
+        to_safe_ms=to_safe_ms,
+        lost=lost,
+        doubled=doubled,
+        recovered_ms=recovered_ms,
+        note="from the first 20 MB; killed at memory_mb",
+    )
+    assert (lost, doubled) == (0, 0)
+
+
+def test_when_the_supervisor_is_killed_all_leave_and_the_outputs_rest(
+    start: Callable[..., Line], fault_table: Note
+) -> None:
+    line = start(seconds=60)
+    until(lambda: line.permits(True, 0), what="it sorts")
+    pids = [line.pid(role) for role in ("capture", "vision", "actuator", "reporter")]
+    until(lambda: line.ordered() or None, what="orders")
+    at_ns = line.send("supervisor", signal.SIGKILL)
+    to_safe_ms = line.becomes_safe(at_ns)
+    line.process.wait()
+    until(lambda: not any(_lives(pid) for pid in pids), what="all have left")
+    fault_table(
+        "SIGKILL of supervisor",
+        to_safe_ms=to_safe_ms,
+        lost=line.lost(),
+        doubled=line.doubled(),
+        note="systemd starts the line anew",
+    )
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

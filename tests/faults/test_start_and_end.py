@@ -1,0 +1,198 @@
+"""How a line starts, refuses to start, and ends."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import json
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import pytest
+
+from edge_runtime.cameras import open_camera
+from edge_runtime.watch import Fault
+from tests.faults.running import Line, until
+
+if TYPE_CHECKING:
+    from tests.conftest import Ripeline
+
+Note = Callable[..., None]
+PAIR = ("--engine", "onnxruntime", "--artefact", "onnx-fp32")
+
+
+def test_a_second_instance_is_refused_and_a_word_to_stop_ends_the_first_in_order(
+    start: Callable[..., Line], fault_table: Note, tmp_path: Path, ripeline: Ripeline, bundle_dir: Path
+) -> None:
+    line = start(seconds=120)
+    settings = line.output.parent / "line.toml"
+    until(lambda: line.permits(True, 0), what="it sorts")
+
+    source = f"sim:{line.output.parent / 'belt.toml'}?clock=real"
+    second = ripeline("run", bundle_dir, "--source", source, "--config", settings, "-o", tmp_path / "out", *PAIR)
+    assert second.code == 2
+    assert f'"{line.name}" is already being run' in second.stderr
+    assert not (tmp_path / "out").exists()
+    assert line.process.poll() is None
+    fault_table("a second instance on one line", note="refused before it touches anything; the first sorts on")
+
+    until(lambda: len(line.ordered()) >= 3, what="work")
+    at_s = time.monotonic()
+    line.send("supervisor", signal.SIGTERM)
+    assert line.process.wait(60) == 0
+    took_s = time.monotonic() - at_s
+    summary = json.loads((line.output / "summary.json").read_text("utf-8"))
+    lost = max(summary["fruits"] - len(line.journalled()), len(line.ordered() - line.journalled()))
+    fault_table(
+        "SIGTERM under load",
+        to_safe_ms=line.permits(False, 0)[-1] / 1e6 - at_s * 1000,
+        lost=lost,
+        doubled=line.doubled(),
+        note=f"ended in order after {took_s:.1f} s, exit code 0",
+    )
+    assert (lost, line.doubled()) == (0, 0)
+    assert len((line.output / "decisions.jsonl").read_text("utf-8").splitlines()) == summary["fruits"] > 0
+    reasons = [row["reason"] for row in line.firings()]
+    assert reasons.count(None) > 0, "it had thrown fruit out"
+    assert "safe state" not in reasons, "the belt was finished before the outputs came to rest"
+
+
+def test_a_bundle_that_rots_under_a_running_line_keeps_it_safe(
+    start: Callable[..., Line], fault_table: Note, bundle: Path
+) -> None:
+    line = start(seconds=120, bundle=bundle)
+    until(lambda: line.permits(True, 0), what="it sorts")
+    artefact = bundle / "onnx-fp32.onnx"
+    whole = artefact.read_bytes()
+    artefact.write_bytes(whole[: len(whole) // 2])
+    at_ns = line.send("vision", signal.SIGKILL)
+    to_safe_ms = line.becomes_safe(at_ns)
+    until(lambda: line.words().count("vision ended with code") >= 2, what="vision refuses the bundle")
+    assert not line.permits(True, at_ns), "it must not sort with a bundle that is not whole"
+    artefact.write_bytes(whole)
+    mended_ns = time.monotonic_ns()
+    recovered_ms = line.runs_again(mended_ns)
+    lost, doubled = line.lost(), line.doubled()
+    fault_table("bundle damaged", to_safe_ms=to_safe_ms, lost=lost, doubled=doubled, recovered_ms=recovered_ms)
+    assert (lost, doubled) == (0, 0)
+    line.process.kill()
+
+
+class MjpegCamera:
+    """A network camera that can be switched off in the middle of a picture, and on again."""
+
+    def __init__(self, clip: Path) -> None:
+        self._pictures = [
+            cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))[1].tobytes()
+            for frame in open_camera(str(clip)).frames()
+        ]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/belt.mjpg"
+        self._off = threading.Event()
+        self._server: http.server.ThreadingHTTPServer | None = None
+
+    def on(self) -> None:
+        self._off = off = threading.Event()
+        pictures = self._pictures
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                try:
+                    for data in itertools.cycle(pictures):
+                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                        self.wfile.write(head.encode() + data[: len(data) // 2])
+                        if off.wait(1 / 30):
+                            self.connection.shutdown(socket.SHUT_RDWR)
+                            return
+                        self.wfile.write(data[len(data) // 2 :] + b"\r\n")
+                except OSError:
+                    pass
+
+            def log_message(self, *args: object) -> None: ...
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def off(self) -> None:
+        self._off.set()
+        assert self._server is not None
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_a_network_camera_that_goes_in_the_middle_of_a_picture_is_found_again(
+    start: Callable[..., Line], fault_table: Note, clip_dir: Path
+) -> None:
+    camera = MjpegCamera(clip_dir / "clip.mp4")
+    camera.on()
+    line = start(source=camera.url)
+    until(lambda: line.states("running", 0), what="it sorts")
+    until(line.journalled, what="decisions")
+    at_ns = time.monotonic_ns()
+    camera.off()
+    to_safe_ms = (until(lambda: line.states("safe", at_ns), what="safe")[0] - at_ns) / 1e6
+    assert Fault.CAMERA_SILENT in line.causes(at_ns)
+    before = line.journalled()
+    camera.on()
+    back_ns = time.monotonic_ns()
+    recovered_ms = (until(lambda: line.states("running", back_ns), what="running")[0] - back_ns) / 1e6
+    until(lambda: line.journalled() - before, what="decisions go on")
+    line.process.send_signal(signal.SIGTERM)
+    assert line.process.wait(60) == 0
+    summary = json.loads((line.output / "summary.json").read_text("utf-8"))
+    lost = summary["fruits"] - len(line.journalled())
+    fault_table(
+        "network camera gone in the middle of a picture",
+        to_safe_ms=to_safe_ms,
+        lost=lost,
+        recovered_ms=recovered_ms,
+        note="from when it is back; a pause between tries of up to 5 s",
+    )
+    assert lost == 0
+
+
+def test_a_damaged_bundle_is_refused_at_the_start(
+    ripeline: Ripeline, bundle: Path, tmp_path: Path, fault_table: Note
+) -> None:
+    (bundle / "onnx-fp32.onnx").write_bytes(b"rot")
+    refused = ripeline("run", bundle, "--source", "sim:calm?clock=real", "-o", tmp_path / "out", *PAIR)
+    assert refused.code == 2
+    assert "onnx-fp32" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    fault_table("damaged bundle at the start", note="refused, nothing is started")
+
+
+@pytest.mark.parametrize("source", ["clip.mp4"])
+def test_processes_and_one_process_decide_alike(
+    ripeline: Ripeline, bundle_dir: Path, clip_dir: Path, tmp_path: Path, source: str
+) -> None:
+    shutil.copytree(clip_dir, tmp_path / "clip")
+    decisions = {}
+    for way in ("--one-process", "--processes"):
+        out = tmp_path / way.strip("-")
+        done = ripeline(
+            "run", bundle_dir, "--source", tmp_path / "clip" / source, "-o", out, "--json", "--trace", way, *PAIR
+        )
+        assert done.code == 0, done.stderr
+        assert done.document["frames"]["dropped"] == 0
+        rows = [json.loads(text) for text in (out / "decisions.jsonl").read_text("utf-8").splitlines()]
+        for row in rows:
+            for key in ("line", "run_id", "boot_id", "decided_at"):
+                row.pop(key, None)
+        decisions[way] = (rows, done.document["verdicts"], done.document["labels"], done.document["frames"])
+        assert rows
+    assert decisions["--processes"] == decisions["--one-process"]
+    tracks = [(tmp_path / way / "tracks.csv").read_text("utf-8") for way in ("one-process", "processes")]
+    assert tracks[0] == tracks[1]
