@@ -35,10 +35,16 @@ class BeltSettings(Section):
 
 
 class CameraSettings(Section):
-    """`[camera]`: how late its pictures are; `ripeline line commission` measures it."""
+    """`[camera]`: how late its pictures are, which `ripeline line commission` measures, and what it must not adjust."""
 
     delay_ms: FiniteFloat = Field(
         default=0.0, ge=0, le=1000, description="From the exposure to the time that a frame is stamped with."
+    )
+    exposure_ms: FiniteFloat | None = Field(
+        default=None, gt=0, le=1000, description="Kept at this; left out: as the camera is. Attached cameras only."
+    )
+    white_balance_k: int | None = Field(
+        default=None, ge=1000, le=20_000, description="Kept at this; left out: as the camera is. Attached cameras only."
     )
 
 
@@ -182,6 +188,9 @@ class LineConfig(Section):
 
     name: str = Field(
         default="line", pattern=r"^[A-Za-z0-9_.-]{1,50}$", description="Of this line, in records, topics and locks."
+    )
+    source: str | None = Field(
+        default=None, min_length=1, description="Where pictures come from, unless --source says: a camera or a URL."
     )
     belt: BeltSettings = BeltSettings()
     camera: CameraSettings = CameraSettings()

@@ -37,7 +37,7 @@ class RealPorts:
         """See `edge_runtime.ports.LinePorts`."""
         from edge_runtime.cameras import open_camera
 
-        return at_exposure(open_camera(self.source), self.open_encoder(), self.config)
+        return at_exposure(open_camera(self.source, self.config.camera), self.open_encoder(), self.config)
 
     def open_encoder(self) -> Encoder | None:
         """See `edge_runtime.ports.LinePorts`."""

@@ -38,6 +38,21 @@ def settings(source: str, config: Path | None) -> LineConfig:
     return LineConfig()
 
 
+def settings_and_source(source: str | None, config: Path | None) -> tuple[LineConfig, str]:
+    """`settings`, and the source that was given or that they name."""
+    from edge_runtime.config import load_line_config
+    from edge_runtime.errors import InputError
+
+    if source is not None:
+        return settings(source, config), source
+    found = load_line_config(config) if config is not None else None
+    if found is None or found.source is None:
+        raise InputError(
+            "There is no source.", remedy='give --source, or write source = "…" at the top of the line.toml of --config'
+        )
+    return found, found.source
+
+
 def open_source(
     source: str, encoder: Path | None, settings: LineConfig, duration_s: float | None
 ) -> tuple[Camera, Encoder | None, LineConfig, SimulatedLine | None]:
@@ -59,7 +74,7 @@ def open_source(
         camera = at_exposure(line.camera, line.encoder, settings)
         return camera, line.encoder, settings.model_copy(update={"belt": belt}), line
     positions = recorded_encoder(source, encoder, settings)
-    return at_exposure(open_camera(source), positions, settings), positions, settings, None
+    return at_exposure(open_camera(source, settings.camera), positions, settings), positions, settings, None
 
 
 def recorded_encoder(source: str, encoder: Path | None, settings: LineConfig) -> Encoder | None:

@@ -9,6 +9,7 @@ from edge_runtime.cameras.device import open_device
 from edge_runtime.cameras.image_folder import ImageFolder
 from edge_runtime.cameras.stream import open_stream
 from edge_runtime.cameras.video_file import VideoFile
+from edge_runtime.config import CameraSettings
 from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
 from edge_runtime.errors import CameraError
 from edge_runtime.ports import Camera
@@ -22,11 +23,11 @@ def _open_folder(source: str) -> Camera:
     return ImageFolder(Path(source), CsvEncoder(encoder).rate_hz if encoder else None)
 
 
-CAMERAS: dict[str, Callable[[str], Camera]] = {
-    "file": lambda source: VideoFile(Path(source)),
-    "folder": _open_folder,
+CAMERAS: dict[str, Callable[[str, CameraSettings], Camera]] = {
+    "file": lambda source, _: VideoFile(Path(source)),
+    "folder": lambda source, _: _open_folder(source),
     "device": open_device,
-    "stream": open_stream,
+    "stream": lambda source, _: open_stream(source),
 }
 
 
@@ -44,7 +45,7 @@ def is_live(source: str) -> bool:
     return source_kind(source) in ("device", "stream")
 
 
-def open_camera(source: str) -> Camera:
+def open_camera(source: str, settings: CameraSettings | None = None) -> Camera:
     """Open a video file, a folder of pictures, a camera by its index ("0") or device file, or a URL.
 
     Raises:
@@ -53,4 +54,4 @@ def open_camera(source: str) -> Camera:
     """
     if not source.strip():
         raise CameraError("The source is empty.", expected="a video, a folder of pictures, an index or a URL")
-    return CAMERAS[source_kind(source)](source)
+    return CAMERAS[source_kind(source)](source, settings or CameraSettings())

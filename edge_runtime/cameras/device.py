@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
 import cv2
 
 from edge_runtime.cameras.live import LiveCamera
+from edge_runtime.cameras.lock import lock
 from edge_runtime.cameras.opencv import open_capture
+from edge_runtime.config import CameraSettings
 from edge_runtime.errors import CameraError
 
+log = logging.getLogger("ripeline")
 
-def open_device(source: str) -> LiveCamera:
+
+def open_device(source: str, settings: CameraSettings) -> LiveCamera:
     """Open camera number `source`, or the one behind a device file such as `/dev/v4l/by-id/…`, which stays the same
-    when cameras are plugged in another order.
+    when cameras are plugged in another order. What it must not adjust is locked each time that it is opened.
 
     Raises:
         CameraError: There is no such camera, or another program holds it.
@@ -31,4 +36,6 @@ def open_device(source: str) -> LiveCamera:
         )
     # The driver's own queue would hand out old pictures.
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    for words in lock(capture, settings):
+        log.warning("camera %s: %s", source, words)
     return LiveCamera(source, capture)

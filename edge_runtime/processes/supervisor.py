@@ -25,8 +25,8 @@ from edge_runtime.processes.vision import run_vision
 
 _LOOK_S = 0.05
 _TELL_EVERY_S = 1.0
-_PATIENCE_S = {Stop.SEEING: 1.5, Stop.ACTING: FINISH_S + 0.3, Stop.REPORTING: 1.2}
-"""How long the processes of each turn have to leave; together less than the 5 s in which a line ends."""
+_LEFT_BY_S = {Stop.SEEING: 1.5, Stop.ACTING: 1.5 + FINISH_S + 0.2, Stop.REPORTING: 4.4}
+"""How long after the word to stop the processes of each turn have left; the whole line has within 5 s."""
 
 
 CAPTURE = Role("capture", run_capture, Cell.CAPTURE_BEAT_NS, Stop.SEEING)
@@ -108,9 +108,10 @@ class Supervisor:
         connection.wait([one.sentinel for one in self._children if one.sentinel is not None], timeout=_LOOK_S)
 
     def _end(self) -> None:
-        for turn in (Stop.SEEING, Stop.ACTING, Stop.REPORTING):
+        begun_s = time.monotonic()
+        for turn, by_s in _LEFT_BY_S.items():
             self.board[Cell.SUPERVISOR_STOP] = turn
-            end_s = time.monotonic() + _PATIENCE_S[turn]
+            end_s = begun_s + by_s
             for child in self._children:
                 if child.role.leaves is turn:
                     child.leave(end_s)

@@ -31,7 +31,10 @@ Examples:
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
-    "--source", required=True, help="Video file, folder of images, camera index or device file, URL, or sim:NAME."
+    "--source",
+    envvar="RIPELINE_SOURCE",
+    help="Video file, folder of images, camera index or device file, URL, or sim:NAME. Default: RIPELINE_SOURCE in the "
+    "environment, then source in line.toml.",
 )
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for decisions and summary."
@@ -56,7 +59,7 @@ Examples:
 @console.as_json
 def verb(
     bundle: Path,
-    source: str,
+    source: str | None,
     output: Path,
     config: Path | None,
     encoder: Path | None,
@@ -88,7 +91,7 @@ def verb(
     opened = open_bundle(bundle)
     if opened.manifest.result is Result.INCONCLUSIVE:
         console.notice("the parity of this bundle is INCONCLUSIVE: it was judged on too few pictures.")
-    settings = line_source.settings(source, config)
+    settings, source = line_source.settings_and_source(source, config)
     policy = _policy(opened, settings, config)
     selection = select_engine(opened, artefact=artefact, engine=engine)
     console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}")
