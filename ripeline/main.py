@@ -20,6 +20,7 @@ VERBS = {
     "predict": "Write probabilities for unlabelled pictures.",
     "export": "Convert a run to a bundle and prove that its decisions stayed the same.",
     "bundle": "Look into a bundle, compare, sign, verify and pack it.",
+    "bench": "Measure every artefact of a bundle on every engine of this machine.",
     "check": "Verify a bundle on this machine; with data, measure it; a gate for CI.",
     "collect": "Cut fruit out of pictures of your own line, to be sorted into labels.",
     "line": "Check line.toml, or print its JSON Schema.",

@@ -6,9 +6,12 @@ import csv
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, FiniteFloat, StrictInt, StrictStr, ValidationError
 
 from edge_runtime.errors import InputError
+from edge_runtime.records import Verdict
 
 Row = dict[str, Any]
 
@@ -16,6 +19,39 @@ SCHEMA_VERSION = 2
 """Of `score.json`."""
 
 _DEFAULT_MM_PER_PX = 0.4
+_AS_WRITTEN = "one JSON object a line, as Ripeline writes them"
+_FARTHEST_MM = 1e12
+
+_Number = Annotated[StrictInt, Field(ge=0, lt=2**53)]
+_Place = Annotated[FiniteFloat, Field(ge=-_FARTHEST_MM, le=_FARTHEST_MM, strict=True)]
+_Size = Annotated[FiniteFloat, Field(gt=0, le=1e6, strict=True)]
+
+
+class TruthRow(BaseModel):
+    """What the score needs of a line of `truth.jsonl`."""
+
+    fruit_id: _Number
+    label: StrictStr
+    position_mm: _Place
+    across_mm: _Place
+    lane: _Number
+    size_px: Annotated[list[_Size], Field(min_length=2, max_length=2)]
+    first_frame: _Number
+    last_frame: _Number
+
+
+class DecidedRow(BaseModel):
+    """What the score needs of a line of `decisions.jsonl`."""
+
+    fruit_id: _Number
+    verdict: Verdict
+    label: StrictStr
+    probabilities: dict[StrictStr, FiniteFloat]
+    position_mm: _Place | None
+    across_mm: _Place | None
+    first_frame: _Number
+    last_frame: _Number
+    box_px: Annotated[list[StrictInt], Field(min_length=4, max_length=4)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +95,8 @@ def read_evidence(run: Path, truth: Path) -> Evidence:
     scene = file.parent / "scene.json"
     summary = run / "summary.json"
     return Evidence(
-        decisions=_lines(run / "decisions.jsonl", needed=True),
-        truth=_lines(file, needed=True),
+        decisions=_lines(run / "decisions.jsonl", DecidedRow),
+        truth=_lines(file, TruthRow),
         summary=_document(summary) if summary.is_file() else {},
         firings=_lines(run / "firings.jsonl"),
         ejections=_lines(file.parent / "ejections.jsonl"),
@@ -84,21 +120,35 @@ def read_score(run: Path) -> Row:
     return figures
 
 
-def _lines(file: Path, *, needed: bool = False) -> list[Row]:
+def _lines(file: Path, needed: type[BaseModel] | None = None) -> list[Row]:
+    """Rows as they stand; those of a file that is needed must have what the score is made of."""
     if not file.is_file():
         if needed:
             raise InputError(f"{file}: no such file", expected="what `ripeline run` or `ripeline simulate clip` writes")
         return []
     try:
-        return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
-    except ValueError as error:
-        raise InputError(f"{file}: {error}", expected="one JSON object a line") from error
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
+        for number, row in enumerate(rows if needed else (), start=1):
+            _require(needed, row, f"{file}, row {number}")
+        return rows
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: {error}", expected=_AS_WRITTEN) from error
+
+
+def _require(kind: type[BaseModel] | None, row: Any, where: str) -> None:
+    try:
+        if kind is not None:
+            kind.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "the line"
+        raise InputError(f"{where}: {key}: {first['msg']}", expected=_AS_WRITTEN) from error
 
 
 def _document(file: Path) -> Row:
     try:
         document: Row = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: {error}", expected="a JSON document") from error
     return document
 

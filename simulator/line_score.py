@@ -72,9 +72,14 @@ def score(evidence: Evidence, matched: Matched, strokes: Sequence[Stroke], *, ac
 
 
 def share(k: int, n: int) -> Row:
-    """A share with its interval; null where there is nothing to share."""
+    """A share with its interval; null where there is nothing to share, and no interval where it is beyond the whole.
+
+    There may be more spurious decisions than fruit.
+    """
     if n == 0:
         return {"k": k, "n": n, "share": None, "ci95": None}
+    if k > n:
+        return {"k": k, "n": n, "share": round(k / n, 6), "ci95": None}
     return {"k": k, "n": n, "share": round(k / n, 6), "ci95": [round(end, 6) for end in wilson(k, n)]}
 
 

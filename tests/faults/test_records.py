@@ -1,0 +1,241 @@
+"""Faults of disks, receivers and the reporter process itself: no decision is lost, none arrives twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from edge_runtime.journal import Journal, RunIdentity
+from edge_runtime.reporting import OWN_FILE, SPOOL, read_facts
+from edge_runtime.spool import SpoolWriter
+from tests.broker import Broker, Subscriber, running_broker, wait_until
+from tests.decisions import decision
+
+FaultTable = Callable[..., None]
+REPORTER = """
+import sys
+from pathlib import Path
+from edge_runtime.config import load_line_config
+from edge_runtime.reporting import Reporting
+folder, journal = Path(sys.argv[1]), Path(sys.argv[2])
+reporting = Reporting(folder / "run", journal, load_line_config(folder / "line.toml"), folder / "decisions.jsonl")
+while True:
+    reporting.work()
+"""
+
+
+class Line:
+    """A spool that decisions go into, and a reporter process that can be killed, stopped and started again."""
+
+    def __init__(self, folder: Path, journal: Path, settings: str = "") -> None:
+        self.folder, self.journal = folder, journal
+        self.runtime = folder / "run"
+        self.runtime.mkdir()
+        (folder / "line.toml").write_text(f'name = "north"\n[journal]\nkeep_free_mb = 0\n{settings}')
+        self._spool = SpoolWriter(self.runtime / SPOOL, RunIdentity.new("north"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.decided = 0
+
+    def start(self) -> Self:
+        self._process = subprocess.Popen([sys.executable, "-c", REPORTER, self.folder, self.journal])
+        return self
+
+    def decide(self, count: int) -> None:
+        for _ in range(count):
+            self.decided += 1
+            self._spool.append(decision(self.decided))
+        assert self._spool.lost == 0
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def recorded(self) -> Counter[int]:
+        with Journal(self.journal) as journal:
+            return Counter(one.key.fruit_id for one in journal.after("nobody", 1_000_000))
+
+    def trouble(self) -> str | None:
+        facts = read_facts(self.runtime)
+        return None if facts is None else facts[0].trouble
+
+    def in_file(self) -> Counter[int]:
+        file = self.folder / OWN_FILE
+        text = file.read_text("utf-8") if file.exists() else ""
+        return numbers(text[: text.rfind("\n") + 1].splitlines())
+
+    def everything(self) -> Counter[int]:
+        return Counter(range(1, self.decided + 1))
+
+
+def numbers(documents: list[str]) -> Counter[int]:
+    return Counter(json.loads(one)["fruit_id"] for one in documents)
+
+
+def lost_and_doubled(found: Counter[int], line: Line) -> dict[str, int]:
+    return {"lost": (line.everything() - found).total(), "doubled": (found - line.everything()).total()}
+
+
+@contextmanager
+def line_with(folder: Path, broker: Broker | None, journal: Path | None = None) -> Iterator[Line]:
+    report = ""
+    if broker is not None:
+        report = f'[[report]]\nname = "plant"\n[report.mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\ntls = false\n'
+    line = Line(folder, journal or folder / "journal.db", report)
+    try:
+        yield line.start()
+    finally:
+        line.kill()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    (tmp_path / "broker").mkdir()
+    with running_broker(tmp_path / "broker") as running:
+        yield running
+
+
+def test_a_reporter_that_is_killed_again_and_again(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
+    with line_with(tmp_path, broker) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
+        for round_ in range(4):
+            line.decide(150)
+            wait_until(lambda before=150 * round_: len(subscriber.payloads()) > before, "some decisions to arrive")
+            line.kill()
+            line.decide(50)
+            line.start()
+        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive", 60)
+        wait_until(lambda: not line.everything() - line.in_file(), "the rest to be in the file", 60)
+        found = [lost_and_doubled(numbers(subscriber.payloads()), line), lost_and_doubled(line.in_file(), line)]
+        found.append(lost_and_doubled(line.recorded(), line))
+    assert found == [{"lost": 0, "doubled": 0}] * 3
+    fault_table("reporter process killed four times (SIGKILL)", **found[0], note="MQTT receiver, file and journal")
+
+
+def test_a_broker_that_comes_late(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
+    with Subscriber(broker, "ripeline/north/decisions") as subscriber:
+        broker.end()
+        with line_with(tmp_path, broker) as line:
+            line.decide(300)
+            wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all without a broker")
+            broker.start()
+            begun = time.monotonic()
+            wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "all to arrive", 60)
+            took_ms = (time.monotonic() - begun) * 1000
+            found = lost_and_doubled(numbers(subscriber.payloads()), line)
+    assert found == {"lost": 0, "doubled": 0}
+    fault_table("broker down from the start", **found, recovered_ms=took_ms)
+
+
+def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
+    with line_with(tmp_path, broker) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
+        line.decide(200)
+        wait_until(lambda: len(subscriber.payloads()) == 200, "the first to arrive")
+        broker.end(signal.SIGTERM)
+        line.decide(200)
+        wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all without a broker")
+        broker.start()
+        begun = time.monotonic()
+        line.decide(200)
+        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive", 60)
+        took_ms = (time.monotonic() - begun) * 1000
+        found = lost_and_doubled(numbers(subscriber.payloads()), line)
+    assert found == {"lost": 0, "doubled": 0}
+    fault_table("broker restarted", **found, recovered_ms=took_ms)
+
+
+def test_a_broker_that_hangs(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
+    with line_with(tmp_path, broker) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
+        line.decide(50)
+        wait_until(lambda: len(subscriber.payloads()) == 50, "the first to arrive")
+        broker.pause()
+        line.decide(500)
+        wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all beside a broker that hangs")
+        wait_until(lambda: line.in_file() == line.everything(), "the other receiver to get all")
+        broker.resume()
+        begun = time.monotonic()
+        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive", 60)
+        took_ms = (time.monotonic() - begun) * 1000
+        found = lost_and_doubled(numbers(subscriber.payloads()), line)
+    assert found == {"lost": 0, "doubled": 0}
+    fault_table("broker hangs (SIGSTOP)", **found, recovered_ms=took_ms, note="the other receiver is not held up")
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this machine does not let tests mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_is_full(tmp_path: Path, fault_table: FaultTable) -> None:
+    with small_disk(tmp_path / "disk", 4096) as disk, line_with(tmp_path, None, disk / "journal.db") as line:
+        line.decide(10)
+        wait_until(lambda: line.in_file() == line.everything(), "the first to arrive")
+        ballast = disk / "ballast"
+        with pytest.raises(OSError, match="No space"):
+            ballast.write_bytes(bytes(4_200_000))
+        line.decide(1000)
+        wait_until(lambda: line.trouble() == "full", "the alarm's cause to be told")
+        ballast.unlink()
+        begun = time.monotonic()
+        wait_until(lambda: line.in_file() == line.everything(), "the rest to arrive", 60)
+        took_ms = (time.monotonic() - begun) * 1000
+        found = lost_and_doubled(line.recorded(), line)
+    assert found == {"lost": 0, "doubled": 0}
+    fault_table("journal's disk full", **found, recovered_ms=took_ms, note="decisions wait in memory")
+
+
+def test_a_disk_that_turns_read_only(tmp_path: Path, fault_table: FaultTable) -> None:
+    with small_disk(tmp_path / "disk", 8192) as disk, line_with(tmp_path, None, disk / "journal.db") as line:
+        line.decide(10)
+        wait_until(lambda: line.in_file() == line.everything(), "the first to arrive")
+        line.kill()  # or files that are open for writing would hold the disk
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        line.start()
+        line.decide(100)
+        wait_until(lambda: line.trouble() == "read-only", "the alarm's cause to be told")
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        begun = time.monotonic()
+        wait_until(lambda: line.in_file() == line.everything(), "the rest to arrive", 60)
+        took_ms = (time.monotonic() - begun) * 1000
+        found = lost_and_doubled(line.recorded(), line)
+    assert found == {"lost": 0, "doubled": 0}
+    fault_table("journal's disk read-only", **found, recovered_ms=took_ms, note="decisions wait in memory")
+
+
+def test_a_journal_that_is_damaged_while_it_is_open(tmp_path: Path, fault_table: FaultTable) -> None:
+    with line_with(tmp_path, None) as line:
+        line.decide(500)
+        wait_until(lambda: line.in_file() == line.everything(), "the first to arrive")
+        size = line.journal.stat().st_size + 1_000_000
+        for suffix in ("", "-wal", "-shm"):
+            file = line.journal.with_name(line.journal.name + suffix)
+            with file.open("r+b") as stream:
+                stream.write(os.urandom(min(size, max(4096, file.stat().st_size))))
+        begun = time.monotonic()
+        line.decide(300)
+        wait_until(lambda: line.in_file() == line.everything(), "those decided afterwards to arrive", 60)
+        took_ms = (time.monotonic() - begun) * 1000
+        found = lost_and_doubled(line.in_file(), line)
+        kept = list(tmp_path.glob("journal.db.broken-*Z"))
+        wait_until(lambda: (facts := read_facts(line.runtime)) is not None and facts[0].set_aside, "the alarm's cause")
+    assert found == {"lost": 0, "doubled": 0}
+    assert kept
+    fault_table("journal damaged while it is open", **found, recovered_ms=took_ms, note="set aside and kept")
