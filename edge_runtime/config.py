@@ -252,7 +252,7 @@ _File = TypeVar("_File", bound=BaseModel)
 def _validated(path: Path, option: str, model: type[_File]) -> _File:
     try:
         text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
+        as_json = json.dumps(tomllib.loads(text), default=str)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file", remedy=f"Check the path given as {option}.") from None
     except OSError as error:
@@ -261,9 +261,11 @@ def _validated(path: Path, option: str, model: type[_File]) -> _File:
         raise ConfigError(f"{path}: not a text file", expected="TOML in UTF-8", remedy="Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}", expected="valid TOML", remedy="Correct that place.") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: a number is too long, or tables lie too deep ({error})") from error
     try:
         # By way of JSON, in which strictness (no "3" for 3) still takes a string for an enum and an array for a tuple.
-        return model.model_validate_json(json.dumps(document, default=str), strict=True)
+        return model.model_validate_json(as_json, strict=True)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(path, text, problem, model) for problem in error.errors())) from error
 

@@ -37,11 +37,11 @@ def read_image(path: Path) -> Image:
             f"{path} ends early.", expected="a whole picture file", remedy="Copy it again from its origin."
         )
     # The default decoding applies the EXIF orientation and reduces to 8 bits and three channels.
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    decoded = _decoded(data, cv2.IMREAD_COLOR)
     if decoded is None:
         raise InputError(f"{path} is no picture.", expected="a JPEG, PNG, BMP, WebP or TIFF file")
     if not data.startswith(_JPEG_START):
-        untouched = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        untouched = _decoded(data, cv2.IMREAD_UNCHANGED)
         if untouched is not None and untouched.ndim == 3 and untouched.shape[2] == 4:
             decoded = _over_grey(untouched)
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
@@ -49,10 +49,16 @@ def read_image(path: Path) -> Image:
 
 def is_readable(data: bytes) -> bool:
     """Whether `read_image` would take a file with these bytes; finds out without making its pixels."""
-    if not data or not _is_whole(data):
-        return False
     # A JPEG is decoded at an eighth of its size, from every one of its blocks.
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None
+    return _is_whole(data) and _decoded(data, cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None
+
+
+def _decoded(data: bytes, how: int) -> npt.NDArray[Any] | None:
+    """What OpenCV makes of it; it raises where a damaged header promises more pixels than it takes."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+    except cv2.error:
+        return None
 
 
 _JPEG_START = b"\xff\xd8"

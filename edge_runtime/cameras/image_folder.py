@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -81,7 +82,11 @@ def read_picture(path: Path) -> Image:
     except OSError as error:
         raise CameraError(f"{path}: cannot be read ({error.strerror})", remedy="Check that it is readable.") from error
     # OpenCV fills the missing part of a cut-off picture with grey and says nothing that a program could notice.
-    bgr = None if not data or _is_cut_off(data) else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    bgr = None
+    # OpenCV raises where a damaged header promises more pixels than it takes.
+    with suppress(cv2.error):
+        if data and not _is_cut_off(data):
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise CameraError(
             f"{path}: damaged, cut off or not a picture",

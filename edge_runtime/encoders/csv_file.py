@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ TIME = "time_ns"
 WAYS = ("position_mm", "ticks")
 """What the way may be called: millimetres, or counts that `[encoder] mm_per_tick` makes millimetres of."""
 
+_FARTHEST_MM, _LATEST_NS = 1e12, 2**62
 _REMEDY = "Correct the file, or leave it out and run without belt positions."
 
 
@@ -92,9 +92,11 @@ def _parse(path: Path, reader: csv.DictReader[str]) -> Iterator[tuple[int, float
             raise EncoderError(
                 f"{where}: {found}", expected="whole nanoseconds and millimetres", remedy=_REMEDY
             ) from None
-        if not math.isfinite(position_mm):
-            raise EncoderError(f"{where}: position {position_mm}", expected="a finite number", remedy=_REMEDY)
-        if abs(time_ns) > 2**62:
+        if not abs(position_mm) < _FARTHEST_MM:
+            raise EncoderError(
+                f"{where}: position {position_mm}", expected="a finite number below 10^12", remedy=_REMEDY
+            )
+        if not abs(time_ns) < _LATEST_NS:
             raise EncoderError(f"{where}: time {time_ns}", expected="nanoseconds below 2^62", remedy=_REMEDY)
         if previous_ns is not None and time_ns <= previous_ns:
             raise EncoderError(

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import struct
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.bundle import read_manifest as read_bundle_manifest
@@ -161,6 +163,7 @@ def test_the_originals_are_right(folder: Path) -> None:
 
 
 @given(data=damaged_json(MANIFEST))
+@example(data=b"[" * 100_000)
 @fuzzed
 def test_the_manifest_of_a_bundle(folder: Path, data: bytes) -> None:
     (folder / "manifest.json").write_bytes(data)
@@ -170,6 +173,9 @@ def test_the_manifest_of_a_bundle(folder: Path, data: bytes) -> None:
 
 
 @given(data=damaged(LINE))
+@example(data=b"x = " + b"[" * 5000 + b"]" * 5000)
+@example(data=b"[" + b"a." * 5000 + b"b]")
+@example(data=b"[belt]\nlanes = " + b"9" * 5000)
 @fuzzed
 def test_line_toml(folder: Path, data: bytes) -> None:
     (folder / "line.toml").write_bytes(data)
@@ -186,6 +192,8 @@ def test_costs_toml(folder: Path, data: bytes) -> None:
 
 
 @given(data=damaged(ENCODER.encode(), TICKS.encode()), at_ns=st.integers(-(2**63), 2**63 - 1))
+@example(data=b"time_ns,position_mm\n0,-1e308\n10,1e308\n", at_ns=5)
+@example(data=b"time_ns,position_mm\n%d,0\n%d,1\n" % (-(2**62), 2**62), at_ns=5)
 @fuzzed
 @pytest.mark.filterwarnings("error")
 def test_encoder_files(folder: Path, data: bytes, at_ns: int) -> None:
@@ -207,6 +215,8 @@ def test_the_manifest_of_pictures(folder: Path, data: bytes) -> None:
 
 
 @given(row=damaged_json(TRUTH[1]), lines=damaged(b"".join(json.dumps(row).encode() + b"\n" for row in TRUTH)))
+@example(row=json.dumps(TRUTH[1] | {"size_px": None}).encode(), lines=b"{}")
+@example(row=b"", lines=b"[1]")
 @fuzzed
 def test_truth_files(folder: Path, row: bytes, lines: bytes) -> None:
     for data in (json_lines(TRUTH[:1]) + row + b"\n", lines):
@@ -279,7 +289,16 @@ def encoded(suffix: str) -> bytes:
     return bytes(cv2.imencode(suffix, pixels)[1])
 
 
+def promising_too_much() -> bytes:
+    """A PNG whose header says 100,000 x 100,000 pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    parts = [header, b"IDAT" + zlib.compress(b"x"), b"IEND"]
+    chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
 @given(data=damaged(*map(encoded, (".jpg", ".png", ".bmp", ".webp", ".tif"))))
+@example(data=promising_too_much())
 @fuzzed
 def test_pictures(folder: Path, data: bytes) -> None:
     (folder / "picture.jpg").write_bytes(data)
