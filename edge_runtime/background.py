@@ -92,13 +92,20 @@ class Background:
         travels_along_x: Whether the belt moves horizontally; None if not known.
         sensitivity: Divides the threshold.
         min_area, max_area: Size of a fruit in pixels of this picture.
+        belt: What the belt looks like, where that is known; None guesses it from the first picture.
     """
 
     def __init__(
-        self, first: Image, travels_along_x: bool | None, sensitivity: float, min_area: float, max_area: float
+        self,
+        first: Image,
+        travels_along_x: bool | None,
+        sensitivity: float,
+        min_area: float,
+        max_area: float,
+        belt: BeltGuess | None = None,
     ) -> None:
         self._sensitivity = sensitivity
-        self._belt = guess_belt(first, travels_along_x)
+        self._belt = belt or guess_belt(first, travels_along_x)
         self._belt_limit = self._limit(self._belt.spread)
         self._mean = first.astype(np.float32)
         self._spread = np.maximum(self._belt.spread, CAMERA_NOISE)

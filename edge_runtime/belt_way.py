@@ -43,10 +43,12 @@ class BeltWay:
         return len(self._ways) - bisect.bisect_left(self._ways, way_px)
 
     def shift_by_encoder_px(self, frame: Frame) -> float | None:
-        """The belt's way since the last frame; 0 in the first one, None without an encoder or scale."""
+        """The belt's way since the last frame; 0 in the first one, None without scale or encoder, in either frame."""
         if frame.belt_mm is None or self._mm_per_px is None:
             return None
-        return 0.0 if self._last_mm is None else (frame.belt_mm - self._last_mm) / self._mm_per_px
+        if self._last_mm is None:
+            return 0.0 if self._last_ns is None else None
+        return (frame.belt_mm - self._last_mm) / self._mm_per_px
 
     def advance(
         self, frame: Frame, tracks: Sequence[FruitTrack], seen: Sequence[Extent], by_encoder_px: float | None

@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, Field, FiniteFloat, RootModel, ValidationError, model_validator
 
@@ -21,6 +21,8 @@ from edge_runtime.schedule import EjectorSpec
 from edge_runtime.section import Section
 from edge_runtime.toml_place import place_of
 
+Level = Annotated[int, Field(ge=0, le=255)]
+
 
 class BeltSettings(Section):
     """`[belt]`: how the belt lies in the picture."""
@@ -32,6 +34,13 @@ class BeltSettings(Section):
         default=None, gt=0, description="Belt millimetres for one picture pixel; left out: no positions in millimetres."
     )
     lanes: int = Field(default=1, ge=1, le=64, description="Lanes of equal width across the picture, counted from 0.")
+    colours: tuple[tuple[Level, Level, Level], ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=8,
+        description="Of the empty belt, red, green and blue from 0 to 255 (`ripeline line colour`); left out: learned "
+        "from the pictures, which takes a belt of which more than half shows.",
+    )
 
 
 class CameraSettings(Section):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.background import Background, Plane
+from edge_runtime.belt_colour import known_belt
 from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.records import Box, Detection, Image
@@ -69,6 +70,7 @@ class Localizer:
 
     def __init__(self, settings: LocalizeSettings, belt: BeltSettings) -> None:
         self._settings = settings
+        self._colours = belt.colours
         self._along_x = None if belt.direction is None else is_horizontal(belt.direction)
         self._background: Background | None = None
         self._shape: tuple[int, ...] = ()
@@ -93,7 +95,7 @@ class Localizer:
         min_area, max_area = self._area_limits(height, width, factor)
         if self._background is None or self._shape != image.shape:
             self._shape = image.shape
-            self._background = Background(picture, self._along_x, self._settings.sensitivity, min_area, max_area)
+            self._background = self._new_background(picture, min_area, max_area)
             self._blobs, self._strange_frames = [], 0
         mask = self._background.foreground(picture)
         if self._background.follow_light(picture, mask) or self._background.correct(picture, mask):
@@ -114,6 +116,13 @@ class Localizer:
         least_area = 0.0 if self._settings.min_diameter_px else SCRAP * usual_area
         fruit = [blob for blob in self._blobs if blob.area >= least_area or self._is_half_in(blob, size)]
         return [_detection(blob, width / size[0], height / size[1], size) for blob in fruit]
+
+    def _new_background(self, picture: Image, min_area: float, max_area: float) -> Background:
+        known = known_belt(picture, self._colours) if self._colours else None
+        sensitivity = self._settings.sensitivity
+        if known is None:
+            return Background(picture, self._along_x, sensitivity, min_area, max_area)
+        return Background(known.scene, self._along_x, sensitivity, min_area, max_area, known.guess)
 
     def _is_half_in(self, blob: _Blob, size: tuple[int, int]) -> bool:
         """Whether it may be part of a fruit that is coming in or going out."""

@@ -87,11 +87,19 @@ def recorded_encoder(source: str, encoder: Path | None, settings: LineConfig) ->
 
 
 def at_exposure(camera: Camera, encoder: Encoder | None, settings: LineConfig) -> Camera:
-    """The camera with its frames stamped with time and place of their exposure, where its delay is known."""
-    from edge_runtime.cameras.exposure import AtExposure
+    """The camera with its frames stamped with time and place of their exposure, as far as `line.toml` allows.
 
-    delay_ms = settings.camera.delay_ms
-    return AtExposure(camera, encoder, delay_ms) if delay_ms > 0 else camera
+    Without an encoder the place is that of the belt's texture.
+    """
+    from edge_runtime.cameras.exposure import AtExposure
+    from edge_runtime.cameras.watched_belt import WatchedBelt
+
+    if settings.camera.delay_ms > 0:
+        camera = AtExposure(camera, encoder, settings.camera.delay_ms)
+    belt = settings.belt
+    if encoder is None and belt.direction is not None and belt.mm_per_px is not None:
+        return WatchedBelt(camera, belt.direction, belt.mm_per_px)
+    return camera
 
 
 class ending_on_signals:  # noqa: N801 - reads as a verb where it is used

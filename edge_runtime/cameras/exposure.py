@@ -35,6 +35,7 @@ class AtExposure:
             exposed_ns = frame.captured_ns - self._delay_ns
             belt_mm = None if self._encoder is None else self._encoder.position_mm(exposed_ns)
             yield replace(frame, captured_ns=exposed_ns, belt_mm=belt_mm)
+        self.dropped = self._camera.dropped
 
     def close(self) -> None:
         """See `edge_runtime.ports.Camera`."""

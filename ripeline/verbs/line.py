@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ripeline import console
+from ripeline.verbs.line_colour import colour
 from ripeline.verbs.line_commission import commission, sheet
 
 
@@ -26,6 +27,7 @@ def verb() -> None:
 
 verb.add_command(sheet)
 verb.add_command(commission)
+verb.add_command(colour)
 
 
 @verb.command(

@@ -167,7 +167,6 @@ def _open(
     from edge_runtime.commissioning.session import Trial
     from edge_runtime.commissioning.strokes import StrokePlan
     from edge_runtime.ejectors import Ejectors
-    from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
     from edge_runtime.encoders.scaled import ScaledEncoder
     from edge_runtime.errors import InputError
 
@@ -181,8 +180,7 @@ def _open(
         plan = StrokePlan(line.tape_mm, _REACH_MM)
         trial = Trial(plan, lambda now_ns: line.ejector.fire(0, 0, now_ns), line.read_mark)
         return line.camera, ScaledEncoder(line.encoder, config.encoder.mm_per_tick), None if piece_mm else trial
-    file = encoder or find_encoder(source)
-    positions = None if file is None else ScaledEncoder(CsvEncoder(file), config.encoder.mm_per_tick)
+    positions = line_source.recorded_encoder(source, encoder, config)
     if ejector is not None and ejector > len(config.ejector):
         raise InputError(
             f"line.toml has no ejector {ejector}.",
