@@ -185,9 +185,16 @@ def _cause(bundle: Bundle, artefact: Artefact, engine: str) -> str:
     return f" (it {text})" if text else ""
 
 
-def worst_first(checks: Sequence[Check]) -> list[Check]:
-    """What failed before what is open, and that before what passed."""
-    return sorted(checks, key=lambda check: list(Result).index(check.result), reverse=True)
+def reasons(checks: Sequence[Check]) -> dict[str, Result]:
+    """What there is to say, with the result that it belongs to: what failed first, the same of several in one line."""
+    alike: dict[tuple[Result, str, str], list[str]] = {}
+    for check in sorted(checks, key=lambda check: list(Result).index(check.result), reverse=True):
+        if check.reason:
+            alike.setdefault((check.result, check.subject, check.reason), []).append(check.name)
+    return {
+        f"{subject}: {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {reason}": result
+        for (result, subject, reason), names in alike.items()
+    }
 
 
 def verdict(checks: Sequence[Check]) -> Result:

@@ -76,7 +76,7 @@ def verb(
     from edge_runtime.bundle import MANIFEST, open_bundle
     from edge_runtime.errors import BundleError, InputError
     from edge_runtime.manifest import Result
-    from export.check import check_self_test, check_standing, in_one_line, not_whole, verdict, worst_first
+    from export.check import check_self_test, check_standing, in_one_line, not_whole, reasons, verdict
 
     if data is None and any(option is not None for option in (run, baseline, gate, record)):
         raise InputError(
@@ -96,11 +96,10 @@ def verb(
         if data is not None:
             checks += _on_pictures(opened, data, run, baseline, gate, record, checks, strict=strict)
     result = verdict(checks)
-    told = [one for one in worst_first(checks) if one.reason]
-    reasons = [f"{one.subject}: {one.name}: {one.reason}" for one in told]
+    told = reasons(checks)
     if opened is not None:
         _show(checks)
-    for reason in reasons:
+    for reason in told:
         console.say(f"  {reason}")
     if opened is not None and data is None and opened.manifest.result is Result.INCONCLUSIVE:
         console.notice("its parity was INCONCLUSIVE when it was exported: it was judged on too few pictures.")
@@ -109,7 +108,7 @@ def verb(
     console.say(f"{result}: {bundle}")
     document = {
         "result": result,
-        "reasons": reasons,
+        "reasons": list(told),
         "bundle_id": None if opened is None else opened.manifest.bundle_id,
         "checks": [one.row() for one in checks],
     }
@@ -117,8 +116,8 @@ def verb(
         _write_junit(junit, bundle, checks, strict=strict)
     console.emit(document, as_json=as_json)
     if result.refuses(strict=strict):
-        open_ones = [reason for one, reason in zip(told, reasons, strict=True) if one.result is not Result.PASS]
-        console.say(f"Reason: {in_one_line(open_ones)}")
+        against = [reason for reason, result in told.items() if result is not Result.PASS]
+        console.say(f"Reason: {in_one_line(against)}")
         raise console.GateSaidNo
 
 

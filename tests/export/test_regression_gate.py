@@ -15,7 +15,7 @@ from edge_runtime.decide import Policy
 from edge_runtime.errors import BundleError, ConfigError, InputError
 from edge_runtime.manifest import Result
 from evaluation.dataset import Dataset, Item
-from export.check import in_one_line, unseen
+from export.check import Check, in_one_line, reasons, unseen
 from export.decisions import compare_decisions
 from export.gate import GatePolicy, read_gate_policy
 from export.history import Entry, best, read_history, record, trend
@@ -203,6 +203,21 @@ def test_junit_counts_and_strict_makes_inconclusive_a_failure() -> None:
     assert [strict.get(name) for name in counts] == ["3", "2", "0"]
     assert "recall of" in (loose[1][0].get("message") or "")
     assert [child.tag for case in loose for child in case] == ["failure", "skipped"]
+
+
+def test_what_failed_is_told_first_and_the_same_of_several_once() -> None:
+    checks = [
+        Check("ratios", "a", "e", Result.PASS, "latency x1.00"),
+        Check("parity", "a", "e", Result.INCONCLUSIVE, "too few"),
+        Check("parity", "a", "f", Result.INCONCLUSIVE, "too few"),
+        Check("parity", "b", "e", Result.PASS),
+        Check("parity", "b", "f", Result.FAIL, "recall"),
+    ]
+    assert list(reasons(checks).items()) == [
+        ("parity: b on f: recall", Result.FAIL),
+        ("parity: a on e and 1 more: too few", Result.INCONCLUSIVE),
+        ("ratios: a on e: latency x1.00", Result.PASS),
+    ]
 
 
 def test_the_reason_for_a_log_is_one_line() -> None:
