@@ -18,6 +18,9 @@ Plane = npt.NDArray[np.uint8]
 # Luma, red and blue difference: the least that a thing must differ by, in grey levels, at sensitivity 1.
 FLOOR = (20.0, 9.0, 9.0)
 SPREADS = 4.0
+TINT_SHARE = 0.6
+"""Of the two colour thresholds together, which both colour differences together exceed in a thing."""
+
 CAMERA_NOISE = 2.0
 STRIPS = 8
 WARM_UP_STRIPS = 2
@@ -27,6 +30,8 @@ REVEALED_SHARE = 0.08
 SAMPLES = 160
 SUSPICIOUS_SHARE = 0.05
 LEAST_GAIN = 0.04
+
+_TINT = np.array([[0.0, 0.5, 0.5]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -121,8 +126,11 @@ class Background:
     def foreground(self, picture: Image) -> Plane:
         """Mask, 0 or 255, of what differs from the empty scene; overwritten by the next call."""
         cv2.absdiff(picture, self.mean, dst=self._excess)
+        # What is as dark and nearly as grey as the belt differs a little in both colours: mould on rubber.
+        tint, least_tint = (cv2.transform(each, weights) for each, weights in ((self._excess, _TINT), (self._threshold, TINT_SHARE * _TINT)))
         cv2.subtract(self._excess, self._threshold, dst=self._excess)
-        return _any_channel(self._excess, self._planes)
+        mask = _any_channel(self._excess, self._planes)
+        return cv2.bitwise_or(mask, cv2.compare(tint, least_tint, cv2.CMP_GT), dst=mask)  # type: ignore[return-value]
 
     def follow_light(self, picture: Image, foreground: Plane) -> bool:
         """Scale the scene when the light on all of it changed at once (lamp, exposure); True if it did."""

@@ -28,7 +28,6 @@ THINNEST = 0.75
 LONGEST = 6
 RECENT_AREAS = 200
 ENOUGH_AREAS = 20
-SINGLE = 1.25
 SCRAP = 0.2
 """Of the usual area: fruit of half the diameter are still fruit, leaves and crumbs are not."""
 STRANGE_SHARE = 0.6
@@ -108,7 +107,7 @@ class Localizer:
             return []
         mask = _clean(mask)
         usual_area = float(np.median(self._areas)) if len(self._areas) >= ENOUGH_AREAS else 0.0
-        blobs = _blobs(mask, picture, self._background.mean, (min_area, max_area, SINGLE * usual_area))
+        blobs = _blobs(mask, picture, self._background.mean, (min_area, max_area, usual_area))
         self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]
         self._blobs = self._absorb_still(blobs, picture, mask)
         self._areas.extend(blob.area for blob in self._blobs if blob.moving_frames and not _is_cut(blob, size))
@@ -198,8 +197,8 @@ def _clean(mask: Plane) -> Plane:
 
 
 def _blobs(mask: Plane, picture: Image, empty: Image, areas: tuple[float, float, float]) -> list[_Blob]:
-    """Things in the mask; `areas` are the least, the largest and that up to which a thing is surely a single one."""
-    min_area, max_area, single_area = areas
+    """Things in the mask; `areas` are the least, the largest and the usual one (0: not known)."""
+    min_area, max_area, usual_area = areas
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     blobs = []
     for contour in contours:
@@ -209,7 +208,7 @@ def _blobs(mask: Plane, picture: Image, empty: Image, areas: tuple[float, float,
         part = np.s_[y : y + h, x : x + w]
         filled = np.zeros((h, w), np.uint8)
         cv2.drawContours(filled, [contour], 0, (255,), cv2.FILLED, offset=(-x, -y))
-        for thing in separate(_without_shadow(filled, picture[part], empty[part]), min_area, single_area):
+        for thing in separate(_without_shadow(filled, picture[part], empty[part]), min_area, usual_area):
             left, top, width, height = cv2.boundingRect(thing)
             area = float(cv2.countNonZero(thing))
             box = (x + left, y + top, width, height)

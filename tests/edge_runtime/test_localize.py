@@ -185,7 +185,7 @@ def test_outlines_are_cut_at_waists_only(shape: str, count: int) -> None:
     parts = separate(mask, 40)
     assert len(parts) == count
     assert not any((a & b).any() for n, a in enumerate(parts) for b in parts[:n])
-    assert len(separate(mask, 40, single_area=1e6)) == (2 if shape == "apart" else 1)
+    assert len(separate(mask, 40, usual_area=1e6)) == (2 if shape == "apart" else 1)
 
 
 def test_a_fruit_that_the_edge_cuts_says_so() -> None:
