@@ -156,6 +156,7 @@ def _grading(outcomes: Iterable[Outcome], terms: _Terms) -> Row:
     return {
         "accuracy": share(sum(right.values()), len(graded)),
         "recall": {label: share(right[label], labels[label]) for label in sorted(labels)},
+        "promised_error": _mean([1 - one["probabilities"][one["label"]] for _, one in graded]),
         "two_step_errors": share(two_step, len(graded)),
         "escapes": share(sum(one["verdict"] == "ACCEPT" for one in bad), len(bad)),
         "false_rejects": share(sum(one["verdict"] == "DIVERT" for one in good), len(good)),

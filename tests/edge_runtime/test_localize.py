@@ -76,6 +76,17 @@ def test_fruit_of_every_ripeness_is_found_on_belts_of_every_colour(belt_name: st
     assert max(found) <= 6
 
 
+def test_a_mouldy_fruit_as_dark_and_nearly_as_grey_as_the_belt_is_found() -> None:
+    belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
+    errors = []
+    for frame in range(40):
+        x = -30 + 8 * frame
+        detections = localizer.detect(belt.draw(8 * frame, [(x, 120, (122, 105, 92))]))
+        if 80 < x < 240:
+            errors.append(box_error_px(detections[0], x, 120) if len(detections) == 1 else 99.0)
+    assert np.mean(np.array(errors) < 7) > 0.8
+
+
 @pytest.mark.parametrize("start", [60, 150, 250])
 def test_fruit_that_lies_there_from_the_first_frame_is_found_once_it_moves(start: int) -> None:
     belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings())
@@ -157,6 +168,7 @@ def test_touching_fruit_are_told_apart(offset: tuple[int, int]) -> None:
         ("heart", 1),
         ("pair", 2),
         ("unequal", 2),
+        ("small ends", 3),
         ("row", 4),
         ("apart", 2),
         ("chip", 1),
@@ -170,6 +182,7 @@ def test_outlines_are_cut_at_waists_only(shape: str, count: int) -> None:
         "heart": [(90, 60, 24), (112, 60, 24), (101, 72, 24)],
         "pair": [(70, 60, 25), (115, 60, 25)],
         "unequal": [(70, 60, 30), (112, 60, 17)],
+        "small ends": [(58, 60, 16), (100, 60, 29), (142, 60, 16)],
         "row": [(30, 60, 20), (66, 60, 20), (102, 60, 20), (138, 60, 20)],
         "apart": [(50, 60, 25), (130, 60, 22)],
         "chip": [(60, 60, 30), (120, 60, 8)],
@@ -186,6 +199,19 @@ def test_outlines_are_cut_at_waists_only(shape: str, count: int) -> None:
     assert len(parts) == count
     assert not any((a & b).any() for n, a in enumerate(parts) for b in parts[:n])
     assert len(separate(mask, 40, usual_area=1e6)) == (2 if shape == "apart" else 1)
+
+
+def test_two_small_ones_that_touch_are_two_and_a_knob_on_one_is_none() -> None:
+    mask = np.zeros((120, 200), np.uint8)
+    for x, radius in ((60, 20), (96, 18)):
+        cv2.circle(mask, (x, 60), radius, (255,), cv2.FILLED)
+    both = cv2.countNonZero(mask)
+    assert len(separate(mask, 40, usual_area=0.9 * both)) == 2
+    mask[:] = 0
+    cv2.circle(mask, (60, 60), 30, (255,), cv2.FILLED)
+    cv2.circle(mask, (102, 60), 15, (255,), cv2.FILLED)
+    assert len(separate(mask, 40)) == 2
+    assert len(separate(mask, 40, usual_area=cv2.countNonZero(mask))) == 1
 
 
 def test_a_fruit_that_the_edge_cuts_says_so() -> None:

@@ -279,6 +279,15 @@ def test_a_part_of_the_run_is_scored_like_the_whole(tmp_path: Path) -> None:
     assert figures["by_label"]["ripe"]["acting"]["fired"] == 2
 
 
+def test_promised_errors_are_those_of_the_probabilities(tmp_path: Path) -> None:
+    line = _line("calm")
+    decisions = _decisions(line.truth(), line)
+    for row, sure in zip(decisions, (0.6, 0.9), strict=False):
+        row["probabilities"][row["label"]] = sure
+    promised = _score(_run(line, decisions, tmp_path))["grading"]["promised_error"]
+    assert promised["mean"] == pytest.approx(0.5 / len(decisions), abs=1e-6)
+
+
 def test_the_interval_of_a_count_error_is_that_of_a_difference_of_two_shares() -> None:
     truth = [{"fruit_id": n, "label": "ripe", "position_mm": 300.0 * n, "across_mm": 5.0, "lane": 0} for n in range(56)]
     decisions = [
