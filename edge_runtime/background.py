@@ -19,7 +19,7 @@ Plane = npt.NDArray[np.uint8]
 FLOOR = (20.0, 9.0, 9.0)
 SPREADS = 4.0
 TINT_SHARE = 0.6
-"""Of the two colour thresholds together, which both colour differences together exceed in a thing."""
+"""Of both colour thresholds together, which both colour differences of a thing together exceed."""
 
 CAMERA_NOISE = 2.0
 STRIPS = 8
@@ -30,8 +30,6 @@ REVEALED_SHARE = 0.08
 SAMPLES = 160
 SUSPICIOUS_SHARE = 0.05
 LEAST_GAIN = 0.04
-
-_TINT = np.array([[0.0, 0.5, 0.5]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -119,18 +117,22 @@ class Background:
         self.mean = first.copy()
         # Results land in buffers that are kept: fresh memory for each frame costs more than the arithmetic.
         self._excess = np.empty_like(first)
-        self._planes = [np.empty(first.shape[:2], np.uint8) for _ in range(3)]
+        self._planes, self._limits = ([np.empty(first.shape[:2], np.uint8) for _ in range(5)] for _ in range(2))
+        self._lay_limits(slice(None))
         self._areas, self._lying = self._label_lying(first, min_area, max_area)
         self._lying_mask = (self._lying > 0).astype(np.uint8) * 255
 
     def foreground(self, picture: Image) -> Plane:
         """Mask, 0 or 255, of what differs from the empty scene; overwritten by the next call."""
         cv2.absdiff(picture, self.mean, dst=self._excess)
+        cv2.split(self._excess, self._planes[:3])
         # What is as dark and nearly as grey as the belt differs a little in both colours: mould on rubber.
-        tint, least_tint = (cv2.transform(each, weights) for each, weights in ((self._excess, _TINT), (self._threshold, TINT_SHARE * _TINT)))
-        cv2.subtract(self._excess, self._threshold, dst=self._excess)
-        mask = _any_channel(self._excess, self._planes)
-        return cv2.bitwise_or(mask, cv2.compare(tint, least_tint, cv2.CMP_GT), dst=mask)  # type: ignore[return-value]
+        *_, red, blue, tint, mask = self._planes
+        cv2.addWeighted(red, 0.5, blue, 0.5, 0, dst=tint)
+        mask[:] = 0
+        for plane, limit in zip(self._planes[:4], self._limits, strict=False):
+            cv2.bitwise_or(mask, cv2.compare(plane, limit, cv2.CMP_GT, dst=plane), dst=mask)
+        return mask
 
     def follow_light(self, picture: Image, foreground: Plane) -> bool:
         """Scale the scene when the light on all of it changed at once (lamp, exposure); True if it did."""
@@ -184,6 +186,7 @@ class Background:
         self._spread[where] = CAMERA_NOISE
         self.mean[where] = picture[where]
         self._threshold[where] = self._limit(self._spread[where].reshape(-1, 1, 3)).reshape(-1, 3)
+        self._lay_limits(slice(None))
 
     def _learn_rows(self, picture: Image, keep_out: Plane, rows: slice, rate: float) -> None:
         allowed = cv2.bitwise_not(keep_out[rows], dst=self._planes[1][rows])
@@ -192,6 +195,13 @@ class Background:
         cv2.accumulateWeighted(difference, self._spread[rows], rate, allowed)
         cv2.convertScaleAbs(self._mean[rows], dst=self.mean[rows])
         self._limit(self._spread[rows], self._threshold[rows])
+        self._lay_limits(rows)
+
+    def _lay_limits(self, rows: slice) -> None:
+        """The thresholds as planes, those of luma, both colours, and both together."""
+        *_, red, blue, tint, _ = limits = [plane[rows] for plane in self._limits]
+        cv2.split(self._threshold[rows], limits[:3])
+        cv2.addWeighted(red, 0.5 * TINT_SHARE, blue, 0.5 * TINT_SHARE, 0, dst=tint)
 
     def _limit(self, spread: npt.NDArray[np.float32], out: Image | None = None) -> Image:
         scaled = cv2.convertScaleAbs(spread, dst=out, alpha=SPREADS / self._sensitivity)
@@ -204,6 +214,7 @@ class Background:
         self.mean[where] = self._belt.expected[where]
         self._spread[where] = np.maximum(self._belt.spread[where], CAMERA_NOISE)
         self._threshold[where] = self._limit(self._spread[where].reshape(-1, 1, 3)).reshape(-1, 3)
+        self._lay_limits(slice(None))
 
     def _label_lying(
         self, first: Image, min_area: float, max_area: float

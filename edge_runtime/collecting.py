@@ -26,7 +26,8 @@ class Follower:
 
     def step(self, frame: Frame) -> Step:
         """Take in one frame."""
-        return Step(self._tracker.update(frame, self._localizer.detect(frame.image)).tracked, [], {})
+        update = self._tracker.update(frame, self._localizer.detect(frame.image))
+        return Step(update.tracked, [], {}, update.finished)
 
     def finish(self, now_ns: int) -> list[Decision]:  # noqa: ARG002
         """See `edge_runtime.line.Stepper`."""
@@ -63,6 +64,10 @@ class Collector:
             for held in self._waiting.pop(decision.fruit_id, []):
                 if is_unsure(decision):
                     self._keep(*held)
+        for fruit_id in step.ended:
+            self._decided.discard(fruit_id)
+            self._waiting.pop(fruit_id, None)
+            self._last.pop(fruit_id, None)
 
     def _has_come_on(self, frame: Frame, view: TrackedDetection) -> bool:
         every_px = self._every_px or EVERY_PICTURES * max(frame.image.shape[:2])

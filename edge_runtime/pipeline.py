@@ -24,11 +24,15 @@ STAGES = ("localize", "track", "preprocess", "infer", "decide", "frame")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one frame led to; `milliseconds` by stage, `frame` being all of them together."""
+    """What one frame led to.
+
+    `milliseconds` are by stage, `frame` being all of them together; `ended` are fruit that will have no more views.
+    """
 
     tracked: list[TrackedDetection]
     decisions: list[Decision]
     milliseconds: dict[str, float]
+    ended: Sequence[int] = ()
 
 
 class Pipeline:
@@ -92,7 +96,7 @@ class Pipeline:
                 for fruit in update.finished:
                     self._open.pop(fruit, None)
                 self._decided.difference_update(update.finished)
-        return Step(update.tracked, decisions, watch.milliseconds)
+        return Step(update.tracked, decisions, watch.milliseconds, update.finished)
 
     def finish(self, now_ns: int) -> list[Decision]:
         """Decide about what is still on the belt when the pictures end."""

@@ -38,14 +38,16 @@ def test_views_of_a_fruit_are_kept_if_its_decision_is_unsure(share: float, kept:
     assert found == kept
 
 
-def test_frames_are_let_go_once_a_fruit_is_decided() -> None:
+@pytest.mark.parametrize("how", ["decided", "lost undecided"])
+def test_frames_are_let_go_once_nothing_more_can_come_of_them(how: str) -> None:
     collector = Collector(lambda _frame, _view: None, every_px=10.0, until_decided=True)
     pictures = []
     for index in range(6):
         one = np.zeros((100, 100, 3), np.uint8)
         pictures.append(weakref.ref(one))
-        decisions = [decided(1, index, 0.6)] if index == 2 else []
-        collector.on_frame(Frame(one, index, index), Step([seen(1, index)], decisions, {}))
+        decisions = [decided(1, index, 0.6)] if index == 2 and how == "decided" else []
+        ended = [1] if index == 5 and how != "decided" else []
+        collector.on_frame(Frame(one, index, index), Step([seen(1, index)], decisions, {}, ended))
     del one
     assert [picture() is None for picture in pictures] == [True] * 6
 
