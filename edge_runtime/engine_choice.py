@@ -21,6 +21,7 @@ from edge_runtime.engines import ENGINES
 from edge_runtime.errors import RipelineError
 from edge_runtime.select import AUTO, Candidate, Selection, select_engine
 
+_FILE = "engines.json"
 _KEPT = 50
 _CPU_INFO = Path("/proc/cpuinfo")
 _CPU_NAMES = ("model name", "Model", "Hardware", "cpu model")
@@ -75,8 +76,10 @@ def choose_engine(
 
 def default_cache() -> Path:
     """In the service's cache folder, else in the user's."""
-    folder = os.environ.get("CACHE_DIRECTORY", "").split(":")[0] or os.environ.get("XDG_CACHE_HOME")
-    return (Path(folder) if folder else Path.home() / ".cache") / "ripeline" / "engines.json"
+    if service := os.environ.get("CACHE_DIRECTORY"):
+        return Path(service.split(":")[0]) / _FILE
+    folder = os.environ.get("XDG_CACHE_HOME")
+    return (Path(folder) if folder else Path.home() / ".cache") / "ripeline" / _FILE
 
 
 def this_machine() -> str:

@@ -102,13 +102,13 @@ def verb(
 def _stepper(settings: LineConfig, bundle: Path | None) -> Stepper:
     from edge_runtime.bundle import open_bundle
     from edge_runtime.collecting import Follower
+    from edge_runtime.engine_choice import choose_engine
     from edge_runtime.pipeline import Pipeline
-    from edge_runtime.select import select_engine
 
     if bundle is None:
         return Follower(settings)
     opened = open_bundle(bundle)
-    chosen = select_engine(opened)
+    chosen = choose_engine(opened).selection
     return Pipeline(
         opened.manifest, chosen.engine, chosen.temperature, opened.manifest.policy, settings, chosen.energy_limit
     )

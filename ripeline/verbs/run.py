@@ -81,8 +81,8 @@ def verb(
     """
     console.check_output(output, marker="decisions.jsonl", force=force)
     from edge_runtime.bundle import open_bundle
+    from edge_runtime.engine_choice import choose_engine
     from edge_runtime.manifest import Result
-    from edge_runtime.select import select_engine
     from ripeline import in_one_process, in_processes
     from ripeline.asked import Asked
 
@@ -93,8 +93,10 @@ def verb(
         console.notice("the parity of this bundle is INCONCLUSIVE: it was judged on too few pictures.")
     settings, source = line_source.settings_and_source(source, config)
     policy = _policy(opened, settings, config)
-    selection = select_engine(opened, artefact=artefact, engine=engine)
-    console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}")
+    choice = choose_engine(opened, artefact=artefact, engine=engine)
+    selection = choice.selection
+    how = ", as measured here before" if choice.remembered else ""
+    console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}{how}")
     asked = Asked(source, encoder, output, annotate, trace, duration, force)
     apart = line_source.is_live(source) if processes is None else processes
     run = in_processes.run if apart else in_one_process.run

@@ -11,16 +11,19 @@ from edge_runtime.bundle import Bundle, open_bundle
 from edge_runtime.engine_choice import Choice, choose_engine, this_machine
 from tests.conftest import Ripeline
 
+ENGINE = "onnxruntime"
+"""One is enough for what is remembered and when; `bench` tries them all."""
+
 
 class Measured:
-    """Counts what is measured, and makes one engine the fastest."""
+    """Counts what is measured."""
 
     def __init__(self) -> None:
-        self.times, self.fastest = 0, "onnxruntime"
+        self.times = 0
 
-    def __call__(self, engine: Any, _inputs: object) -> float:
+    def __call__(self, _engine: object, _inputs: object) -> float:
         self.times += 1
-        return 1.0 if engine.name == self.fastest else 5.0
+        return 1.0
 
 
 @pytest.fixture
@@ -39,17 +42,16 @@ def test_is_measured_once_and_proven_each_time(
     bundle: Bundle, tmp_path: Path, measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "deep" / "engines.json"
-    first = choose_engine(bundle, cache=cache)
+    first = choose_engine(bundle, engine=ENGINE, cache=cache)
     times = measured.times
-    assert times > 2
+    assert times == 1
     proven: list[tuple[str, str]] = []
     prove = select.open_proven_engine
     monkeypatch.setattr(select, "open_proven_engine", lambda b, a, e, t: (proven.append((a, e)), prove(b, a, e, t))[1])
-    measured.fastest = "tflite-runtime"
-    again = choose_engine(bundle, cache=cache)
+    again = choose_engine(bundle, engine=ENGINE, cache=cache)
     assert (first.remembered, again.remembered, measured.times) == (False, True, times)
-    assert (again.selection.artefact, again.selection.engine.name) == (first.selection.artefact, "onnxruntime")
-    assert proven == [(first.selection.artefact, "onnxruntime")]
+    assert (again.selection.artefact, again.selection.engine.name) == (first.selection.artefact, ENGINE)
+    assert proven == [(first.selection.artefact, ENGINE)]
     assert again.selection.candidates == first.selection.candidates
     assert again.selection.temperature == first.selection.temperature
 
@@ -59,7 +61,7 @@ def test_is_measured_again_when_something_has_changed(
     bundle: Bundle, tmp_path: Path, measured: Measured, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     cache = tmp_path / "engines.json"
-    choose_engine(bundle, cache=cache)
+    choose_engine(bundle, engine=ENGINE, cache=cache)
     times = measured.times
     more: dict[str, Any] = {}
     match change:
@@ -72,10 +74,10 @@ def test_is_measured_again_when_something_has_changed(
         case "engine version":
             monkeypatch.setattr(engine_choice, "version", lambda _: "99")
         case "request":
-            more = {"engine": "onnxruntime"}
+            more = {"engine": "ai-edge-litert"}
         case "anew":
             more = {"anew": True}
-    assert not choose_engine(bundle, cache=cache, **more).remembered
+    assert not choose_engine(bundle, cache=cache, **{"engine": ENGINE} | more).remembered
     assert measured.times > times
 
 
@@ -84,7 +86,7 @@ def test_a_memory_that_is_of_no_use_costs_a_measurement_and_nothing_else(
     bundle: Bundle, tmp_path: Path, measured: Measured, damage: str
 ) -> None:
     cache = tmp_path / "engines.json"
-    first = choose_engine(bundle, cache=cache)
+    first = choose_engine(bundle, engine=ENGINE, cache=cache)
     known = json.loads(cache.read_text())
     (key,) = known
     match damage:
@@ -97,7 +99,7 @@ def test_a_memory_that_is_of_no_use_costs_a_measurement_and_nothing_else(
         case "no place":
             cache.unlink()
             cache.mkdir()
-    again = choose_engine(bundle, cache=cache)
+    again = choose_engine(bundle, engine=ENGINE, cache=cache)
     assert not again.remembered
     assert again.selection.engine.name == first.selection.engine.name
 
@@ -112,7 +114,7 @@ def test_bench_shows_the_table_and_fills_the_memory(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     done = ripeline("bench", bundle_dir, "--json")
-    assert done.returncode == 0
+    assert done.code == 0
     document = json.loads(done.stdout)
     times = {(one["artefact"], one["engine"]): one["p50_ms"] for one in document["candidates"]}
     chosen = document["artefact"], document["engine"]
