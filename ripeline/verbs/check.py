@@ -204,9 +204,7 @@ def _remember(
     top = best(history, found)
     compared = [] if top is None else [check_against_best(found, top, dataset, policy.allowed(bundle.manifest.labels))]
     if history and top is None:
-        console.notice(
-            f"no bundle that {file} knows to be good was checked on these pictures: nothing to compare with."
-        )
+        console.notice(f"{file} holds no other bundle that passed on these pictures: nothing to compare with.")
     found = found.concluded(verdict([*checks, *compared]), strict=strict)
     record(file, found)
     with mpl.rc_context(PLOT_STYLE):
