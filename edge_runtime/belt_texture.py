@@ -28,8 +28,12 @@ LAST_KEY = 0.5
 LOST_AFTER = 5
 """Pictures without a sure shift after which it may be any."""
 
-SURE = 7.0
-"""Peak of the correlation over its standard deviation: chance hardly gets to 5."""
+SURE, SURE_NEAR = 7.0, 4.5
+"""Peak of the correlation over its standard deviation, among all shifts and near the expected one: chance hardly gets
+to 5 among hundreds, to 3.5 among dozens."""
+
+MOST_SPREADS = 4.0
+"""Median absolute deviations from a row's median beyond which a sample counts no more."""
 
 STATIC_RATE = 0.1
 STATIC_STEP_PX = 2.0
@@ -83,6 +87,10 @@ class BeltTexture:
         """As the last pictures showed it; 0 before."""
         return self._speed_px_s or 0.0
 
+    @property
+    def _is_lost(self) -> bool:
+        return self._speed_px_s is None or self._unsure >= LOST_AFTER
+
     def see(self, image: Image, captured_ns: int) -> BeltStep:
         """Take in a picture, `[height, width, 3]` uint8 RGB; its size must not change."""
         rows, px_per_sample = self._rows(image)
@@ -95,7 +103,7 @@ class BeltTexture:
         shift_px, worth = self._shift(rows, expected_px / px_per_sample, px_per_sample)
         # A picture that is the last one to the bit is a camera that hangs, not a belt that stands.
         hangs = self._last_rows is not None and np.array_equal(rows, self._last_rows)
-        sure = worth >= SURE and not hangs
+        sure = worth >= (SURE if self._is_lost else SURE_NEAR) and not hangs
         self._unsure = 0 if sure else self._unsure + 1
         self._last_rows = rows
         if not sure:
@@ -133,16 +141,16 @@ class BeltTexture:
         count = rows.shape[1]
         if self._window is None or self._window.shape[1] != count:
             self._window = np.hanning(count).astype(np.float32)[None]
-        one, other = (
-            np.fft.rfft((part - part.mean(axis=1, keepdims=True)) * self._window, axis=1)
-            for part in (self._key - self._static, rows - self._static)
-        )
+        one, other = (np.fft.rfft(_levelled(part - self._static) * self._window, axis=1) for part in (self._key, rows))
         cross = (np.conj(one) * other).sum(axis=0)
         power = np.sqrt((np.abs(one) ** 2).sum(axis=0) * (np.abs(other) ** 2).sum(axis=0))
         found = np.fft.irfft(cross / (power + 1e-3 * power.max() + 1e-9), count)
         shifts = np.fft.fftfreq(count, 1 / count)
         allowed = (shifts >= -_BACK_PX) & (shifts < count / 2)
-        if self._speed_px_s is not None and self._unsure < LOST_AFTER:
+        if self._is_lost:
+            # What is left of a standing scenery comes first to light where nothing else is seen.
+            allowed &= np.abs(shifts) >= _BACK_PX
+        else:
             moved = expected - (self._way_px - self._key_way_px) / px_per_sample
             allowed &= np.abs(shifts - expected) <= _FASTER * abs(moved) + _SLOWER_PX
         best = int(np.argmax(np.where(allowed, found, -np.inf)))
@@ -157,3 +165,10 @@ class BeltTexture:
         if not self._proven or self._way_px - self._static_way_px >= STATIC_STEP_PX:
             self._static += STATIC_RATE * (rows - self._static)
             self._static_way_px = self._way_px
+
+
+def _levelled(rows: Rows) -> Rows:
+    """Without what stands out: a fruit's edge, or its ghost in what was learned, must not outweigh all of the belt."""
+    centred = rows - np.median(rows, axis=1, keepdims=True)
+    most = MOST_SPREADS * float(np.median(np.abs(centred))) + 1.0
+    return np.asarray(np.clip(centred, -most, most), np.float32)

@@ -14,19 +14,21 @@ Values = dict[tuple[str | int, ...], Any]
 """By place, such as `("belt", "mm_per_px")` or `("ejector", 0, "at_mm")`."""
 
 
-def measured_values(figures: Figures, config: LineConfig, ejector: int) -> Values:
+def measured_values(figures: Figures, config: LineConfig, ejector: int, *, has_encoder: bool) -> Values:
     """What `line.toml` is to say; nothing that was not measured, or too badly to be of use.
 
     Args:
         figures: What was measured, with an encoder in the units that `config` gives it.
         config: What the line was measured with.
         ejector: Number of the one that was tried, from 0.
+        has_encoder: Whether the belt's way was an encoder's, and not that of the pictures themselves, which have no
+            delay against each other: what they are late by is then part of the ejector's latency.
     """
     values: Values = {}
     if figures.travel is not None:
         values["belt", "direction"] = str(figures.travel.direction)
         values["belt", "mm_per_px"] = _rounded(figures.travel.mm_per_px)
-    if figures.lag is not None:
+    if figures.lag is not None and has_encoder:
         values["encoder", "mm_per_tick"] = _rounded(config.encoder.mm_per_tick * figures.lag.scale)
         if 2 * figures.lag.lag_error_ms <= WORST_DELAY_ERROR_MS:
             values["camera", "delay_ms"] = round(max(0.0, figures.lag.lag_ms), 2)

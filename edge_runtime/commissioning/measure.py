@@ -55,6 +55,11 @@ def measure(
             None without an encoder.
         orders: Strokes at the sheet.
     """
+    if trace is not None:
+        # Only what the trace reaches, however late it may have been stamped.
+        begun_ns = int(trace.times_ns[0]) + round(1e6 * LONGEST_DELAY_MS)
+        reached = [each for each in sightings if each.time_ns >= begun_ns]
+        sightings = reached if len(reached) >= LEAST_SIGHTINGS else sightings
     way = travel(sightings, picture_px)
     if way is None:
         return Figures()

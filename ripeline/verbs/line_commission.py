@@ -105,6 +105,7 @@ def commission(
     from edge_runtime.commissioning.assessment import State, assess
     from edge_runtime.commissioning.line_file import measured_values, updated, write_line_file
     from edge_runtime.config import LineConfig, load_line_config
+    from edge_runtime.encoders.by_frames import EncoderByFrames
 
     existing = output.exists()
     _refuse_to_replace(output, force)
@@ -113,17 +114,18 @@ def commission(
     with ExitStack() as stack:
         camera, positions, trial = _open(stack, source, encoder, config, ejector, piece_mm)
         session = _watch(stack, camera, positions, trial, piece_mm, square_mm, duration)
+    has_encoder = positions is not None and not isinstance(positions, EncoderByFrames)
     figures = session.figures()
     findings = assess(
         figures,
         session.quality,
         frame_rate_hz=camera.frame_rate_hz,
-        has_encoder=positions is not None,
+        has_encoder=has_encoder,
         has_trial=trial is not None,
         by_sheet=piece_mm is None,
     )
     _tell(findings)
-    values = measured_values(figures, config, 0 if ejector is None else ejector - 1)
+    values = measured_values(figures, config, 0 if ejector is None else ejector - 1, has_encoder=has_encoder)
     if values:
         write_line_file(output, updated(output.read_text("utf-8") if existing else "", values))
         console.say(f"Wrote {', '.join(map(_key, values))} into {output}")
@@ -164,9 +166,11 @@ def _open(
 ) -> tuple[Camera, Encoder | None, Trial | None]:
     """The source as it is, nothing of it put right, and the trial of an ejector where one is asked for."""
     from edge_runtime.cameras import open_camera
+    from edge_runtime.cameras.watched_belt import WatchedBelt
     from edge_runtime.commissioning.session import Trial
     from edge_runtime.commissioning.strokes import StrokePlan
     from edge_runtime.ejectors import Ejectors
+    from edge_runtime.encoders.by_frames import EncoderByFrames
     from edge_runtime.encoders.scaled import ScaledEncoder
     from edge_runtime.errors import InputError
 
@@ -186,15 +190,18 @@ def _open(
             f"line.toml has no ejector {ejector}.",
             remedy="state it as [[ejector]] with its output and at_mm by tape measure, then repeat with --force",
         )
-    camera = open_camera(source)
+    camera = open_camera(source, config.camera)
     stack.callback(camera.close)
     if ejector is None:
         return camera, positions, None
-    if not camera.live or positions is None or piece_mm is not None:
+    if not camera.live or positions is not None or piece_mm is not None:
         raise InputError(
-            "An ejector can only be tried on a live camera with an encoder, and with the sheet.",
-            remedy="leave out --ejector, or see docs/commissioning.md for what else tells its place",
+            "An ejector can only be tried on a live camera, with the sheet.",
+            remedy="leave out --ejector, --piece-mm and --encoder, whose file ends before the strokes",
         )
+    if config.belt.direction is None or config.belt.mm_per_px is None:
+        raise InputError("Direction and scale come first.", remedy="commission once without --ejector")
+    camera, positions = WatchedBelt(camera, config.belt.direction, config.belt.mm_per_px), EncoderByFrames()
     outputs = Ejectors(config.ejector)
     stack.callback(outputs.close)
     plan = StrokePlan(config.ejector[ejector - 1].at_mm, _REACH_MM)
@@ -224,6 +231,7 @@ def _watch(
     from edge_runtime.commissioning.markers import PieceMarker, SheetMarker
     from edge_runtime.commissioning.session import Session
     from edge_runtime.commissioning.sheet import Sheet
+    from edge_runtime.encoders.by_frames import EncoderByFrames
 
     marker = SheetMarker(Sheet(square_mm)) if piece_mm is None else PieceMarker(piece_mm)
     session, stop = Session(marker, positions, trial), threading.Event()
@@ -235,6 +243,8 @@ def _watch(
         first_ns = frame.captured_ns if first_ns is None else first_ns
         if stop.is_set() or (duration_s is not None and frame.captured_ns - first_ns >= duration_s * 1e9):
             break
+        if isinstance(positions, EncoderByFrames):
+            positions.take(frame)
         session.add(frame, time.monotonic_ns() if camera.live else frame.captured_ns)
         if session.sightings and not seen:
             seen = True

@@ -13,20 +13,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.cameras.exposure import AtExposure
+from edge_runtime.cameras.watched_belt import WatchedBelt
 from edge_runtime.commissioning.assessment import State, assess
 from edge_runtime.commissioning.lag import Trace, fit_lag, sampled
 from edge_runtime.commissioning.line_file import measured_values, updated, write_line_file
-from edge_runtime.commissioning.markers import PieceMarker
+from edge_runtime.commissioning.markers import PieceMarker, SheetMarker
 from edge_runtime.commissioning.measure import Figures, Order, measure
 from edge_runtime.commissioning.passes import Sighting, travel
 from edge_runtime.commissioning.picture_quality import picture_quality
 from edge_runtime.commissioning.print_file import true_size_pdf, true_size_png
+from edge_runtime.commissioning.session import Session, Trial
 from edge_runtime.commissioning.sheet import Sheet
 from edge_runtime.commissioning.strokes import StrokePlan
 from edge_runtime.config import LineConfig
+from edge_runtime.encoders.by_frames import EncoderByFrames
 from edge_runtime.encoders.scaled import ScaledEncoder
 from edge_runtime.errors import ConfigError
 from edge_runtime.records import BeltDirection, Frame, Image
+from simulator.commissioning import open_commissioning
 
 SIZE_PX = (800, 480)
 
@@ -106,7 +110,7 @@ def test_at_one_speed_the_delay_is_known_to_be_unknown() -> None:
     findings = {each.name: each for each in told(found)}
     assert findings["Camera delay"].state is State.POOR
     assert "Stop and start" in findings["Camera delay"].remedy
-    assert ("camera", "delay_ms") not in measured_values(found, LineConfig(), 0)
+    assert ("camera", "delay_ms") not in measured_values(found, LineConfig(), 0, has_encoder=True)
 
 
 def told(figures: Figures, **changes: bool) -> list:
@@ -319,3 +323,23 @@ def test_a_late_camera_is_put_right() -> None:
     assert (frame.captured_ns, frame.index, camera.dropped) == (2_000_000_000, 7, 3)
     assert frame.belt_mm == pytest.approx(2 * float(way_mm(np.array(2.0))), abs=0.3)
     assert next(AtExposure(Late(), None, 40.0).frames()).belt_mm is None
+
+
+def test_without_an_encoder_the_ejector_is_found_by_the_belt_in_the_pictures() -> None:
+    """The camera's delay is then part of the latency: all that is known of the belt comes as late as the pictures."""
+    line = open_commissioning(seed=1)
+    watched = WatchedBelt(line.camera, BeltDirection.RIGHT, line.hidden.mm_per_px)
+    encoder = EncoderByFrames()
+    plan = StrokePlan(line.tape_mm, 45.0)
+    trial = Trial(plan, lambda now_ns: line.ejector.fire(0, 0, now_ns), line.read_mark)
+    session = Session(SheetMarker(Sheet()), encoder, trial)
+    for frame in watched.frames():
+        encoder.take(frame)
+        session.add(frame, frame.captured_ns)
+    found = session.figures()
+    assert found.ejector is not None
+    assert found.ejector.at_mm == pytest.approx(line.hidden.at_mm, abs=1.0)
+    assert found.ejector.latency_ms == pytest.approx(line.hidden.latency_ms + line.hidden.delay_ms, abs=6)
+    values = measured_values(found, LineConfig(), 0, has_encoder=False)
+    assert {place[0] for place in values} == {"belt", "ejector"}
+    assert encoder.position_mm(0) is None
