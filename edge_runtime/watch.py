@@ -71,14 +71,13 @@ class Watch:
             return facts.now_ns - since_ns > frames * facts.period_ns
 
         moved_mm = self._encoder.update(facts)
-        silent = longer_ago(facts.frame_ns, rules.silent_frames)
-        # A frame period more, since the picture that differs next is due only then.
-        still_for_long = longer_ago(facts.changed_ns, rules.frozen_frames)
+        # Of the newest frame: one that does not come is neither black nor frozen.
+        still, dark = facts.changed_ns < facts.frame_ns, facts.lit_ns < facts.frame_ns
         standing = moved_mm is not None and moved_mm < _MOVED_MM
         holds = {
-            Fault.CAMERA_SILENT: silent,
-            Fault.CAMERA_FROZEN: not silent and still_for_long and not standing,
-            Fault.CAMERA_BLACK: not silent and longer_ago(facts.lit_ns, rules.black_frames),
+            Fault.CAMERA_SILENT: longer_ago(facts.frame_ns, rules.silent_frames),
+            Fault.CAMERA_FROZEN: still and not standing and longer_ago(facts.changed_ns, rules.frozen_frames),
+            Fault.CAMERA_BLACK: dark and longer_ago(facts.lit_ns, rules.black_frames),
             Fault.ENCODER: self._encoder.is_implausible(facts),
             Fault.VISION_STALLED: longer_ago(facts.vision_ns, rules.vision_frames),
             Fault.MODEL: facts.model_bad,

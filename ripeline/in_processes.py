@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from ripeline.line_ports import RealPorts, SimulatedPorts
@@ -60,16 +61,19 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             asked.outputs(bundle, settings),
         )
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+        truth = Thread(target=simulated.write_truth, args=(plan.output,), daemon=True) if simulated else None
+        if truth is not None:
+            truth.start()  # now, so that nobody waits for it at the end
         with closing(Supervisor(plan, duration_s=asked.duration_s if edges.live else None)) as supervisor:
             supervisor.run()
             summary = _summary(supervisor.board, edges.source, bundle.manifest.labels)
+    if truth is not None:
+        truth.join()
     if supervisor.failure is not None:
         if not summary.frames["processed"]:
             shutil.rmtree(asked.output)  # nothing in it but empty files of ours
             raise supervisor.failure
         summary = replace(summary, failure=supervisor.failure)
-    if simulated is not None:
-        simulated.write_truth(asked.output)
     return replace(summary, seconds=time.monotonic() - begun)
 
 

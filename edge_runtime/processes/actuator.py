@@ -26,12 +26,12 @@ from edge_runtime.processes.ring import FrameRing
 from edge_runtime.processes.ring_belt import RingBelt
 from edge_runtime.safe_state import LineState, SafeState, Standing
 from edge_runtime.safety_settings import OnBlind
-from edge_runtime.schedule import LATE, RUN_ENDED
+from edge_runtime.schedule import LATE, NO_POSITION, RUN_ENDED
 from edge_runtime.watch import Facts, Fault, Watch
 
 POLL_NS = 1_000_000
 IDLE_NS = 4_000_000
-"""Between two looks while nothing waits to be thrown out."""
+"""Between two looks around, and between two rounds while nothing waits to be thrown out."""
 
 FINISH_S = 1.5
 STATES = tuple(LineState)
@@ -117,11 +117,12 @@ class Actuator:
         self._safety, self._board, self._clock = config.safety, board, clock
         self._at_mm = [ejector.at_mm for ejector in config.ejector]
         self._encoder, self._outputs, self._report = encoder, outputs, report
-        self._watch_encoder = watch_encoder
+        self._watch_encoder, self._connections = watch_encoder, board[Cell.CAPTURE_CONNECTIONS]
         self._orders = Orders(config.ejector, [board.fired_mm(number) for number in range(len(config.ejector))])
         self._watch, self._safe_state = Watch(config.safety), SafeState(config.safety)
         self._state: LineState | None = None
         self._beat_ns, self._beat = 0, False
+        self._judge_ns = 0
         self._releases = board[Cell.SUPERVISOR_RELEASES]
         self._begun_ns = clock.monotonic_ns()
 
@@ -138,8 +139,14 @@ class Actuator:
         """Look around, judge, act."""
         now_ns = self._clock.monotonic_ns()
         belt = self._belt(now_ns)
+        if not self._watch_encoder and self._connections != self._board[Cell.CAPTURE_CONNECTIONS]:
+            # Pictures measure this belt, and nobody knows how far it ran without them.
+            self._connections = self._board[Cell.CAPTURE_CONNECTIONS]
+            self._record(self._orders.abandon(NO_POSITION))
         # At the end capture and vision leave first; that they are silent is no fault, and the belt is finished.
-        if self._board[Cell.SUPERVISOR_STOP] == Stop.RUNNING and not self._board[Cell.CAPTURE_ENDED]:
+        ending = self._board[Cell.SUPERVISOR_STOP] != Stop.RUNNING or self._board[Cell.CAPTURE_ENDED]
+        if not ending and now_ns >= self._judge_ns:
+            self._judge_ns = now_ns + IDLE_NS
             self._judge(now_ns, belt)
         self._record(self._orders.due(belt, now_ns, sorting=self._state is LineState.RUNNING))
         if now_ns >= self._beat_ns:

@@ -39,6 +39,7 @@ class Capture:
         self._ports, self._board, self._ring, self._folder = plan.ports, board, ring, plan.runtime
         self._watch = PictureWatch(plan.config.safety.black_level)
         self._encoder: Encoder | None = None
+        self._belt_from_mm = 0.0
         newest = ring.newest(after=0)
         self._known: Image | None = thumbnail(newest.frame.image) if newest is not None else None
 
@@ -69,7 +70,8 @@ class Capture:
         period_ns = round(1e9 / camera.frame_rate_hz) if camera.frame_rate_hz else _USUAL_PERIOD_NS
         self._board[Cell.CAPTURE_PERIOD_NS] = period_ns
         lost_before, proven = self._board[Cell.CAPTURE_DROPPED], False
-        self._alive()
+        self._belt_from_mm = self._last_belt_mm()
+        self._alive(for_s=_OPENING_S)  # until the first frame
         try:
             for frame in camera.frames():
                 if self._ended:
@@ -89,8 +91,7 @@ class Capture:
         if look.torn:
             board.add(Cell.CAPTURE_TORN)
             return
-        if self._encoder is not None and frame.belt_mm is None:
-            frame = replace(frame, belt_mm=self._encoder.position_mm(frame.captured_ns))
+        frame = replace(frame, belt_mm=self._belt_mm(frame))
         if not self._ports.live:
             while not self._ring.wait_for_room(board[Cell.VISION_TAKEN], 0.1):
                 if self._ended:
@@ -107,6 +108,16 @@ class Capture:
             board[Cell.CAPTURE_MOVING_NS] = came_ns
         board[Cell.CAPTURE_FRAME_NS] = came_ns
         board.add(Cell.CAPTURE_FRAMES)
+
+    def _belt_mm(self, frame: Frame) -> float | None:
+        """By the encoder; a belt that is measured in the pictures goes on from where the last connection left it."""
+        if self._encoder is not None:
+            return frame.belt_mm if frame.belt_mm is not None else self._encoder.position_mm(frame.captured_ns)
+        return None if frame.belt_mm is None else frame.belt_mm + self._belt_from_mm
+
+    def _last_belt_mm(self) -> float:
+        stamp = self._ring.stamp(self._ring.newest_number)
+        return 0.0 if stamp is None or stamp.belt_mm is None else stamp.belt_mm
 
     def _prove_colours(self, image: Image) -> None:
         """The first picture of a connection must have the colours of the last one before it."""

@@ -17,11 +17,12 @@ import pytest
 
 from edge_runtime.cameras import open_camera
 from edge_runtime.config import LineConfig
+from edge_runtime.errors import CameraError
 from edge_runtime.ports import Camera
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.capture import Capture
 from edge_runtime.processes.ring import FrameRing
-from edge_runtime.records import Image
+from edge_runtime.records import Frame, Image
 
 RED, BLUE = (200, 30, 40), (40, 30, 200)
 
@@ -135,3 +136,33 @@ def test_a_camera_that_comes_back_with_red_and_blue_exchanged_is_not_used(
         before = ring.newest_number
         until(lambda: ring.newest_number > before + 3)
     assert strongest(ring) == "red"
+
+
+class MeasuringCamera:
+    """Knows the belt from its pictures, from 0 at each connection."""
+
+    live, name, dropped, frame_rate_hz = True, "measuring", 0, 50.0
+
+    def __init__(self, fails: bool) -> None:
+        self._fails = fails
+
+    def frames(self) -> Iterator[Frame]:
+        for number in range(5):
+            yield Frame(scene(RED, number), number, number * 1000, 10.0 * number)
+        if self._fails:
+            raise CameraError("gone")
+
+    def close(self) -> None: ...
+
+
+def test_a_belt_that_is_measured_in_pictures_goes_on_after_a_reconnect(tmp_path: Path) -> None:
+    cameras = iter([MeasuringCamera(fails=True), MeasuringCamera(fails=False)])
+    ports = SimpleNamespace(source="measuring", live=True, open_camera=lambda: next(cameras), open_encoder=lambda: None)
+    plan: Any = SimpleNamespace(ports=ports, config=LineConfig(), runtime=tmp_path)
+    board, ring = Board(), FrameRing(96 * 128 * 3)
+    Capture(plan, board, ring).run()
+    stamp = ring.stamp(ring.newest_number)
+    assert stamp is not None
+    assert stamp.belt_mm == 80.0
+    ring.close(remove=True)
+    board.close(remove=True)

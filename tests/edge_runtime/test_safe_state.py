@@ -123,6 +123,14 @@ def test_what_lasts_longer_than_three_frame_periods_is_a_fault(field: str, fault
     assert 3 * PERIOD < found_ns - NOW <= 3 * PERIOD + 5 * MS
 
 
+def test_a_frame_that_does_not_come_is_silence_and_neither_black_nor_frozen() -> None:
+    watch = watched(NOW)
+    for now_ns in range(NOW + 5 * MS, NOW + 400 * MS, 5 * MS):
+        late = replace(well(now_ns), frame_ns=NOW, changed_ns=NOW, lit_ns=NOW)
+        assert watch.faults(late) <= {Fault.CAMERA_SILENT}
+    assert watch.faults(late) == {Fault.CAMERA_SILENT}
+
+
 def test_a_picture_that_stays_the_same_on_a_standing_belt_is_no_fault() -> None:
     watch = watched(NOW)
     for now_ns in range(NOW + 5 * MS, NOW + 2000 * MS, 5 * MS):

@@ -8,27 +8,29 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simulator.outputs import relay_drops_ns
 
+ROOT = Path(__file__).parents[2]
 RATE_HZ = 20.0
 THRESHOLD_FRAMES = 10
 RELAY_MS = 400
 """Generous, so that a busy machine does not look like a broken line; what the defaults give is for the benchmark."""
 
-SCENARIO = f"""
+SCENARIO = """
 base = "calm"
-seconds = {{seconds}}
+seconds = {seconds}
 [camera]
 width_px = 320
 height_px = 180
 mm_per_px = 1.2
-frame_rate_hz = {RATE_HZ}
+frame_rate_hz = {rate_hz}
 [ejector]
 at_mm = 150
 """
@@ -181,3 +183,36 @@ class Line:
     def words(self) -> str:
         """The end of what it said."""
         return (self.output.parent / f"{self.name}.log").read_text("utf-8")[-2000:]
+
+
+def begin_line(
+    folder: Path,
+    name: str,
+    bundle: Path,
+    *,
+    source: str | None = None,
+    seconds: int = 300,
+    rate_hz: float = RATE_HZ,
+    frames: float = THRESHOLD_FRAMES,
+) -> Line:
+    """Start a line, simulated unless a source is given; its thresholds are so many frame periods."""
+    on_blind, outputs = ("stop_line", RUN_PERMIT) if source is None else ("pass_all", "")
+    (folder / "line.toml").write_text(LINE.format(name=name, frames=frames, on_blind=on_blind) + outputs)
+    (folder / "belt.toml").write_text(SCENARIO.format(seconds=seconds, rate_hz=rate_hz))
+    (folder / "faults").mkdir()
+    words: Sequence[object] = [
+        sys.executable, "-m", "tests.faults.line", folder / "faults", "run", bundle,
+        "--source", source or f"sim:{folder / 'belt.toml'}?clock=real",
+        "--config", folder / "line.toml", "-o", folder / "out",
+        "--engine", "onnxruntime", "--artefact", "onnx-fp32",
+    ]  # fmt: skip
+    with (folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(
+            [str(word) for word in words],
+            cwd=ROOT,
+            env={**os.environ, "RUNTIME_DIRECTORY": str(folder / "runtime")},
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            text=True,
+        )
+    return Line(process, name, folder / "out", folder / "faults", folder / "runtime" / name)

@@ -44,7 +44,7 @@ def test_a_second_instance_is_refused_and_a_word_to_stop_ends_the_first_in_order
     fault_table("a second instance on one line", note="refused before it touches anything; the first sorts on")
 
     until(lambda: len(line.ordered()) >= 3, what="work")
-    at_s = time.monotonic()
+    before, at_s = len(line.firings()), time.monotonic()
     line.send("supervisor", signal.SIGTERM)
     assert line.process.wait(60) == 0
     took_s = time.monotonic() - at_s
@@ -61,7 +61,7 @@ def test_a_second_instance_is_refused_and_a_word_to_stop_ends_the_first_in_order
     assert len((line.output / "decisions.jsonl").read_text("utf-8").splitlines()) == summary["fruits"] > 0
     reasons = [row["reason"] for row in line.firings()]
     assert reasons.count(None) > 0, "it had thrown fruit out"
-    assert "safe state" not in reasons, "the belt was finished before the outputs came to rest"
+    assert "safe state" not in reasons[before + 1 :], "the belt was finished before the outputs came to rest"
 
 
 def test_a_bundle_that_rots_under_a_running_line_keeps_it_safe(
