@@ -8,6 +8,7 @@ they last acknowledged.
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,9 @@ from edge_runtime.records import Decision
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x52495045
 _BUSY_S = 2.0
-_KEPT_WAL_BYTES = 4_000_000
+_VACUUM_PAGES = 128
+_WAL_PAGES = 256
+"""A log that is carried over late takes room that a nearly full disk does not have."""
 _SIDE_FILES = ("", "-wal", "-shm")
 _BROKEN = ".broken-"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -193,28 +196,42 @@ class Journal:
                 return 0, None
             return self._database.execute("SELECT max(sequence) FROM decisions").fetchone()[0] - first + 1, oldest
 
-    def prune(self, reporters: Sequence[str], *, before: str, max_bytes: float, at_most: int = 2000) -> Pruned:
+    def prune(
+        self,
+        reporters: Sequence[str],
+        *,
+        before: str,
+        max_bytes: float,
+        wanted_bytes: float = math.inf,
+        at_most: int = 500,
+    ) -> Pruned:
         """Remove a lot of old records, to be called again while it removes some.
 
         Args:
             reporters: Those whose acknowledgement a record needs; cursors of others are forgotten.
             before: Records decided before this time (ISO 8601, UTC) may go once all have acknowledged them.
-            max_bytes: What the records may take. Beyond it the oldest go: acknowledged ones first, then, since the disk
-                demands it, the others, which are counted.
+            max_bytes: What the records may take at most. Beyond it the oldest go: acknowledged ones first, then the
+                others, which are counted.
+            wanted_bytes: What they should take. Beyond it acknowledged ones go, no others.
             at_most: So many at a time, so that writers do not wait long.
         """
+        self._carry_over()
         with self._writing():
             marks = ",".join("?" * len(reporters))
             self._database.execute(f"DELETE FROM cursors WHERE reporter NOT IN ({marks})", tuple(reporters))
             acknowledged = self._acknowledged_by_all(len(reporters))
             delivered = self._remove("sequence <= ? AND decided_at < ?", (acknowledged, before), at_most)
             undelivered = 0
-            if self.used_bytes() > max_bytes and not delivered:
+            used_bytes = self.used_bytes()
+            if used_bytes > min(max_bytes, wanted_bytes) and not delivered:
                 delivered = self._remove("sequence <= ?", (acknowledged,), at_most)
-                if not delivered:
-                    undelivered = self._remove("true", (), at_most)
+            if used_bytes > max_bytes and not delivered:
+                undelivered = self._remove("true", (), at_most)
+        self._carry_over()
         with self._troubles():
-            self._database.execute("PRAGMA incremental_vacuum").fetchall()
+            # As a script: `execute` would end after the first page.
+            self._database.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        self._carry_over()
         return Pruned(delivered, undelivered)
 
     def used_bytes(self) -> int:
@@ -255,7 +272,8 @@ class Journal:
         if mode != "wal":
             raise JournalError(f"{self._file} cannot have a write-ahead log ({mode}).", remedy="put it on a local disk")
         database.execute("PRAGMA synchronous = FULL")
-        database.execute(f"PRAGMA journal_size_limit = {_KEPT_WAL_BYTES}")
+        database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+        database.execute(f"PRAGMA journal_size_limit = {_WAL_PAGES * 4096}")
         database.execute("BEGIN IMMEDIATE")
         owner = database.execute("PRAGMA application_id").fetchone()[0]
         version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -265,6 +283,11 @@ class Journal:
         elif (owner, version) != (_APPLICATION_ID, SCHEMA_VERSION):
             raise JournalError(f"{self._file} is no journal of this version of Ripeline.", Trouble.BROKEN)
         database.execute("COMMIT")
+
+    def _carry_over(self) -> None:
+        """Empty the log into the file: even what gives room back to the disk passes through it."""
+        with self._troubles():
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _acknowledged_by_all(self, reporters: int) -> int:
         """The sequence up to which everybody has everything; without reporters, all of it."""

@@ -15,7 +15,7 @@ class JournalSettings(Section):
     file: str | None = Field(
         default=None,
         min_length=1,
-        description="The journal; left out: journal.db in the output folder, so that each run has one of its own.",
+        description="The journal; left out: in the service's state folder, or without one in the output folder.",
     )
     keep_days: FiniteFloat = Field(
         default=30.0, gt=0, le=3650, description="Older records go, once every receiver has acknowledged them."
@@ -24,7 +24,7 @@ class JournalSettings(Section):
         default=500.0, ge=1, description="Beyond this the oldest go, acknowledged ones first; the others are counted."
     )
     keep_free_mb: FiniteFloat = Field(
-        default=100.0, ge=0, description="Room on the disk that the journal leaves to others, as far as it can."
+        default=100.0, ge=0, description="Room to leave on the disk: with less, what everybody has acknowledged goes."
     )
 
 
@@ -57,6 +57,9 @@ class JsonlSettings(Section):
     file: str = Field(min_length=1, description="Appended to; its folder must exist.")
 
 
+REPORT_KINDS = ("mqtt", "opcua", "jsonl")
+
+
 class ReportSettings(Section):
     """One `[[report]]`: somebody who gets every decision, each until they have acknowledged it."""
 
@@ -69,9 +72,14 @@ class ReportSettings(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if sum(each is not None for each in (self.mqtt, self.opcua, self.jsonl)) != 1:
-            raise ValueError("give exactly one of mqtt, opcua and jsonl")
+        if sum(getattr(self, kind) is not None for kind in REPORT_KINDS) != 1:
+            raise ValueError(f"give exactly one of {', '.join(REPORT_KINDS)}")
         return self
+
+    @property
+    def kind(self) -> str:
+        """Which of the ways it is."""
+        return next(kind for kind in REPORT_KINDS if getattr(self, kind) is not None)
 
 
 class HealthSettings(Section):

@@ -80,9 +80,11 @@ class Recorder:
         try:
             batch = self._spool.read()
             journal = self._opened()
+            if self._trouble is not None:
+                self._prune(journal, now)  # there may be room to make
             if batch.records:
                 journal.append(batch.records)
-            elif now >= self._prune_at:
+            if now >= self._prune_at:
                 self._prune(journal, now)
             self._trouble = None
         except JournalError as error:
@@ -140,8 +142,6 @@ class Recorder:
                 self._retry_at = now
             except JournalError as worse:
                 self._trouble = worse
-        elif error.trouble is Trouble.FULL:
-            self._prune_at = now
 
     def _prune(self, journal: Journal, now: float) -> None:
         """Removes a piece; comes back soon while there is more."""
@@ -149,13 +149,21 @@ class Recorder:
         free_bytes = shutil.disk_usage(self._file.parent).free
         room = self._used_bytes + free_bytes - self._settings.keep_free_mb * 1e6
         before = datetime.now(UTC) - timedelta(days=self._settings.keep_days)
-        pruned = journal.prune(
-            self._reporters,
-            before=before.isoformat(timespec="milliseconds"),
-            max_bytes=min(self._settings.max_mb * 1e6, max(0.0, room)),
-        )
+        self._prune_at = now + _PRUNE_AGAIN_S
+        try:
+            pruned = journal.prune(
+                self._reporters,
+                before=before.isoformat(timespec="milliseconds"),
+                max_bytes=self._settings.max_mb * 1e6,
+                wanted_bytes=max(0.0, room),
+            )
+        except JournalError as error:
+            if error.trouble is not Trouble.FULL:
+                raise
+            return  # whether records fit all the same is for them to find out
         self._undelivered += pruned.undelivered
-        self._prune_at = now + (_PRUNE_AGAIN_S if pruned.delivered or pruned.undelivered else _PRUNE_S)
+        if not pruned.delivered and not pruned.undelivered:
+            self._prune_at = now + _PRUNE_S
 
     def _count(self, batch: Batch) -> None:
         self._recorded += len(batch.records)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,15 @@ class Reporting:
 
     Args:
         runtime: Folder in memory with the spool; `reporting.json` goes there.
-        journal: File of the journal; its folder must exist.
+        journal: File of the journal; its folder is made where it is missing.
         config: Of the line.
         decisions_file: `decisions.jsonl`, written as one more receiver; None for none.
     """
 
     def __init__(self, runtime: Path, journal: Path, config: LineConfig, decisions_file: Path | None = None) -> None:
         self._runtime = runtime
+        with suppress(OSError):  # the recorder says what is wrong with the folder
+            journal.parent.mkdir(parents=True, exist_ok=True)
         openers: dict[str, Callable[[], RecordReporter]] = {
             one.name: partial(open_reporter, one, config.name) for one in config.report
         }

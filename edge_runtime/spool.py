@@ -70,7 +70,7 @@ class SpoolWriter:
         now = time.monotonic()
         if now < self._refused_until:
             return
-        if sum(file.stat().st_size for file in _segments(self._folder)) > self._max_bytes:
+        if _bytes_in(self._folder) > self._max_bytes:
             self._refused_until = now + _REFUSED_S
             return
         # Locked before it gets its name, so that the reader never takes it for one that is finished.
@@ -150,6 +150,15 @@ class SpoolReader:
             with suppress(FileNotFoundError):
                 waiting += file.stat().st_size - self._read_to.get(file, 0)
         return waiting
+
+
+def _bytes_in(folder: Path) -> int:
+    """What lies there; the reader may remove segments meanwhile."""
+    total = 0
+    for file in _segments(folder):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
 
 
 def _segments(folder: Path) -> list[Path]:

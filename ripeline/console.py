@@ -20,6 +20,7 @@ INTERRUPTED = 130
 # Importable module -> the extra of the `ripeline` distribution that brings it.
 _EXTRAS = {
     "ai_edge_litert": "litert",
+    "asyncua": "opcua",
     "cleanlab": "train",
     "cv2": "edge",
     "imagehash": "train",
@@ -32,6 +33,8 @@ _EXTRAS = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "optuna": "tune",
+    "paho": "mqtt",
+    "prometheus_client": "metrics",
     "pydantic": "edge",
     "sklearn": "train",
     "tensorflow": "train",

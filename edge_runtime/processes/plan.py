@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -36,9 +37,12 @@ class LinePlan:
 
     @property
     def journal(self) -> Path:
-        """File of the journal."""
-        file = self.config.journal.file
-        return Path(file) if file else self.output / "journal.db"
+        """File of the journal: in one place for all starts of a service, so that receivers get what they lack."""
+        if self.config.journal.file:
+            return Path(self.config.journal.file)
+        service = os.environ.get("STATE_DIRECTORY")
+        folder = Path(service.split(":")[0]) / self.config.name if service else self.output
+        return folder / "journal.db"
 
     @property
     def actuator_box(self) -> Path:

@@ -20,5 +20,4 @@ REPORTERS: dict[str, Callable[[Any, str], RecordReporter]] = {
 
 def open_reporter(settings: ReportSettings, line: str) -> RecordReporter:
     """Connect to the receiver that a `[[report]]` names; raises ReporterError where it cannot be reached."""
-    kind, of_kind = next((kind, found) for kind in REPORTERS if (found := getattr(settings, kind)) is not None)
-    return REPORTERS[kind](of_kind, line)
+    return REPORTERS[settings.kind](getattr(settings, settings.kind), line)

@@ -57,6 +57,8 @@ def check(file: Path, as_json: bool) -> None:
         lane = "any lane" if one.lane is None else f"lane {one.lane}"
         output = output_kind(one) or "no output: simulated lines only"
         console.say(f"Ejector {number}: at {one.at_mm:g} mm, {lane}, {'/'.join(one.verdicts)} of {what} ({output}).")
+    for receiver in config.report:
+        console.say(f"Receiver {receiver.name}: every decision, by {receiver.kind}, until acknowledged.")
     console.emit(config.model_dump(mode="json"), as_json=as_json)
 
 

@@ -151,3 +151,34 @@ def test_settings_become_a_policy_for_the_model_they_fit(tmp_path: Path) -> None
     assert PolicySettings(accept=("unripe",)).policy(("unripe", "ripe"), "a").accepted() == ("unripe",)
     with pytest.raises(InputError, match="no costs for turning"):
         settings.policy(("unripe", "turning", "ripe"), "costs.toml")
+
+
+REPORT = '[[report]]\nname = "plant"\n'
+
+
+def test_receivers_are_read(tmp_path: Path) -> None:
+    config = load(tmp_path, 'name = "north"\n' + REPORT + '[report.mqtt]\nhost = "broker"\n[health]\nport = 9464\n')
+    assert (config.name, config.health.port) == ("north", 9464)
+    assert [(one.name, one.kind) for one in config.report] == [("plant", "mqtt")]
+    assert config.report[0].mqtt is not None
+    assert config.report[0].mqtt.tls
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ('name = "a/b"', "1:1", "name"),
+        (REPORT, "1:3", "exactly one of mqtt, opcua, jsonl"),
+        (REPORT + '[report.jsonl]\nfile = "a"\n[report.opcua]\n', "1:3", "exactly one of"),
+        (REPORT + '[report.mqtt]\nhots = "b"', "4:1", "did you mean host"),
+        (REPORT + '[report.mqtt]\nhost = "b"\ntopic = "a/#"', "5:1", "topic"),
+        (REPORT + '[report.mqtt]\nhost = "b"\nport = 70000', "5:1", "port"),
+        (2 * (REPORT + "[report.opcua]\n"), "", "two reports are named plant"),
+        ("[journal]\nkeep_days = 0", "2:1", "greater than 0"),
+    ],
+)
+def test_what_is_wrong_with_receivers_is_named_with_its_place(tmp_path: Path, text: str, where: str, what: str) -> None:
+    with pytest.raises(ConfigError) as failed:
+        load(tmp_path, text)
+    assert f"line.toml:{where}" in failed.value.what or not where
+    assert what in failed.value.what

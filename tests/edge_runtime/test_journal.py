@@ -319,6 +319,31 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, run: RunIdentity) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_journal_makes_room_on_a_disk_that_others_fill(tmp_path: Path, run: RunIdentity) -> None:
+    with small_disk(tmp_path / "disk", 9000) as disk:
+        writer = SpoolWriter(tmp_path / "spool", run)
+        recorder = Recorder(tmp_path / "spool", disk / "journal.db", JournalSettings(keep_free_mb=2), [])
+        for number in range(2000):
+            writer.append(decision(number))
+        work_until_idle(recorder)
+        (disk / "ballast").write_bytes(bytes(shutil.disk_usage(disk).free - 1_500_000))
+        for number in range(2000, 2300):
+            writer.append(decision(number))
+        for _ in range(20):
+            recorder._prune_at = 0.0
+            work_until_idle(recorder)
+            recorder.work()
+        assert recorder.facts().trouble is None
+        assert recorder.facts().waiting_bytes == 0
+        assert shutil.disk_usage(disk).free > 1_900_000
+        recorder.close()
+        kept = numbers_in(disk / "journal.db")
+        assert kept[-1] == 2299
+        assert kept == list(range(kept[0], 2300))
+        assert kept[0] > 0
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_disk_that_turns_read_only_loses_nothing(tmp_path: Path, run: RunIdentity) -> None:
     with small_disk(tmp_path / "disk", 4096) as disk:
         writer = SpoolWriter(tmp_path / "spool", run)
@@ -392,18 +417,30 @@ def test_a_damaged_journal_is_set_aside_and_records_go_on(tmp_path: Path, run: R
     assert numbers_in(file) == list(range(400, 410))
 
 
-def test_records_beyond_the_disk_that_is_to_stay_free_go(tmp_path: Path, run: RunIdentity) -> None:
+def test_a_disk_that_is_nearly_full_costs_acknowledged_records_alone(tmp_path: Path, run: RunIdentity) -> None:
     free_mb = shutil.disk_usage(tmp_path).free / 1e6
-    recorder = Recorder(
-        tmp_path / "spool", tmp_path / "journal.db", JournalSettings(keep_free_mb=free_mb + 1000), ["plant"]
-    )
+    settings = JournalSettings(keep_free_mb=free_mb + 1000)
+    recorder = Recorder(tmp_path / "spool", tmp_path / "journal.db", settings, ["plant"])
     writer = SpoolWriter(tmp_path / "spool", run)
     for number in range(300):
         writer.append(decision(number))
-    work_until_idle(recorder)
-    assert recorder.facts().recorded == 300
-    assert recorder.facts().pruned_undelivered == 300
+    for acknowledged in (None, 99):
+        if acknowledged is not None:
+            with Journal(tmp_path / "journal.db") as journal:
+                journal.acknowledge("plant", records(run, [acknowledged])[0].key)
+        for _ in range(5):
+            recorder._prune_at = 0.0
+            recorder.work()
     recorder.close()
+    assert recorder.facts().pruned_undelivered == 0
+    assert numbers_in(tmp_path / "journal.db") == list(range(100, 300))
+
+
+def test_segments_that_vanish_while_they_are_counted_cost_no_decision(tmp_path: Path, run: RunIdentity) -> None:
+    writer = SpoolWriter(tmp_path, run)
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")  # listed, and not there when it is asked for its size
+    writer.append(decision(1))
+    assert writer.lost == 0
 
 
 @given(st.binary(max_size=400), st.integers(0, 20_000))

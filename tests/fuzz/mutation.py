@@ -16,7 +16,7 @@ CASES = int(os.environ.get("RIPELINE_FUZZ_CASES", "25"))
 """Files tried of each kind; on demand 100,000."""
 
 PATIENCE_S = 10.0
-"""A reader that takes longer over one small file hangs."""
+"""Processor time; a reader that takes longer over one small file hangs."""
 
 # What readers stumble over: numbers at the edges, deep nesting, wrong encodings, words that mean something.
 _PIECES = (
@@ -131,10 +131,10 @@ def no_hang() -> Iterator[None]:
     def ring(_number: int, _frame: FrameType | None) -> None:
         raise HungError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE_S)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
