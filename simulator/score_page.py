@@ -109,6 +109,8 @@ def _tables(page: Page, figures: Row) -> None:
     if (cost := grading["cost"]) is not None:
         ends = f" ({cost['ci95'][0]:.4f} – {cost['ci95'][1]:.4f})" if cost["ci95"] else ""
         section.text(f"A fruit costs {cost['mean']:.4f}{ends}, by the cost table of the run.")
+    if (promised := grading["promised_error"]) is not None:
+        section.text(f"By their own probabilities {promised['mean']:.1%} of the labels were to be wrong.")
     for name in ("label", "lane", "minute"):
         _by(page.section(f"By {name}"), name, figures[f"by_{name}"])
     streams = page.section("Where fruit went").text(f"Good fruit kept: {_with_interval(figures['streams']['yield'])}")

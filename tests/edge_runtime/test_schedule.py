@@ -66,6 +66,14 @@ def test_no_fruit_is_planned_twice_and_none_without_a_place() -> None:
 WIDE = EjectorSpec(at_mm=200.0, latency_ms=20.0, tolerance_mm=5.0, width_mm=40.0)
 
 
+def test_a_fruit_that_was_fired_at_is_not_planned_again() -> None:
+    schedule = Schedule(SPEC)
+    schedule.plan(1, 1000.0, 900.0, 0.0)
+    assert [one.fruit_id for one in schedule.due(1200.0, 0.0, 1)] == [1]
+    assert schedule.plan(1, 1001.0, 1200.0, 0.0) is None
+    assert schedule.due(1201.0, 0.0, 2) == []
+
+
 @pytest.mark.parametrize(("gain", "harm", "fired"), [(1.0, -0.4, True), (0.3, -0.4, False), (1.0, 0.4, True)])
 def test_where_a_neighbour_would_be_hit_too_the_costs_decide(gain: float, harm: float, fired: bool) -> None:
     schedule = Schedule(WIDE, 1)
