@@ -103,7 +103,11 @@ class HealthServer:
 
     def _keep_looking(self) -> None:
         while not self._stop.wait(_EVERY_S):
-            self.report = self._look()
+            try:
+                self.report = self._look()
+            except Exception as error:  # whatever it is: nobody may go on being told that all is well
+                unknown = replace(self.report.facts, state=f"unknown: {type(error).__name__}: {error}")
+                self.report = replace(self.report, facts=unknown)
 
     def _look(self) -> HealthReport:
         facts = self._facts()

@@ -24,7 +24,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 90.0) -> None:
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, f"waited {seconds:g} s in vain: {what}"

@@ -144,6 +144,14 @@ def test_two_servers_of_one_line_are_refused(server: tuple[HealthServer, int], t
         HealthServer("test-north", tmp_path, None, lambda: FACTS_OF_NORTH)
 
 
+def test_an_owner_that_cannot_say_is_not_called_well(server: tuple[HealthServer, int], owner: Owner) -> None:
+    well, owner.facts = owner.facts, None  # type: ignore[assignment]
+    wait_until(lambda: http(server[1], "/healthz")[0] == 503, "the line to be called unknown")
+    assert "unknown: AttributeError" in ask("test-north")["state"]
+    owner.facts = well
+    wait_until(lambda: ask("test-north")["sorts"], "the line to be well again")
+
+
 def test_a_reporter_that_has_gone_silent_is_not_quoted(owner: Owner, tmp_path: Path) -> None:
     import os
 

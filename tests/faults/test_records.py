@@ -115,8 +115,8 @@ def test_a_reporter_that_is_killed_again_and_again(tmp_path: Path, broker: Broke
             line.kill()
             line.decide(50)
             line.start()
-        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive", 60)
-        wait_until(lambda: not line.everything() - line.in_file(), "the rest to be in the file", 60)
+        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive")
+        wait_until(lambda: not line.everything() - line.in_file(), "the rest to be in the file")
         found = [lost_and_doubled(numbers(subscriber.payloads()), line), lost_and_doubled(line.in_file(), line)]
         found.append(lost_and_doubled(line.recorded(), line))
     assert found == [{"lost": 0, "doubled": 0}] * 3
@@ -131,7 +131,7 @@ def test_a_broker_that_comes_late(tmp_path: Path, broker: Broker, fault_table: F
             wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all without a broker")
             broker.start()
             begun = time.monotonic()
-            wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "all to arrive", 60)
+            wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "all to arrive")
             took_ms = (time.monotonic() - begun) * 1000
             found = lost_and_doubled(numbers(subscriber.payloads()), line)
     assert found == {"lost": 0, "doubled": 0}
@@ -148,7 +148,7 @@ def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path, broker: Broker, 
         broker.start()
         begun = time.monotonic()
         line.decide(200)
-        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive", 60)
+        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive")
         took_ms = (time.monotonic() - begun) * 1000
         found = lost_and_doubled(numbers(subscriber.payloads()), line)
     assert found == {"lost": 0, "doubled": 0}
@@ -165,7 +165,7 @@ def test_a_broker_that_hangs(tmp_path: Path, broker: Broker, fault_table: FaultT
         wait_until(lambda: line.in_file() == line.everything(), "the other receiver to get all")
         broker.resume()
         begun = time.monotonic()
-        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive", 60)
+        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive")
         took_ms = (time.monotonic() - begun) * 1000
         found = lost_and_doubled(numbers(subscriber.payloads()), line)
     assert found == {"lost": 0, "doubled": 0}
@@ -195,7 +195,7 @@ def test_a_disk_that_is_full(tmp_path: Path, fault_table: FaultTable) -> None:
         wait_until(lambda: line.trouble() == "full", "the alarm's cause to be told")
         ballast.unlink()
         begun = time.monotonic()
-        wait_until(lambda: line.in_file() == line.everything(), "the rest to arrive", 60)
+        wait_until(lambda: line.in_file() == line.everything(), "the rest to arrive")
         took_ms = (time.monotonic() - begun) * 1000
         found = lost_and_doubled(line.recorded(), line)
     assert found == {"lost": 0, "doubled": 0}
@@ -213,7 +213,7 @@ def test_a_disk_that_turns_read_only(tmp_path: Path, fault_table: FaultTable) ->
         wait_until(lambda: line.trouble() == "read-only", "the alarm's cause to be told")
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
         begun = time.monotonic()
-        wait_until(lambda: line.in_file() == line.everything(), "the rest to arrive", 60)
+        wait_until(lambda: line.in_file() == line.everything(), "the rest to arrive")
         took_ms = (time.monotonic() - begun) * 1000
         found = lost_and_doubled(line.recorded(), line)
     assert found == {"lost": 0, "doubled": 0}
@@ -231,7 +231,7 @@ def test_a_journal_that_is_damaged_while_it_is_open(tmp_path: Path, fault_table:
                 stream.write(os.urandom(min(size, max(4096, file.stat().st_size))))
         begun = time.monotonic()
         line.decide(300)
-        wait_until(lambda: line.in_file() == line.everything(), "those decided afterwards to arrive", 60)
+        wait_until(lambda: line.in_file() == line.everything(), "those decided afterwards to arrive")
         took_ms = (time.monotonic() - begun) * 1000
         found = lost_and_doubled(line.in_file(), line)
         kept = list(tmp_path.glob("journal.db.broken-*Z"))
