@@ -23,7 +23,7 @@ VERBS = {
     "bench": "Measure every artefact of a bundle on every engine of this machine.",
     "check": "Verify a bundle on this machine; with data, measure it; a gate for CI.",
     "collect": "Cut fruit out of pictures of your own line, to be sorted into labels.",
-    "line": "Check line.toml, or print its JSON Schema.",
+    "line": "Measure a line, check line.toml, or print its JSON Schema.",
     "eject": "Try the ejectors of a line.",
     "run": "Decide about every fruit that a camera or recording shows.",
     "status": "How a line of this machine is, which alarms stand, and what to do.",
