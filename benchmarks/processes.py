@@ -23,7 +23,7 @@ from overhead import make_bundle
 from record import arguments, publish
 from runtime import BARS, Rendered, at_pace, fast_line
 
-from edge_runtime.bundle import Bundle, open_bundle
+from edge_runtime.bundle import Bundle, open_bundle, proof
 from edge_runtime.clock import SystemClock
 from edge_runtime.config import BeltSettings, LineConfig
 from edge_runtime.processes.board import Cell
@@ -104,6 +104,7 @@ def in_processes(bundle: Bundle, chosen: Selection, seconds: float, scratch: Pat
         bundle.manifest.policy,
         output,
         runtime,
+        proof(bundle.folder),
         RunOutputs(output, "memory", margin=bundle.manifest.input.margin, unfamiliar_mb=0.0, trace=True),
     )
     with closing(Supervisor(plan)) as supervisor:

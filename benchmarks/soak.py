@@ -84,7 +84,7 @@ def paced(bundle: Path, folder: Path, minutes: float) -> dict[str, Any]:
             samples.append({"minutes": at / 60, "held": held, "facts": facts})
             time.sleep(EVERY_S)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(300) == 0
     finally:
         process.kill()
     steady = [one for one in samples if one["minutes"] >= WARMING_UP * minutes]

@@ -90,6 +90,10 @@ class Orders:
         """Give up what waits."""
         return self._as_orders(self._ejection.abandon(reason))
 
+    def forget_places(self) -> None:
+        """The belt is counted anew: no place says anything of an earlier one."""
+        self._ordered.clear()
+
     @property
     def is_waiting(self) -> bool:
         """Whether some fruit is still to be thrown out."""

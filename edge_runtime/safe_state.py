@@ -30,10 +30,15 @@ class SafeState:
     """Starts blind. Any fault makes it SAFE at once; it runs when all has been well for `good_s`.
 
     With `resume = "operator"` a line that was SAFE also needs a word, given after the last fault has gone.
+
+    Args:
+        settings: `[safety]`.
+        restarted: Whether it takes over a line that was being run: then it begins SAFE and not STARTING.
     """
 
-    def __init__(self, settings: SafetySettings) -> None:
+    def __init__(self, settings: SafetySettings, *, restarted: bool = False) -> None:
         self._settings = settings
+        self._first = LineState.SAFE if restarted else LineState.STARTING
         self._good_ns = round(settings.good_s * 1e9)
         self._standing: Standing | None = None
         self._well_since_ns: int | None = None
@@ -41,7 +46,7 @@ class SafeState:
 
     def update(self, now_ns: int, faults: frozenset[Fault], *, released: bool = False) -> Standing:
         """Take in the faults that hold at `now_ns`; `released` says that an operator has spoken since the last time."""
-        before = self._standing or Standing(LineState.STARTING, now_ns, faults)
+        before = self._standing or Standing(self._first, now_ns, faults)
         state = before.state
         if faults:
             self._well_since_ns, self._released = None, False

@@ -10,6 +10,8 @@ from edge_runtime.safety_settings import SafetySettings
 
 _MOVED_MM = 1.0
 _MINUTE_NS = 60_000_000_000
+_UNMEASURED_NS = 3_000_000_000
+"""How long a belt that pictures measure may run before they do."""
 
 
 class Fault(StrEnum):
@@ -32,7 +34,8 @@ class Facts:
     `frame_ns`: when the newest frame came. `changed_ns`: when a frame last differed from the one before. `lit_ns`: when
     one was last not black. `moving_ns`: since when every frame has shown movement, 0 if the last one did not.
     `vision_ns`: vision's last sign of life. `missed`: orders too late, ever. `belt_mm` is None where the encoder has no
-    word; `has_encoder` says whether there is one. `wall_ns` is the machine's clock.
+    word; `has_encoder` says whether there is one, `needs_belt` whether fruit are thrown out by the belt's place.
+    `wall_ns` is the machine's clock.
     """
 
     now_ns: int
@@ -47,6 +50,7 @@ class Facts:
     has_encoder: bool
     model_bad: bool = False
     missed: int = 0
+    needs_belt: bool = False
 
 
 class Watch:
@@ -143,7 +147,8 @@ class _EncoderWatch:
     def is_implausible(self, facts: Facts) -> bool:
         """Whether what it said, or that it said nothing, is a fault now."""
         if not facts.has_encoder:
-            return False
+            # Only while something moves: a belt that this line has stopped cannot be measured.
+            return facts.needs_belt and facts.belt_mm is None and self._unmeasured(facts)
         patience_ns = self._settings.encoder_frames * facts.period_ns
         if self._erred_ns is not None and facts.now_ns - self._erred_ns < patience_ns:
             return True
@@ -153,3 +158,7 @@ class _EncoderWatch:
         if self._stands_at is None or not facts.moving_ns:
             return False
         return facts.frame_ns - max(self._stands_at[0], facts.moving_ns) > patience_ns
+
+    def _unmeasured(self, facts: Facts) -> bool:
+        since_ns = max(self._word_ns or facts.now_ns, facts.moving_ns)
+        return bool(facts.moving_ns) and facts.now_ns - since_ns > _UNMEASURED_NS

@@ -18,7 +18,7 @@ MARKER = "decisions.jsonl"
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of `ripeline run` that say what is run and what is written."""
+    """The options of `ripeline run` that say what is run and what is written; `proof` is of the bundle as verified."""
 
     source: str
     encoder: Path | None
@@ -27,6 +27,7 @@ class Asked:
     trace: bool
     duration_s: float | None
     force: bool
+    proof: str
 
     def new_output(self) -> Path:
         """The folder for the results, empty now."""

@@ -58,6 +58,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             policy,
             asked.new_output(),
             runtime_folder(settings.name),
+            asked.proof,
             asked.outputs(bundle, settings),
         )
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
@@ -70,8 +71,8 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
     if truth is not None:
         truth.join()
     if supervisor.failure is not None:
-        if not summary.frames["processed"]:
-            shutil.rmtree(asked.output)  # nothing in it but empty files of ours
+        if not supervisor.opened:
+            shutil.rmtree(asked.output)  # nothing has been written to it
             raise supervisor.failure
         summary = replace(summary, failure=supervisor.failure)
     return replace(summary, seconds=time.monotonic() - begun)

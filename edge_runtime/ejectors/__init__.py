@@ -77,7 +77,8 @@ class LineOutputs:
         self._switches.switch(self._permit, on)
 
     def beat(self, on: bool) -> None:
-        """See `edge_runtime.ports.Outputs`."""
+        """See `edge_runtime.ports.Outputs`; raises EjectorError where an output cannot be switched any more."""
+        self._pulses.check()
         self._switches.switch(self._beat, on)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from edge_runtime.errors import EjectorError, MissingExtraError
@@ -56,12 +57,12 @@ class ModbusSwitches:
             raise _unreachable(coil, f"the device refused: {answer}")
 
     def close(self) -> None:
-        """All off, and the connections closed."""
-        try:
+        """All off, each tried whatever the others do, and the connections closed; raises the last EjectorError."""
+        with ExitStack() as stack:
+            stack.callback(self._disconnect)
             if self._clients:
-                self._all_off()
-        finally:
-            self._disconnect()
+                for number in reversed(range(len(self._coils))):  # the last that is pushed goes first
+                    stack.callback(self.switch, number, False)
 
     def _all_off(self) -> None:
         for number in range(len(self._coils)):

@@ -24,14 +24,16 @@ class Pulses:
         self._off_at_ns = [0] * len(pulse_ms)
         self._ends: list[tuple[int, int]] = []
         self._held = False
+        self._broken: Exception | None = None
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="ejector pulses", daemon=True)
         self._thread.start()
 
     def fire(self, ejector: int) -> None:
-        """Switch an output on at once."""
+        """Switch an output on at once; raises what went wrong when one was last switched off."""
         with self._changed:
+            self._check()
             self._switch(ejector, True)
             self._off_at_ns[ejector] = time.monotonic_ns() + self._pulse_ns[ejector]
             heapq.heappush(self._ends, (self._off_at_ns[ejector], ejector))
@@ -40,12 +42,18 @@ class Pulses:
     def hold(self, on: bool) -> None:
         """Switch all on and leave them on, or let go: off, and what was a pulse is over."""
         with self._changed:
+            self._check()
             if on == self._held:
                 return
             self._held = on
             self._off_at_ns = [0] * len(self._pulse_ns)
             for ejector in range(len(self._pulse_ns)):
                 self._switch(ejector, on)
+
+    def check(self) -> None:
+        """Raise what went wrong when an output was last switched off: it may still be on."""
+        with self._changed:
+            self._check()
 
     def close(self) -> None:
         """Switch everything off."""
@@ -58,7 +66,17 @@ class Pulses:
         for ejector in range(len(self._pulse_ns)):
             self._switch(ejector, False)
 
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
     def _run(self) -> None:
+        try:
+            self._switch_off_in_time()
+        except Exception as error:
+            self._broken = error
+
+    def _switch_off_in_time(self) -> None:
         with self._changed:
             while not self._closed:
                 if not self._ends:

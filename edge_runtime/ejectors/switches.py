@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from edge_runtime.ejectors.gpio import GpioSwitches
@@ -70,6 +71,7 @@ class Switches:
     def close(self) -> None:
         """Everything off."""
         with self._lock:
-            for switches in self._open:
-                switches.close()
+            with ExitStack() as stack:  # each is tried, whatever the others do
+                for switches in self._open:
+                    stack.callback(switches.close)
             self._open, self._places = [], {}

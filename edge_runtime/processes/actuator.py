@@ -42,6 +42,7 @@ def run_actuator(plan: LinePlan, memory: Memory) -> None:
     """Act until the line ends; the outputs rest afterwards, whatever happens."""
     orphaned = threading.Event()
     begin("actuator", orphaned.set)
+    priority = raise_priority()  # before the outputs have threads, which inherit it
     with ExitStack() as stack:
         board = stack.enter_context(closing(Board(memory.board)))
         report = stack.enter_context(closing(Outbox(plan.reporter_box)))
@@ -58,7 +59,7 @@ def run_actuator(plan: LinePlan, memory: Memory) -> None:
             report.send,
             watch_encoder=encoder is not None,
         )
-        log.info("ready, %s", raise_priority())
+        log.info("ready, %s", priority)
         gc.collect()
         gc.freeze()
         _loop(actuator, inbox, board, orphaned)
@@ -82,7 +83,8 @@ def _loop(actuator: Actuator, inbox: Inbox, board: Board, orphaned: threading.Ev
         now_ns = time.monotonic_ns()
         if board[Cell.SUPERVISOR_STOP] >= Stop.ACTING:
             leave_ns = leave_ns or now_ns + round(FINISH_S * 1e9)
-            if not actuator.is_waiting or now_ns >= leave_ns:
+            hurried = board[Cell.SUPERVISOR_STOP] >= Stop.REPORTING
+            if not actuator.is_waiting or now_ns >= leave_ns or hurried:
                 break
         # Absolute: a round that took long is not added to the next one's wait.
         next_ns = max(next_ns + (POLL_NS if actuator.is_waiting else IDLE_NS), now_ns)
@@ -119,10 +121,14 @@ class Actuator:
         self._encoder, self._outputs, self._report = encoder, outputs, report
         self._watch_encoder, self._connections = watch_encoder, board[Cell.CAPTURE_CONNECTIONS]
         self._orders = Orders(config.ejector, [board.fired_mm(number) for number in range(len(config.ejector))])
-        self._watch, self._safe_state = Watch(config.safety), SafeState(config.safety)
+        self._watch, self._safe_state = (
+            Watch(config.safety),
+            SafeState(config.safety, restarted=board[Cell.ACTUATOR_SINCE_NS] != 0),
+        )
         self._state: LineState | None = None
         self._beat_ns, self._beat = 0, False
         self._judge_ns = 0
+        self._way_mm: float | None = None
         self._releases = board[Cell.SUPERVISOR_RELEASES]
         self._begun_ns = clock.monotonic_ns()
 
@@ -139,10 +145,10 @@ class Actuator:
         """Look around, judge, act."""
         now_ns = self._clock.monotonic_ns()
         belt = self._belt(now_ns)
-        if not self._watch_encoder and self._connections != self._board[Cell.CAPTURE_CONNECTIONS]:
-            # Pictures measure this belt, and nobody knows how far it ran without them.
-            self._connections = self._board[Cell.CAPTURE_CONNECTIONS]
+        if self._has_lost_its_place(belt):
             self._record(self._orders.abandon(NO_POSITION))
+            self._orders.forget_places()
+            self._board.forget_fired()
         # At the end capture and vision leave first; that they are silent is no fault, and the belt is finished.
         ending = self._board[Cell.SUPERVISOR_STOP] != Stop.RUNNING or self._board[Cell.CAPTURE_ENDED]
         if not ending and now_ns >= self._judge_ns:
@@ -160,6 +166,17 @@ class Actuator:
         self._record(self._orders.abandon(RUN_ENDED))
         self._apply(LineState.SAFE)
 
+    def _has_lost_its_place(self, belt: Belt) -> bool:
+        """Whether places on the belt do not mean any more what they did: it is counted anew, or was not for a while."""
+        connections, before_mm = self._board[Cell.CAPTURE_CONNECTIONS], self._way_mm
+        if belt.way_mm is not None:
+            self._way_mm = belt.way_mm
+        # Where pictures measure the belt, nobody knows how far it ran without them.
+        unseen = not self._watch_encoder and connections != self._connections
+        self._connections = connections
+        slipped = belt.way_mm is not None and before_mm is not None and belt.way_mm < before_mm - self._safety.slack_mm
+        return unseen or slipped
+
     def _belt(self, now_ns: int) -> Belt:
         return belt_at(self._encoder, now_ns, since_ns=self._begun_ns)
 
@@ -176,6 +193,7 @@ class Actuator:
             vision_ns=board[Cell.VISION_BEAT_NS],
             belt_mm=belt.way_mm,
             has_encoder=self._watch_encoder,
+            needs_belt=bool(self._at_mm),
             model_bad=bool(board[Cell.VISION_MODEL_BAD]),
             missed=board[Cell.ACTUATOR_MISSED],
         )

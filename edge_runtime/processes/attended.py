@@ -13,13 +13,15 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from edge_runtime.processes.board import Board, Cell, Stop
-from edge_runtime.processes.child import HOPELESS
+from edge_runtime.processes.child import HOPELESS, PARENTS_SIGNALS
 from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.restarts import Restarts
 from edge_runtime.processes.ring import FrameRing
 from edge_runtime.safety_settings import ProcessSettings
 
 log = logging.getLogger("ripeline")
+
+_TO_DIE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Attended:
         self.restarts = Restarts(self._settings.restarts, self._settings.slow_s)
         self._process: SpawnProcess | None = None
         self._due_s, self._begun_s = 0.0, 0.0
+        self._killed_for: str | None = None
         self.finished = False
         """It has left because the source is at its end."""
         self.hopeless = False
@@ -58,7 +61,8 @@ class Attended:
     @property
     def pid(self) -> int | None:
         """Of the process; None while there is none."""
-        return None if self._process is None else self._process.pid
+        process = self._process  # looked at once: other threads ask too
+        return None if process is None else process.pid
 
     @property
     def sentinel(self) -> int | None:
@@ -74,16 +78,19 @@ class Attended:
                 self._start(now_s)
             return
         if not self._process.is_alive():
-            self._died(now_s, f"ended with {_words(self._process.exitcode)}")
-        elif (reason := self._illness(now_s)) is not None:
-            self.kill()
-            self._died(now_s, f"{reason} and was killed")
+            self._died(now_s, self._killed_for or f"ended with {_words(self._process.exitcode)}")
+        elif self._killed_for is None and (reason := self._illness(now_s)) is not None:
+            self._killed_for = f"{reason} and was killed"
+            if self.kill():
+                self._died(now_s, self._killed_for)
 
-    def kill(self) -> None:
-        """At once; a stopped process too."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
+    def kill(self) -> bool:
+        """At once, a stopped process too; whether it is gone: one that waits in the kernel for a device goes later."""
+        if self._process is None:
+            return True
+        self._process.kill()
+        self._process.join(_TO_DIE_S)
+        return not self._process.is_alive()
 
     def leave(self, end_s: float) -> bool:
         """Wait for it to end by itself, until then; whether it did."""
@@ -103,15 +110,18 @@ class Attended:
         self._process = multiprocessing.get_context("spawn").Process(
             target=self.role.main, args=(self._plan, memory), name=self.role.name, daemon=True
         )
-        # Blocked in the child from its first moment: Ctrl-C reaches every process of a terminal, and is the parent's.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Blocked in the child from its first moment.
+        signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
         try:
             self._process.start()
+        except OSError as error:
+            self._process = None
+            self._later(now_s, f"cannot be started ({error.strerror})")
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
 
     def _died(self, now_s: float, how: str) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._killed_for = self._process, None, None
         assert process is not None
         if process.exitcode == HOPELESS:
             self.hopeless = True
@@ -119,6 +129,9 @@ class Attended:
         if process.exitcode == 0 and self.role.leaves is Stop.SEEING and self._board[Cell.CAPTURE_ENDED]:
             self.finished = True
             return
+        self._later(now_s, how)
+
+    def _later(self, now_s: float, how: str) -> None:
         wait_s = self.restarts.wait_s(now_s)
         self._due_s = now_s + wait_s
         self._board.add(Cell.SUPERVISOR_RESTARTS)

@@ -35,6 +35,8 @@ class Cell(IntEnum):
     """Since when each frame has shown something move; 0 while nothing does."""
     CAPTURE_TORN = auto()
     """Frames that were thrown away because a part of them was of the one before."""
+    CAPTURE_BELT_UM = auto()
+    """Where the belt was last, where pictures measure it; beyond the life of a connection."""
     CAPTURE_CONNECTIONS = auto()
     CAPTURE_ENDED = auto()
     """1 when the source has come to its end."""
@@ -122,6 +124,11 @@ class Board:
         """Where on the belt the last fruit lay that this ejector was fired at; None if it never was."""
         micrometres = self._cells[len(Cell) + MAX_LABELS + ejector % MAX_EJECTORS]
         return micrometres / 1000 if micrometres else None
+
+    def forget_fired(self) -> None:
+        """The belt is counted anew; for the actuator."""
+        for ejector in range(MAX_EJECTORS):
+            self._cells[len(Cell) + MAX_LABELS + ejector] = 0
 
     def note_fired(self, ejector: int, place_mm: float) -> None:
         """Remember it beyond the life of the process; for the actuator."""

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from edge_runtime.errors import CameraError, RipelineError
-from edge_runtime.picture_watch import PictureWatch, colours_swapped, thumbnail
+from edge_runtime.picture_watch import PictureWatch, same_colours, thumbnail
 from edge_runtime.ports import Camera, Encoder
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.child import begin, failed, log
@@ -20,6 +20,7 @@ _OPENING_S = 15.0
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 _USUAL_PERIOD_NS = 33_333_333
+_MOVES_MM = 0.1
 
 
 def run_capture(plan: LinePlan, memory: Memory) -> None:
@@ -40,6 +41,7 @@ class Capture:
         self._watch = PictureWatch(plan.config.safety.black_level)
         self._encoder: Encoder | None = None
         self._belt_from_mm = 0.0
+        self._before_mm: float | None = None
         newest = ring.newest(after=0)
         self._known: Image | None = thumbnail(newest.frame.image) if newest is not None else None
 
@@ -56,7 +58,7 @@ class Capture:
                 self._board[Cell.CAPTURE_ENDED] = 1
                 return
             except RipelineError as error:
-                if not self._ports.live or not self._board[Cell.CAPTURE_CONNECTIONS]:
+                if not self._ports.live or not self._board[Cell.CAPTURE_FRAMES]:
                     # What has never worked is a mistake to be corrected, not a fault to be waited out.
                     failed(self._folder, error)
                 if self._board[Cell.CAPTURE_FRAMES] > frames:
@@ -70,16 +72,14 @@ class Capture:
         period_ns = round(1e9 / camera.frame_rate_hz) if camera.frame_rate_hz else _USUAL_PERIOD_NS
         self._board[Cell.CAPTURE_PERIOD_NS] = period_ns
         lost_before, proven = self._board[Cell.CAPTURE_DROPPED], False
-        self._belt_from_mm = self._last_belt_mm()
+        self._belt_from_mm = self._board[Cell.CAPTURE_BELT_UM] / 1000
         self._alive(for_s=_OPENING_S)  # until the first frame
         try:
             for frame in camera.frames():
                 if self._ended:
                     return
                 self._alive()
-                if not proven:
-                    self._prove_colours(frame.image)
-                    proven = True
+                proven = proven or self._has_its_colours(frame.image)
                 self._publish(frame)
                 self._board[Cell.CAPTURE_DROPPED] = lost_before + camera.dropped
         finally:
@@ -87,11 +87,13 @@ class Capture:
 
     def _publish(self, frame: Frame) -> None:
         came_ns, board = time.monotonic_ns(), self._board
-        look = self._watch.look(frame.image)
+        before_mm, frame = self._before_mm, replace(frame, belt_mm=self._belt_mm(frame))
+        self._before_mm = frame.belt_mm
+        moves = None if before_mm is None or frame.belt_mm is None else abs(frame.belt_mm - before_mm) >= _MOVES_MM
+        look = self._watch.look(frame.image, belt_moves=moves)
         if look.torn:
             board.add(Cell.CAPTURE_TORN)
             return
-        frame = replace(frame, belt_mm=self._belt_mm(frame))
         if not self._ports.live:
             while not self._ring.wait_for_room(board[Cell.VISION_TAKEN], 0.1):
                 if self._ended:
@@ -113,21 +115,25 @@ class Capture:
         """By the encoder; a belt that is measured in the pictures goes on from where the last connection left it."""
         if self._encoder is not None:
             return frame.belt_mm if frame.belt_mm is not None else self._encoder.position_mm(frame.captured_ns)
-        return None if frame.belt_mm is None else frame.belt_mm + self._belt_from_mm
+        if frame.belt_mm is None:
+            return None
+        belt_mm = frame.belt_mm + self._belt_from_mm
+        self._board[Cell.CAPTURE_BELT_UM] = round(belt_mm * 1000)
+        return belt_mm
 
-    def _last_belt_mm(self) -> float:
-        stamp = self._ring.stamp(self._ring.newest_number)
-        return 0.0 if stamp is None or stamp.belt_mm is None else stamp.belt_mm
-
-    def _prove_colours(self, image: Image) -> None:
-        """The first picture of a connection must have the colours of the last one before it."""
+    def _has_its_colours(self, image: Image) -> bool:
+        """Whether a picture proves that this connection gives colours in the order of the last; grey ones do not."""
         now = thumbnail(image)
-        if self._known is not None and colours_swapped(self._known, now):
+        if self._known is None:
+            self._known = now
+            return True
+        same = same_colours(self._known, now)
+        if same is False:
             raise CameraError(
                 f"Camera {self._ports.source} came back with red and blue exchanged.",
                 remedy="Unplug it and plug it in again; if it stays so, look at the camera's own settings.",
             )
-        self._known = now
+        return same is True
 
     def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds

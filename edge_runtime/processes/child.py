@@ -21,20 +21,23 @@ log = logging.getLogger("ripeline")
 HOPELESS = 3
 """Exit code of a process that will not do better if it is started again."""
 
+PARENTS_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+"""Sent to every process of a terminal or group; only the supervisor answers, and ends the others in order."""
+
 _FAILURE = "failure"
 _PRIORITY = 10
 
 
 def begin(name: str, on_orphaned: Callable[[], None] = lambda: os._exit(1)) -> None:
-    """Say who is talking, leave Ctrl-C to the supervisor, and do not outlive it.
+    """Say who is talking, leave the word to stop to the supervisor, and do not outlive it.
 
     Args:
         name: Of the process, for its log.
         on_orphaned: Called from a thread when the supervisor has died.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{name}: %(message)s", force=True)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in PARENTS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from edge_runtime.health import CameraFacts, LineFacts, ProcessFacts
 from edge_runtime.processes.actuator import FAULTS, STATES
@@ -12,6 +13,10 @@ from edge_runtime.processes.board import Board, Cell
 from edge_runtime.processes.plan import LinePlan
 from edge_runtime.records import Verdict
 
+CAMERA = "camera"
+"""Its name, as long as a line has one."""
+
+_RUN = "run"
 VERDICTS = {
     Verdict.ACCEPT: Cell.VISION_ACCEPT,
     Verdict.DIVERT: Cell.VISION_DIVERT,
@@ -31,7 +36,10 @@ def line_facts(plan: LinePlan, board: Board, processes: Sequence[Attended]) -> L
     camera = CameraFacts(
         CAMERA,
         frames=board[Cell.CAPTURE_FRAMES],
-        dropped=board[Cell.CAPTURE_DROPPED] + board[Cell.CAPTURE_TORN],
+        # What vision skipped too, but for the frame that it is at.
+        dropped=board[Cell.CAPTURE_DROPPED]
+        + board[Cell.CAPTURE_TORN]
+        + max(0, board[Cell.CAPTURE_FRAMES] - board[Cell.VISION_FRAMES] - 1),
         age_ms=age_ms(Cell.CAPTURE_FRAME_NS),
         reconnects=max(0, board[Cell.CAPTURE_CONNECTIONS] - 1),
     )
@@ -39,6 +47,7 @@ def line_facts(plan: LinePlan, board: Board, processes: Sequence[Attended]) -> L
     return LineFacts(
         line=plan.config.name,
         state=STATES[board[Cell.ACTUATOR_STATE]],
+        run_id=_run_id(plan),
         faults=tuple(fault for number, fault in enumerate(FAULTS) if bits >> number & 1),
         since_s=(now_ns - since_ns) / 1e9 if since_ns else 0.0,
         cameras=(camera,),
@@ -53,5 +62,14 @@ def line_facts(plan: LinePlan, board: Board, processes: Sequence[Attended]) -> L
     )
 
 
-CAMERA = "camera"
-"""Its name, as long as a line has one."""
+def tell_run_id(plan: LinePlan, run_id: str) -> None:
+    """For vision: which of its runs this is."""
+    with suppress(OSError):
+        (plan.runtime / _RUN).write_text(run_id, "utf-8")
+
+
+def _run_id(plan: LinePlan) -> str:
+    try:
+        return (plan.runtime / _RUN).read_text("utf-8")
+    except OSError:
+        return ""

@@ -21,8 +21,9 @@ Observers = Callable[[int], AbstractContextManager[OnFrame]]
 class LinePlan:
     """One line.
 
-    `artefact` and `engine` are a pair that has proven itself here. `runtime` is a folder of this line's own, in memory
-    where the system has one. `observers` must survive pickling.
+    `artefact` and `engine` are a pair that has proven itself here; `proof` is of the bundle that was looked at then,
+    and no other is taken later. `runtime` is a folder of this line's own, in memory where the
+    system has one. `observers` must survive pickling.
     """
 
     ports: LinePorts
@@ -33,6 +34,7 @@ class LinePlan:
     policy: Policy
     output: Path
     runtime: Path
+    proof: str
     observers: Observers
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from multiprocessing import connection
 from types import FrameType
 
@@ -25,7 +25,8 @@ from edge_runtime.processes.vision import run_vision
 
 _LOOK_S = 0.05
 _TELL_EVERY_S = 1.0
-_LEFT_BY_S = {Stop.SEEING: 1.5, Stop.ACTING: 1.5 + FINISH_S + 0.2, Stop.REPORTING: 4.4}
+_TO_REST_S = 0.5
+_LEFT_BY_S = {Stop.SEEING: 1.2, Stop.ACTING: 1.2 + FINISH_S + 0.2, Stop.REPORTING: 3.9}
 """How long after the word to stop the processes of each turn have left; the whole line has within 5 s."""
 
 
@@ -46,8 +47,11 @@ class Supervisor:
     def __init__(self, plan: LinePlan, *, duration_s: float | None = None) -> None:
         self._plan, self._duration_s = plan, duration_s
         self._stopping = False
+        failure(plan.runtime)  # of a run that was killed, and none of this one's
         self.failure: RipelineError | None = None
         """What made it pointless to go on, after `run`."""
+        self.opened = False
+        """Whether the source has given a picture, after `run`."""
         frame_bytes = round(plan.config.processes.frame_mb * 1e6)
         self.board, self._ring = Board(), FrameRing(frame_bytes)
         roles = (REPORTER, ACTUATOR, VISION, CAPTURE) if plan.ports.live else (REPORTER, VISION, CAPTURE)
@@ -78,9 +82,13 @@ class Supervisor:
                 notify("STOPPING=1")
                 self._end()
                 self.failure = failure(self._plan.runtime)
+                self.opened = self.board[Cell.CAPTURE_FRAMES] > 0
         finally:
+            # Whatever happened, the outputs come to rest before anybody is killed.
+            self.board[Cell.SUPERVISOR_STOP] = Stop.REPORTING
+            rest_s = time.monotonic() + _TO_REST_S
             for child in self._children:
-                child.kill()
+                child.leave(rest_s)
             self._ring.close(remove=True)
 
     @property
@@ -120,8 +128,9 @@ class Supervisor:
         """Who is who, for people and tests."""
         rows = [f"{one.role.name} {one.pid}\n" for one in self._children if one.pid is not None]
         aside = self._plan.runtime / "processes.new"
-        aside.write_text("".join(rows), "utf-8")
-        aside.replace(self._plan.runtime / "processes")
+        with suppress(OSError):  # a full disk stops no line
+            aside.write_text("".join(rows), "utf-8")
+            aside.replace(self._plan.runtime / "processes")
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from edge_runtime.bundle import Bundle, open_bundle
+from edge_runtime.bundle import Bundle, open_bundle, proof
+from edge_runtime.errors import BundleError
 from edge_runtime.golden import open_proven_engine
 from edge_runtime.journal import RunIdentity
 from edge_runtime.line import OnFrame, Tally
@@ -16,7 +17,7 @@ from edge_runtime.pipeline import Pipeline, Step
 from edge_runtime.ports import Engine
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.child import begin, log
-from edge_runtime.processes.facts import CAMERA, VERDICTS
+from edge_runtime.processes.facts import CAMERA, VERDICTS, tell_run_id
 from edge_runtime.processes.mail import Outbox
 from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.ring import FrameRing, Numbered
@@ -34,8 +35,14 @@ def run_vision(plan: LinePlan, memory: Memory) -> None:
     """Decide until the line or its source ends."""
     begin("vision")
     bundle = open_bundle(plan.bundle)
+    if proof(plan.bundle) != plan.proof:
+        raise BundleError(
+            f"The bundle {plan.bundle} is another than the line was started with.",
+            remedy="Bring a new bundle into a folder of its own, and start the line anew with it.",
+        )
     engine = open_proven_engine(bundle, plan.artefact, plan.engine)
     identity = RunIdentity.new(plan.config.name)
+    tell_run_id(plan, identity.run_id)
     with (
         closing(Board(memory.board)) as board,
         closing(FrameRing(memory.frame_bytes, memory.ring)) as ring,

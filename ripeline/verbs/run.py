@@ -80,12 +80,13 @@ def verb(
     SIGTERM or --duration, whatever its camera does, and drives the ejectors of line.toml.
     """
     console.check_output(output, marker="decisions.jsonl", force=force)
-    from edge_runtime.bundle import open_bundle
+    from edge_runtime.bundle import open_bundle, proof
     from edge_runtime.engine_choice import choose_engine
     from edge_runtime.manifest import Result
     from ripeline import in_one_process, in_processes
     from ripeline.asked import Asked
 
+    proven = proof(bundle)  # before anything is verified, so that what is run is what was
     if require_signature or min_created:
         trust.verify(bundle, require_signature, min_created)
     opened = open_bundle(bundle)
@@ -97,7 +98,7 @@ def verb(
     selection = choice.selection
     how = ", as measured here before" if choice.remembered else ""
     console.say(f"{selection.artefact} on {selection.engine.name}, bundle {opened.manifest.bundle_id}{how}")
-    asked = Asked(source, encoder, output, annotate, trace, duration, force)
+    asked = Asked(source, encoder, output, annotate, trace, duration, force, proven)
     apart = line_source.is_live(source) if processes is None else processes
     run = in_processes.run if apart else in_one_process.run
     summary = run(asked, opened, settings, policy, selection)

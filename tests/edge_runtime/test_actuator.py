@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -27,7 +27,7 @@ class World:
     """Clock, encoder and outputs at once."""
 
     now_ns: int = 10**9
-    stands_mm: float | None = None
+    zero_mm: float = 0.0
     done: list[tuple[str, Any]] = field(default_factory=list)
 
     def monotonic_ns(self) -> int:
@@ -37,7 +37,7 @@ class World:
         return self.now_ns + 10**18
 
     def position_mm(self, captured_ns: int) -> float:
-        return captured_ns / 1e9 * SPEED_MM_S if self.stands_mm is None else self.stands_mm
+        return captured_ns / 1e9 * SPEED_MM_S - self.zero_mm
 
     def fire(self, ejector: int, fruit_id: int, now_ns: int) -> None:  # noqa: ARG002
         self.done.append(("fire", fruit_id))
@@ -165,6 +165,23 @@ def test_where_pictures_measure_the_belt_orders_end_with_the_connection(make: An
     run(world, actuator, board, 1000)
     assert ("fire", 1) not in world.done
     assert [row["reason"] for row in reported if row.get("fruit_id") == 1] == [NO_POSITION]
+
+
+def test_an_encoder_that_counts_anew_ends_the_orders_of_the_old_count(make: Any, board: Board) -> None:
+    world, actuator, reported = make()
+    run(world, actuator, board, 300)
+    here_mm = world.position_mm(world.now_ns)
+    actuator.take(sight(1, here_mm + 20.0))
+    run(world, actuator, board, 700)
+    actuator.take(sight(2, here_mm + 300.0))
+    world.zero_mm = world.position_mm(world.now_ns)  # it lost its power for a moment
+    run(world, actuator, board, 10)
+    assert [row["reason"] for row in reported if row.get("fruit_id") == 2] == [NO_POSITION]
+    assert board.fired_mm(0) is None
+    actuator.take(replace(sight(1, here_mm + 20.0 - world.zero_mm + 400.0), run_id="next"))
+    run(world, actuator, board, 3000)
+    assert world.done.count(("fire", 1)) == 2, "places of the old count refuse nothing"
+    assert ("fire", 2) not in world.done
 
 
 def test_at_the_end_the_belt_is_finished_and_what_is_left_is_given_up(make: Any, board: Board) -> None:

@@ -143,12 +143,12 @@ class MeasuringCamera:
 
     live, name, dropped, frame_rate_hz = True, "measuring", 0, 50.0
 
-    def __init__(self, fails: bool) -> None:
-        self._fails = fails
+    def __init__(self, fails: bool, measures: bool = True) -> None:
+        self._fails, self._measures = fails, measures
 
     def frames(self) -> Iterator[Frame]:
         for number in range(5):
-            yield Frame(scene(RED, number), number, number * 1000, 10.0 * number)
+            yield Frame(scene(RED, number), number, number * 1000, 10.0 * number if self._measures else None)
         if self._fails:
             raise CameraError("gone")
 
@@ -156,7 +156,7 @@ class MeasuringCamera:
 
 
 def test_a_belt_that_is_measured_in_pictures_goes_on_after_a_reconnect(tmp_path: Path) -> None:
-    cameras = iter([MeasuringCamera(fails=True), MeasuringCamera(fails=False)])
+    cameras = iter([MeasuringCamera(True), MeasuringCamera(True, measures=False), MeasuringCamera(False)])
     ports = SimpleNamespace(source="measuring", live=True, open_camera=lambda: next(cameras), open_encoder=lambda: None)
     plan: Any = SimpleNamespace(ports=ports, config=LineConfig(), runtime=tmp_path)
     board, ring = Board(), FrameRing(96 * 128 * 3)

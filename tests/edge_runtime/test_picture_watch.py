@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.picture_watch import PictureWatch, colours_swapped, thumbnail
+from edge_runtime.picture_watch import PictureWatch, same_colours, thumbnail
 from edge_runtime.records import Image
 
 RNG = np.random.default_rng(5)
@@ -68,8 +68,28 @@ def test_a_frame_of_the_machine_that_a_compressed_stream_repeats_to_the_bit_is_n
 
 def test_red_and_blue_exchanged_are_noticed_in_a_coloured_scene_only() -> None:
     scene = belt(2)
-    assert colours_swapped(thumbnail(scene), thumbnail(scene[..., ::-1])) is False, "one small fruit proves nothing"
+    assert same_colours(thumbnail(scene), thumbnail(scene[..., ::-1])) is None, "one small fruit proves nothing"
     scene[:, 200:] = (180, 60, 40)
     darker = cv2.convertScaleAbs(scene, alpha=0.8)
-    assert not colours_swapped(thumbnail(scene), thumbnail(darker))
-    assert colours_swapped(thumbnail(scene), thumbnail(np.ascontiguousarray(darker[..., ::-1])))
+    assert same_colours(thumbnail(scene), thumbnail(darker)) is True
+    assert same_colours(thumbnail(scene), thumbnail(np.ascontiguousarray(darker[..., ::-1]))) is False
+
+
+def overlay(picture: Image, number: int) -> Image:
+    """A clock that an IP camera writes into its picture."""
+    drawn = picture.copy()
+    drawn[4:14, 4:60] = number * 7 % 250
+    return drawn
+
+
+@pytest.mark.parametrize(("belt_moves", "believed"), [(False, 0), (None, 8), (True, 100)])
+def test_a_belt_that_stands_in_a_compressed_stream_is_not_taken_for_torn_pictures(
+    belt_moves: bool | None, believed: int
+) -> None:
+    watch = PictureWatch(8.0)
+    for number in range(60):
+        watch.look(overlay(belt(number % 50), number))
+    still = belt(7)
+    watch.look(overlay(still, 0))
+    torn = [watch.look(overlay(still, number), belt_moves=belt_moves).torn for number in range(1, 101)]
+    assert sum(torn) == believed

@@ -189,3 +189,22 @@ def test_orders_too_late_are_a_fault_above_a_rate_only() -> None:
         last = watch.faults(replace(well(now_ns), missed=missed))
     assert Fault.DEADLINES in last
     assert Fault.DEADLINES not in watch.faults(replace(well(now_ns + 61 * 10**9), missed=missed))
+
+
+def test_who_takes_over_a_line_that_waits_for_a_word_waits_too() -> None:
+    state = SafeState(RULES.model_copy(update={"resume": Resume.OPERATOR}), restarted=True)
+    assert state.update(0, NONE).state is LineState.SAFE
+    assert state.update(60_000 * MS, NONE).state is LineState.SAFE
+    assert state.update(60_001 * MS, NONE, released=True).state is LineState.RUNNING
+
+
+def test_a_belt_that_moves_and_that_no_picture_measures_is_a_fault_where_fruit_are_thrown_out() -> None:
+    for needs_belt, expected in ((True, {Fault.ENCODER}), (False, set())):
+        watch = Watch(RULES)
+        for now_ns in range(NOW, NOW + 5_000 * MS, 5 * MS):
+            standing = replace(well(now_ns), belt_mm=None, has_encoder=False, needs_belt=needs_belt)
+            assert not watch.faults(standing), "a belt that stands cannot be measured"
+        for now_ns in range(NOW + 5_000 * MS, NOW + 9_000 * MS, 5 * MS):
+            moving = replace(well(now_ns), belt_mm=None, has_encoder=False, moving_ns=NOW + 5_000 * MS)
+            found = watch.faults(replace(moving, needs_belt=needs_belt))
+        assert found == expected

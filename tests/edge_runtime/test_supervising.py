@@ -6,12 +6,18 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from edge_runtime.config import LineConfig
 from edge_runtime.ejectors.pulse import Pulses
-from edge_runtime.errors import InputError
+from edge_runtime.errors import EjectorError, InputError
+from edge_runtime.processes.board import Board, Cell
+from edge_runtime.processes.facts import line_facts, tell_run_id
 from edge_runtime.processes.lock import LineLock
 from edge_runtime.processes.mail import Inbox, Outbox
 from edge_runtime.processes.restarts import Restarts
@@ -92,3 +98,30 @@ def test_a_relay_drops_when_the_heartbeat_stays_away_whatever_the_level() -> Non
     rows.insert(2, {"output": "permit", "on": True, "time_ns": 120_000_000})
     assert relay_drops_ns(rows, 300.0, 1_200_000_000) == [500_000_000]
     assert relay_drops_ns(rows, 300.0, 1_400_000_000) == [500_000_000, 1_300_000_000]
+
+
+def test_an_output_that_cannot_be_switched_off_is_told_at_the_next_order() -> None:
+    def switch(ejector: int, on: bool) -> None:
+        if not on:
+            raise EjectorError("the coil does not answer")
+
+    pulses = Pulses(switch, [1.0])
+    pulses.fire(0)
+    time.sleep(0.5)  # the end of the pulse was to come after a millisecond
+    with pytest.raises(EjectorError, match="does not answer"):
+        pulses.check()
+    with pytest.raises(EjectorError):
+        pulses.fire(0)
+
+
+def test_frames_that_vision_skipped_count_as_dropped(tmp_path: Path) -> None:
+    board = Board()
+    for cell, count in ((Cell.CAPTURE_FRAMES, 100), (Cell.VISION_FRAMES, 80), (Cell.CAPTURE_DROPPED, 3)):
+        board[cell] = count
+    plan: Any = SimpleNamespace(config=LineConfig(), runtime=tmp_path)
+    tell_run_id(plan, "20260531-1")
+    facts = line_facts(plan, board, [])
+    assert facts.run_id == "20260531-1"
+    (camera,) = facts.cameras
+    assert (camera.frames, camera.dropped) == (100, 22)
+    board.close(remove=True)

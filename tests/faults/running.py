@@ -115,6 +115,10 @@ class Line:
             if row["output"] == "permit" and row["on"] == on and row["time_ns"] >= after_ns
         ]
 
+    def sorts(self) -> bool:
+        """Whether the belt may run now."""
+        return max(self.permits(True, 0), default=0) > max(self.permits(False, 0), default=0)
+
     def becomes_safe(self, after_ns: int) -> float:
         """Waits for it; milliseconds from that time."""
         return (until(lambda: self.permits(False, after_ns), what=f"safe: {self.words()}")[0] - after_ns) / 1e6
@@ -168,12 +172,22 @@ class Line:
         """Decisions that were acted on and are not in the journal, a moment later."""
 
         def missing() -> int:
-            return len(self.ordered() - self.journalled())
+            return len(self.ordered() - self.journalled()) + self._struck_without_record()
 
         end = time.monotonic() + 10
         while missing() and time.monotonic() < end:
             time.sleep(0.1)
         return missing()
+
+    def _struck_without_record(self) -> int:
+        """Strokes, by the outputs' own word, at fruit of whose decision the journal knows nothing."""
+        with sqlite3.connect(f"file:{self.output / 'journal.db'}?mode=ro", uri=True, timeout=10) as journal:
+            documents = [json.loads(row[0]) for row in journal.execute("SELECT document FROM decisions")]
+        decided = {(one["fruit_id"], one["decided_ns"]) for one in documents}
+        return sum(
+            not any(fruit == stroke["fruit_id"] and 0 < stroke["ordered_ns"] - at < 10**10 for fruit, at in decided)
+            for stroke in rows(self.output / "ejections.jsonl")
+        )
 
     def doubled(self) -> int:
         """Strokes at a place of the belt that had one before."""
@@ -214,5 +228,6 @@ def begin_line(
             stdout=subprocess.DEVNULL,
             stderr=log,
             text=True,
+            start_new_session=True,
         )
     return Line(process, name, folder / "out", folder / "faults", folder / "runtime" / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Callable
 
@@ -95,6 +96,22 @@ def test_a_leak_ends_in_a_restart(line: Line, fault_table: Note) -> None:
         recovered_ms=recovered_ms,
         note="from the first 20 MB; killed at memory_mb",
     )
+    assert (lost, doubled) == (0, 0)
+
+
+@pytest.mark.parametrize("role", ["capture", "vision"])
+def test_a_process_that_gets_no_more_memory_goes_on_or_is_started_again(
+    line: Line, fault_table: Note, role: str
+) -> None:
+    old, before = line.pid(role), len(line.journalled())
+    limits = resource.prlimit(old, resource.RLIMIT_AS)
+    resource.prlimit(old, resource.RLIMIT_AS, (1_000_000, limits[1]))
+    until(lambda: len(line.journalled()) > before + 3, what=f"decisions go on: {line.words()}")
+    if line.pid(role) == old:
+        resource.prlimit(old, resource.RLIMIT_AS, limits)
+    until(line.sorts, what="it sorts")
+    lost, doubled = line.lost(), line.doubled()
+    fault_table(f"no more memory for {role}", lost=lost, doubled=doubled, note="goes on, or is started again")
     assert (lost, doubled) == (0, 0)
 
 

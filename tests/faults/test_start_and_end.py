@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import itertools
 import json
+import os
 import shutil
 import signal
 import socket
@@ -18,7 +19,11 @@ import cv2
 import pytest
 
 from edge_runtime.cameras import open_camera
+from edge_runtime.journal import RunIdentity
+from edge_runtime.reporting import SPOOL
+from edge_runtime.spool import SpoolWriter
 from edge_runtime.watch import Fault
+from tests.decisions import decision
 from tests.faults.running import Line, until
 
 if TYPE_CHECKING:
@@ -45,7 +50,7 @@ def test_a_second_instance_is_refused_and_a_word_to_stop_ends_the_first_in_order
 
     until(lambda: len(line.ordered()) >= 3, what="work")
     before, at_s = len(line.firings()), time.monotonic()
-    line.send("supervisor", signal.SIGTERM)
+    os.killpg(line.process.pid, signal.SIGTERM)  # to every process of it, as `timeout` and a shutting down machine do
     assert line.process.wait(60) == 0
     took_s = time.monotonic() - at_s
     summary = json.loads((line.output / "summary.json").read_text("utf-8"))
@@ -64,23 +69,29 @@ def test_a_second_instance_is_refused_and_a_word_to_stop_ends_the_first_in_order
     assert "safe state" not in reasons[before + 1 :], "the belt was finished before the outputs came to rest"
 
 
-def test_a_bundle_that_rots_under_a_running_line_keeps_it_safe(
-    start: Callable[..., Line], fault_table: Note, bundle: Path
+def test_a_bundle_that_is_changed_under_a_running_line_keeps_it_safe(
+    start: Callable[..., Line], fault_table: Note, bundle: Path, seal: Callable[[Path], None]
 ) -> None:
     line = start(seconds=120, bundle=bundle)
     until(lambda: line.permits(True, 0), what="it sorts")
-    artefact = bundle / "onnx-fp32.onnx"
-    whole = artefact.read_bytes()
-    artefact.write_bytes(whole[: len(whole) // 2])
+    checksums = bundle / "SHA256SUMS"
+    whole = checksums.read_bytes()
+    card = (bundle / "MODEL_CARD.md").read_text("utf-8")
+    (bundle / "MODEL_CARD.md").write_text(card + "Somebody was here.\n")
+    seal(bundle)  # whole in itself, and not what was verified
     at_ns = line.send("vision", signal.SIGKILL)
     to_safe_ms = line.becomes_safe(at_ns)
     until(lambda: line.words().count("vision ended with code") >= 2, what="vision refuses the bundle")
-    assert not line.permits(True, at_ns), "it must not sort with a bundle that is not whole"
-    artefact.write_bytes(whole)
+    assert "another than the line was started with" in line.words()
+    assert not line.permits(True, at_ns), "it must not sort with a bundle that nobody verified"
+    (bundle / "MODEL_CARD.md").write_text(card)
+    checksums.write_bytes(whole)
     mended_ns = time.monotonic_ns()
     recovered_ms = line.runs_again(mended_ns)
     lost, doubled = line.lost(), line.doubled()
-    fault_table("bundle damaged", to_safe_ms=to_safe_ms, lost=lost, doubled=doubled, recovered_ms=recovered_ms)
+    fault_table(
+        "bundle changed under the line", to_safe_ms=to_safe_ms, lost=lost, doubled=doubled, recovered_ms=recovered_ms
+    )
     assert (lost, doubled) == (0, 0)
     line.process.kill()
 
@@ -161,6 +172,25 @@ def test_a_network_camera_that_goes_in_the_middle_of_a_picture_is_found_again(
         note="from when it is back; a pause between tries of up to 5 s",
     )
     assert lost == 0
+
+
+def test_a_camera_that_is_not_there_at_the_start_leaves_earlier_decisions_where_they_wait(
+    ripeline: Ripeline, bundle_dir: Path, tmp_path: Path, fault_table: Note
+) -> None:
+    config = tmp_path / "line.toml"
+    config.write_text(f'name = "faults-{os.getpid()}-missing"\n')
+    spool = SpoolWriter(tmp_path / "runtime" / f"faults-{os.getpid()}-missing" / SPOOL, RunIdentity.new("before"))
+    for number in range(50):
+        spool.append(decision(number + 1))
+    spool.close()
+    words = ("run", bundle_dir, "--source", "http://127.0.0.1:9/video", "--config", config, "-o", tmp_path / "out")
+    refused = ripeline(*words, *PAIR, env={"RUNTIME_DIRECTORY": str(tmp_path / "runtime")})
+    assert refused.code == 2
+    assert "127.0.0.1:9" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    (segment,) = (tmp_path / "runtime").glob(f"*/{SPOOL}/*.jsonl")
+    assert len(segment.read_text("utf-8").splitlines()) == 50
+    fault_table("camera not there at the start", note="refused with its name; earlier decisions wait on")
 
 
 def test_a_damaged_bundle_is_refused_at_the_start(
