@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, Field, FiniteFloat, RootModel, ValidationError, model_validator
 
+from edge_runtime.contradictions import ContradictionError, refuse_contradictions
 from edge_runtime.decide import Costs, Policy
 from edge_runtime.errors import ConfigError
 from edge_runtime.output_settings import GpioSettings, ModbusSettings
@@ -217,15 +218,7 @@ class LineConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for number, one in enumerate(self.ejector, start=1):
-            if one.lane is not None and one.lane >= self.belt.lanes:
-                raise ValueError(f"ejector {number} stands at lane {one.lane}, but the belt has {self.belt.lanes}")
-        if self.ejector and self.belt.mm_per_px is None:
-            raise ValueError("an ejector needs belt.mm_per_px, or nobody knows when a fruit is before it")
-        names = [one.name for one in self.report]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two reports are named {name}, and one would take the other's place")
+        refuse_contradictions(self)
         return self
 
 
@@ -281,7 +274,8 @@ def _validated(path: Path, option: str, model: type[_File]) -> _File:
 
 def _explain(path: Path, text: str, problem: Any, model: type[BaseModel]) -> str:
     """One line for one pydantic error: file, line and column, key, what is wrong, what was expected."""
-    place = place_of(text, problem["loc"])
+    error = problem.get("ctx", {}).get("error")
+    place = place_of(text, error.place if isinstance(error, ContradictionError) else problem["loc"])
     where = f"{path}:{place[0]}:{place[1]}" if place else str(path)
     key = ".".join(str(part + 1 if isinstance(part, int) else part) for part in problem["loc"]) or "the file"
     if problem["type"] == "extra_forbidden":

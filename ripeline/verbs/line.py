@@ -44,19 +44,29 @@ def check(file: Path, as_json: bool) -> None:
     What is wrong is named with line and column: unknown keys, values out of range, contradictions.
     """
     from edge_runtime.config import load_line_config
+    from edge_runtime.contradictions import idle_ejectors
     from edge_runtime.ejectors import output_kind
 
     config = load_line_config(file)
     belt = config.belt
     console.say(f"{file} is valid.")
-    console.say(f"Belt: runs {belt.direction or 'wherever the first fruit goes'}, {belt.lanes} lane(s).")
+    lanes = "1 lane" if belt.lanes == 1 else f"{belt.lanes} lanes"
+    console.say(f"Belt: runs {belt.direction or 'wherever the first fruit goes'}, {lanes}.")
     if belt.mm_per_px is None:
         console.notice("no belt.mm_per_px: decisions carry no position, and nothing can be thrown out.")
+    elif belt.direction is None:
+        console.notice("no belt.direction: without an encoder, decisions carry no position.")
+    if config.camera.delay_ms == 0:
+        console.notice("no camera.delay_ms: pictures are taken to be as fresh as their time stamps.")
     for number, one in enumerate(config.ejector, start=1):
         what = ", ".join(one.labels) if one.labels else "all"
         lane = "any lane" if one.lane is None else f"lane {one.lane}"
         output = output_kind(one) or "no output: simulated lines only"
         console.say(f"Ejector {number}: at {one.at_mm:g} mm, {lane}, {'/'.join(one.verdicts)} of {what} ({output}).")
+        if one.latency_ms == 0:
+            console.notice(f"ejector {number} has no latency_ms: it is taken to act at once.")
+    for idle, taker in idle_ejectors(config):
+        console.notice(f"ejector {idle + 1} never gets a fruit: ejector {taker + 1} before it takes all of its own.")
     for receiver in config.report:
         console.say(f"Receiver {receiver.name}: every decision, by {receiver.kind}, until acknowledged.")
     console.emit(config.model_dump(mode="json"), as_json=as_json)

@@ -117,8 +117,15 @@ def test_line_check_says_what_follows_and_names_the_place_of_a_mistake(
         ('direction = "right"', 'direction = "right"\nspeed = 3', "4:1", "unknown key belt.speed"),
         ("mm_per_px = 0.4", 'mm_per_px = "0.4"', "4:1", "belt.mm_per_px"),
         ("line = 17", "line = -1", "10:1", "ejector.1.gpio.line"),
-        ("mm_per_px = 0.4\n", "", "", "an ejector needs belt.mm_per_px"),
-        ("at_mm = 200.0", "lane = 3\nat_mm = 200.0", "", "ejector 1 stands at lane 3"),
+        ("mm_per_px = 0.4\n", "", "5:3", "an ejector needs belt.mm_per_px"),
+        ("at_mm = 200.0", "lane = 3\nat_mm = 200.0", "7:1", "ejector 1 stands at lane 3"),
+        (
+            "line = 17",
+            "line = 17\n[[ejector]]\nat_mm = 9.0\n[ejector.gpio]\nline = 17",
+            "13:2",
+            "ejector 2 has the output of ejector 1",
+        ),
+        ("line = 17", "line = 17\n[safety.heartbeat.gpio]\nline = 17", "11:2", "safety.heartbeat has the output"),
         ("line = 17", "line = 17\n[ejector.modbus]\nhost = 'x'\ncoil = 1", "6:3", "either gpio or modbus"),
         ("at_mm = 200.0", "at_mm = ", "", "line 7"),
     ],
@@ -133,6 +140,17 @@ def test_a_mistake_is_named_with_line_and_column(tmp_path: Path, old: str, new: 
         load_line_config(file)
     assert words in str(caught.value)
     assert f"{file}:{place}:" in str(caught.value) if place else str(file) in str(caught.value)
+
+
+def test_an_ejector_that_never_gets_a_fruit_is_said_to(tmp_path: Path, ripeline_here: Callable[..., Outcome]) -> None:
+    file = tmp_path / "line.toml"
+    file.write_text(LINE.replace('labels = ["spoiled"]\n', "") + "[[ejector]]\nat_mm = 300.0\nlatency_ms = 9.0\n")
+    said = ripeline_here("line", "check", file).stderr
+    assert "ejector 2 never gets a fruit: ejector 1 before it takes all" in said
+    assert "ejector 1 has no latency_ms" in said
+    assert "ejector 2 has no latency_ms" not in said
+    file.write_text(LINE + "[[ejector]]\nat_mm = 300.0\n")
+    assert "never gets" not in ripeline_here("line", "check", file).stderr
 
 
 def test_the_schema_that_editors_use_is_the_one_in_force() -> None:

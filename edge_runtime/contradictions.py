@@ -1,0 +1,82 @@
+"""What is right by itself in `line.toml` and wrong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edge_runtime.output_settings import GpioSettings, ModbusSettings
+
+if TYPE_CHECKING:
+    from edge_runtime.config import LineConfig
+
+Place = tuple[str | int, ...]
+
+
+class ContradictionError(ValueError):
+    """Two statements that cannot both hold.
+
+    Args:
+        place: Path of the one to be corrected.
+        words: What is wrong.
+    """
+
+    def __init__(self, place: Place, words: str) -> None:
+        self.place = place
+        super().__init__(words)
+
+
+def refuse_contradictions(config: LineConfig) -> None:
+    """Raise ContradictionError for the first that there is."""
+    for number, one in enumerate(config.ejector):
+        if one.lane is not None and one.lane >= config.belt.lanes:
+            raise ContradictionError(
+                ("ejector", number, "lane"),
+                f"ejector {number + 1} stands at lane {one.lane}, but the belt has {config.belt.lanes}",
+            )
+    if config.ejector and config.belt.mm_per_px is None:
+        raise ContradictionError(
+            ("ejector", 0), "an ejector needs belt.mm_per_px, or nobody knows when a fruit is before it"
+        )
+    outputs: dict[object, str] = {}
+    for place, name, output in _outputs(config):
+        if output in outputs:
+            raise ContradictionError(place, f"{name} has the output of {outputs[output]}")
+        outputs[output] = name
+    names = [one.name for one in config.report]
+    for number, report in enumerate(names):
+        if report in names[:number]:
+            raise ContradictionError(
+                ("report", number, "name"), f"two reports are named {report}, and one would take the other's place"
+            )
+
+
+def idle_ejectors(config: LineConfig) -> list[tuple[int, int]]:
+    """Ejectors, from 0, that never get a fruit, each with the one before it that takes all of theirs."""
+    found = []
+    for number, one in enumerate(config.ejector):
+        for earlier, other in enumerate(config.ejector[:number]):
+            same_lane = other.lane is None or other.lane == one.lane
+            labels = other.labels is None or (one.labels is not None and set(one.labels) <= set(other.labels))
+            if same_lane and labels and set(one.verdicts) <= set(other.verdicts):
+                found.append((number, earlier))
+                break
+    return found
+
+
+def _outputs(config: LineConfig) -> Iterator[tuple[Place, str, object]]:
+    """Every output with its place, its name in words and what it is, the same for the same pin or coil."""
+    holders: list[tuple[Place, str, GpioSettings | None, ModbusSettings | None]] = [
+        (("ejector", number), f"ejector {number + 1}", one.gpio, one.modbus)
+        for number, one in enumerate(config.ejector)
+    ]
+    holders += [
+        (("safety", name), f"safety.{name}", output.gpio, output.modbus)
+        for name in ("run_permit", "heartbeat")
+        if (output := getattr(config.safety, name)) is not None
+    ]
+    for place, name, gpio, modbus in holders:
+        if gpio is not None:
+            yield (*place, "gpio"), name, (gpio.chip, gpio.line)
+        if modbus is not None:
+            yield (*place, "modbus"), name, (modbus.host, modbus.port, modbus.unit, modbus.coil)
