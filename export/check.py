@@ -62,12 +62,26 @@ def not_whole(reason: str) -> list[Check]:
     return [Check("whole and trusted", "bundle", "", Result.FAIL, reason)]
 
 
-def check_standing(bundle: Bundle) -> list[Check]:
-    """What the bundle says of itself: one that was rejected stays so, whatever is found now."""
-    if bundle.manifest.result is not Result.FAIL:
+def check_standing(bundle: Bundle, *, settles: bool = True) -> list[Check]:
+    """What the bundle says of itself: one that was rejected stays so, whatever is found now.
+
+    Args:
+        bundle: Opened.
+        settles: Whether what was INCONCLUSIVE when it was exported is for others to settle.
+    """
+    reason = {
+        Result.FAIL: "it failed parity when it was exported and is marked rejected",
+        Result.INCONCLUSIVE: "it was judged on too few pictures when it was exported",
+    }.get(bundle.manifest.result)
+    if reason is None or (settles and bundle.manifest.result is Result.INCONCLUSIVE):
         return []
-    reason = "it failed parity when it was exported and is marked rejected"
-    return [Check("parity when exported", "bundle", "", Result.FAIL, reason)]
+    return [Check("parity when exported", "bundle", "", bundle.manifest.result, reason)]
+
+
+def cannot_run(artefact: str, checks: Sequence[Check]) -> bool:
+    """Whether an artefact failed its self-test on every engine that there is for it here."""
+    tried = [one.result for one in checks if one.subject == "self-test" and one.artefact == artefact]
+    return bool(tried) and all(result is Result.FAIL for result in tried)
 
 
 def check_self_test(bundle: Bundle) -> list[Check]:

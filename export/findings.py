@@ -123,11 +123,17 @@ def remarks(
     ]
     needs = sorted({one.parity.images_needed for one in undecided if one.parity.images_needed is not None})
     if needs:
+        one = undecided[0].parity
         span = f"about {needs[0]:,}" + (f" (for one of them {needs[-1]:,})" if len(needs) > 1 else "")
+        grouped = one.units < one.n
+        groups = f" of {one.units} groups" if grouped else ""
+        alike = f" from some {-(-needs[0] * one.units // one.n):,} groups" if grouped else ""
         remarks.append(
             (
                 f"{len(undecided)} of {len(parities)} are INCONCLUSIVE: nothing is wrong so far, but "
-                f"{undecided[0].parity.n} pictures cannot exclude a loss beyond the margin. It would take {span}.",
+                f"{one.n} pictures{groups} cannot exclude a loss beyond the margin. It would take {span}{alike}. The "
+                "bundle can be used; to settle it, photograph fruit that training did not see, and run: "
+                "ripeline check BUNDLE PHOTOS --run RUN.",
                 TONES[Result.INCONCLUSIVE],
             )
         )

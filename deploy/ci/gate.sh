@@ -64,7 +64,10 @@ if [ -n "$CHECK_DATA" ]; then
   if [ -n "$PREVIOUS" ]; then BASELINE=${BASELINE:-$PREVIOUS/bundle}; fi
   if [ -z "$HISTORY" ]; then
     HISTORY=$out/history.jsonl
-    if [ -n "$PREVIOUS" ]; then cp "$PREVIOUS/history.jsonl" "$HISTORY"; fi
+    if [ -n "$PREVIOUS" ] && ! cp "$PREVIOUS/history.jsonl" "$HISTORY"; then
+      echo "PREVIOUS=$PREVIOUS holds no history.jsonl; it is what an earlier gate left in its OUT." >&2
+      exit 2
+    fi
   fi
   step check check "$out/bundle" "$CHECK_DATA" --run "$RUN" ${BASELINE:+--baseline "$BASELINE"} --gate "$GATE" \
     --record "$HISTORY" --junit "$out/reports/junit.xml" "${strict[@]}"

@@ -10,9 +10,9 @@ if [ $# -ne 1 ]; then
   echo "usage: $0 FOLDER" >&2
   exit 2
 fi
-# Only what was pushed: a pull request may come from a fork whose branch has the same name.
-run=$(gh run list --workflow "$WORKFLOW" --branch "$BRANCH" --event push --status success --limit 1 \
-  --json databaseId --jq '.[].databaseId')
+# Only what was pushed or started by hand: a pull request may come from a fork whose branch has the same name.
+run=$(gh run list --workflow "$WORKFLOW" --branch "$BRANCH" --status success --limit 100 --json databaseId,event \
+  --jq 'map(select(.event == "push" or .event == "workflow_dispatch"))[0].databaseId // empty')
 if [ -z "$run" ]; then
   echo "Nothing has passed the gate on $BRANCH yet: there is no baseline."
   exit 0

@@ -76,7 +76,7 @@ def verb(
     from edge_runtime.bundle import MANIFEST, open_bundle
     from edge_runtime.errors import BundleError, InputError
     from edge_runtime.manifest import Result
-    from export.check import check_self_test, check_standing, in_one_line, not_whole, reasons, verdict
+    from export.check import cannot_run, check_self_test, check_standing, in_one_line, not_whole, reasons, verdict
 
     if data is None and any(option is not None for option in (run, baseline, gate, record)):
         raise InputError(
@@ -92,8 +92,10 @@ def verb(
             raise
         checks = not_whole(error.what)
     else:
-        checks = check_standing(opened) + check_self_test(opened)
-        if data is not None:
+        checks = check_standing(opened, settles=data is not None or not strict) + check_self_test(opened)
+        if data is not None and cannot_run(opened.manifest.default_artefact, checks):
+            console.notice(f"{opened.manifest.default_artefact} fails its self-test: no picture was tried.")
+        elif data is not None:
             checks += _on_pictures(opened, data, run, baseline, gate, record, checks, strict=strict)
     result = verdict(checks)
     told = reasons(checks)

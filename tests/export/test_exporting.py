@@ -22,7 +22,7 @@ from edge_runtime.decide import energy
 from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Result
 from evaluation.aside import filled_aside
-from evaluation.dataset import read_dataset
+from evaluation.dataset import hash_file, read_dataset
 from export.check import check_parity, check_self_test, verdict
 from export.exporter import export_run
 from export.formats import FORMATS, parse_formats
@@ -310,6 +310,33 @@ def test_too_few_pictures_are_a_no_only_where_one_is_strict(
     assert ("Reason: " in outcome.stderr) == bool(strict)
     assert outcome.document["result"] == "INCONCLUSIVE"  # 60 pictures exclude no loss of a hundredth
     assert "too few" in outcome.document["reasons"][0]
+
+
+@pytest.mark.parametrize(("strict", "code"), [([], 0), (["--strict"], 1)])
+def test_without_pictures_strict_goes_by_what_the_export_found(
+    ripeline: Ripeline, bundle_dir: Path, strict: list[str], code: int
+) -> None:
+    assert open_bundle(bundle_dir).manifest.result is Result.INCONCLUSIVE
+    outcome = ripeline("check", bundle_dir, *strict)
+    assert outcome.code == code
+    assert "too few pictures" in outcome.stderr
+
+
+def test_a_default_artefact_that_cannot_be_loaded_is_a_no(
+    ripeline: Ripeline, bundle_dir: Path, dataset_dir: Path, tmp_path: Path
+) -> None:
+    spoilt = Path(shutil.copytree(bundle_dir, tmp_path / "spoilt"))
+    opened = open_bundle(spoilt)
+    model = opened.file(opened.artefact(opened.manifest.default_artefact))
+    model.write_bytes(bytes(model.stat().st_size))
+    sums = spoilt / "SHA256SUMS"
+    lines = [line.split("  ") for line in sums.read_text().splitlines()]
+    sums.write_text("".join(f"{hash_file(spoilt / name)}  {name}\n" for _, name in lines))
+    report = tmp_path / "junit.xml"
+    outcome = ripeline("check", spoilt, dataset_dir, "--junit", report)
+    assert outcome.code == 1, outcome.stderr
+    assert outcome.stderr.splitlines()[-1].startswith("Reason: self-test")
+    assert 'failures="' in report.read_text("utf-8")
 
 
 def test_the_gate_compares_with_baseline_and_best_and_leaves_a_history(
