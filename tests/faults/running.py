@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,14 @@ class Line:
         return (until(dropped, what="the relay drops")[0] - after_ns) / 1e6
 
     def restarted(self, role: str, old_pid: int) -> None:
-        """Waits until another process has that role."""
-        until(lambda: self.pid(role) != old_pid, what=f"{role} restarted")
+        """Waits until another process has that role; for a while, none has."""
+
+        def another() -> bool:
+            with suppress(KeyError):
+                return self.pid(role) != old_pid
+            return False
+
+        until(another, what=f"{role} restarted")
 
     def journalled(self) -> set[tuple[str, int]]:
         """Run and fruit of every record in the journal."""
