@@ -48,7 +48,8 @@ def settings_and_source(source: str | None, config: Path | None) -> tuple[LineCo
     found = load_line_config(config) if config is not None else None
     if found is None or found.source is None:
         raise InputError(
-            "--source is missing.", remedy='give --source, or write source = "…" at the top of the line.toml of --config'
+            "--source is missing.",
+            remedy='give --source, or write source = "…" at the top of the line.toml of --config',
         )
     return found, found.source
 
