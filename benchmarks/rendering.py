@@ -73,7 +73,7 @@ def measure(name: str, scenario: Any, seconds: float) -> dict[str, Any]:
         line.renderer.render(index)
         times.append(time.process_time() - begun)
         belt_mm = shutter.belt_mm[index]
-        in_view.append(sum(belt_mm < fruit.position_mm < belt_mm + scale for fruit in line.world.fruits))
+        in_view.append(sum(bool(belt_mm < fruit.position_mm < belt_mm + scale) for fruit in line.world.fruits))
     return {
         "scenario": name,
         "frames_per_s": len(times) / sum(times),
