@@ -12,6 +12,7 @@ from ripeline import console
 
 if TYPE_CHECKING:
     from edge_runtime.config import LineConfig
+    from edge_runtime.errors import InputError
     from edge_runtime.ports import Camera, Encoder
     from simulator.line import SimulatedLine
 
@@ -41,17 +42,23 @@ def settings(source: str, config: Path | None) -> LineConfig:
 def settings_and_source(source: str | None, config: Path | None) -> tuple[LineConfig, str]:
     """`settings`, and the source that was given or that they name."""
     from edge_runtime.config import load_line_config
-    from edge_runtime.errors import InputError
 
     if source is not None:
         return settings(source, config), source
     found = load_line_config(config) if config is not None else None
     if found is None or found.source is None:
-        raise InputError(
-            "--source is missing.",
-            remedy='give --source, or write source = "…" at the top of the line.toml of --config',
-        )
+        raise no_source()
     return found, found.source
+
+
+def no_source() -> InputError:
+    """The error of a line that nobody told where to look."""
+    from edge_runtime.errors import InputError
+
+    return InputError(
+        "There is no source: --source is missing.",
+        remedy='give --source, or write source = "…" at the top of the line.toml of --config',
+    )
 
 
 def open_source(

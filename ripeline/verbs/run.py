@@ -86,13 +86,15 @@ def verb(
     from ripeline import in_one_process, in_processes
     from ripeline.asked import Asked
 
-    settings, source = line_source.settings_and_source(source, config)
+    if source is None and config is None:
+        raise line_source.no_source()
     proven = proof(bundle)  # before anything is verified, so that what is run is what was
     if require_signature or min_created:
         trust.verify(bundle, require_signature, min_created)
     opened = open_bundle(bundle)
     if opened.manifest.result is Result.INCONCLUSIVE:
         console.notice("the parity of this bundle is INCONCLUSIVE: it was judged on too few pictures.")
+    settings, source = line_source.settings_and_source(source, config)
     policy = _policy(opened, settings, config)
     choice = choose_engine(opened, artefact=artefact, engine=engine)
     selection = choice.selection
