@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from edge_runtime.belt_texture import BeltTexture
+from edge_runtime.cameras.restamped import Restamped
 from edge_runtime.ports import Camera
 from edge_runtime.records import BeltDirection, Frame
 
 
-class WatchedBelt:
+class WatchedBelt(Restamped):
     """Another camera's frames with `belt_mm`, None as long as the texture does not tell it.
 
     Args:
@@ -20,23 +20,9 @@ class WatchedBelt:
     """
 
     def __init__(self, camera: Camera, direction: BeltDirection, mm_per_px: float) -> None:
-        self._camera, self._texture, self._mm_per_px = camera, BeltTexture(direction), mm_per_px
-        self.name, self.live, self.frame_rate_hz = camera.name, camera.live, camera.frame_rate_hz
-        self.dropped = camera.dropped
+        super().__init__(camera)
+        self._texture, self._mm_per_px = BeltTexture(direction), mm_per_px
 
-    @property
-    def truncated(self) -> str | None:
-        """What a recording that ends early says of it."""
-        return getattr(self._camera, "truncated", None)
-
-    def frames(self) -> Iterator[Frame]:
-        """See `edge_runtime.ports.Camera`."""
-        for frame in self._camera.frames():
-            self.dropped = self._camera.dropped
-            step = self._texture.see(frame.image, frame.captured_ns)
-            yield replace(frame, belt_mm=step.way_px * self._mm_per_px if step.known else None)
-        self.dropped = self._camera.dropped
-
-    def close(self) -> None:
-        """See `edge_runtime.ports.Camera`."""
-        self._camera.close()
+    def _stamped(self, frame: Frame) -> Frame:
+        step = self._texture.see(frame.image, frame.captured_ns)
+        return replace(frame, belt_mm=step.way_px * self._mm_per_px if step.known else None)
