@@ -9,8 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from edge_runtime.record_settings import JournalSettings
 from edge_runtime.recorder import Recorder
 from edge_runtime.spool import SpoolReader, SpoolWriter
 from tests.decisions import decision
+from tests.disks import small_disk
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -268,20 +268,6 @@ def test_a_spool_that_nobody_empties_stops_growing_and_counts(tmp_path: Path, ru
 
 
 # What disks do.
-
-
-@contextmanager
-def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("this machine does not let tests mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def work_until_idle(recorder: Recorder) -> None:

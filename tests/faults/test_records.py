@@ -21,6 +21,7 @@ from edge_runtime.reporting import OWN_FILE, SPOOL, read_facts
 from edge_runtime.spool import SpoolWriter
 from tests.broker import Broker, Subscriber, running_broker, wait_until
 from tests.decisions import decision
+from tests.disks import small_disk
 
 FaultTable = Callable[..., None]
 REPORTER = """
@@ -170,18 +171,6 @@ def test_a_broker_that_hangs(tmp_path: Path, broker: Broker, fault_table: FaultT
         found = lost_and_doubled(numbers(subscriber.payloads()), line)
     assert found == {"lost": 0, "doubled": 0}
     fault_table("broker hangs (SIGSTOP)", **found, recovered_ms=took_ms, note="the other receiver is not held up")
-
-
-@contextmanager
-def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("this machine does not let tests mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_a_disk_that_is_full(tmp_path: Path, fault_table: FaultTable) -> None:
