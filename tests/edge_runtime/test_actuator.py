@@ -14,9 +14,10 @@ from edge_runtime.orders import SAFE_STATE, Sight
 from edge_runtime.output_settings import ModbusSettings, OutputSettings
 from edge_runtime.processes.actuator import Actuator
 from edge_runtime.processes.board import Board, Cell, Stop
-from edge_runtime.records import Decision, Verdict
+from edge_runtime.records import Verdict
 from edge_runtime.safety_settings import OnBlind, SafetySettings
 from edge_runtime.schedule import NO_POSITION, RUN_ENDED
+from tests.decisions import decision
 
 MS = 1_000_000
 SPEED_MM_S = 250.0
@@ -87,24 +88,10 @@ def run(world: World, actuator: Actuator, board: Board, milliseconds: int, *, fr
 
 
 def sight(fruit_id: int, position_mm: float) -> Sight:
-    decision = Decision(
-        fruit_id=fruit_id,
-        verdict=Verdict.DIVERT,
-        label="unripe",
-        probabilities={"unripe": 1.0},
-        views=3,
-        first_frame=0,
-        last_frame=2,
-        first_captured_ns=0,
-        decided_ns=0,
-        position_mm=position_mm,
-        across_mm=50.0,
-        lane=0,
-        box_px=[0, 0, 10, 10],
-        bundle_id="b",
-        policy="p",
-    )
-    return Sight("run", decided=((decision, 1.0),))
+    found = decision(fruit_id, Verdict.DIVERT)
+    shares = {"unripe": 1.0}
+    found = replace(found, label="unripe", probabilities=shares, position_mm=position_mm, across_mm=50.0)
+    return Sight("run", decided=((found, 1.0),))
 
 
 def test_it_starts_at_rest_sorts_when_all_is_well_and_stops_the_belt_when_blind(make: Any, board: Board) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -12,29 +13,16 @@ from edge_runtime.ejection import Belt
 from edge_runtime.orders import AGAIN, SAFE_STATE, Orders, Sight
 from edge_runtime.records import Decision, Verdict
 from edge_runtime.schedule import LATE
+from tests.decisions import decision as any_decision
 
 EJECTOR = EjectorSettings(at_mm=200.0, width_mm=40.0)
 SPEED = 250.0
 
 
 def decision(fruit_id: int, position_mm: float, verdict: Verdict = Verdict.DIVERT) -> Decision:
-    return Decision(
-        fruit_id=fruit_id,
-        verdict=verdict,
-        label="unripe",
-        probabilities={"unripe": 0.9, "ripe": 0.1},
-        views=3,
-        first_frame=0,
-        last_frame=2,
-        first_captured_ns=0,
-        decided_ns=0,
-        position_mm=position_mm,
-        across_mm=50.0,
-        lane=0,
-        box_px=[0, 0, 10, 10],
-        bundle_id="b",
-        policy="p",
-    )
+    found = any_decision(fruit_id, verdict)
+    shares = {"unripe": 0.9, "ripe": 0.1}
+    return replace(found, label="unripe", probabilities=shares, position_mm=position_mm, across_mm=50.0)
 
 
 def sight(run: str, fruit_id: int, position_mm: float) -> Sight:
