@@ -11,9 +11,7 @@ import numpy.typing as npt
 from cv2.typing import MatLike
 
 from edge_runtime.records import Image
-
-Plane = npt.NDArray[np.uint8]
-"""`[height, width]`, one channel or a 0/255 mask."""
+from edge_runtime.shadow import Plane, Shade
 
 # Luma, red and blue difference: the least that a thing must differ by, in grey levels, at sensitivity 1.
 FLOOR = (20.0, 9.0, 9.0)
@@ -29,6 +27,7 @@ LEARNING_RATE = 0.1
 REVEALED_SHARE = 0.08
 SAMPLES = 160
 SUSPICIOUS_SHARE = 0.05
+LOOKED_AT_PX = 40
 LEAST_GAIN = 0.04
 
 
@@ -117,7 +116,8 @@ class Background:
         self.mean = first.copy()
         # Results land in buffers that are kept: fresh memory for each frame costs more than the arithmetic.
         self._excess = np.empty_like(first)
-        self._planes, self._limits = ([np.empty(first.shape[:2], np.uint8) for _ in range(5)] for _ in range(2))
+        self._planes, self._limits = ([np.empty(first.shape[:2], np.uint8) for _ in range(n)] for n in (5, 4))
+        self.shade = Shade(first)
         self._lay_limits(slice(None))
         self._areas, self._lying = self._label_lying(first, min_area, max_area)
         self._lying_mask = (self._lying > 0).astype(np.uint8) * 255
@@ -127,10 +127,10 @@ class Background:
         cv2.absdiff(picture, self.mean, dst=self._excess)
         cv2.split(self._excess, self._planes[:3])
         # What is as dark and nearly as grey as the belt differs a little in both colours: mould on rubber.
-        *_, red, blue, tint, mask = self._planes
-        cv2.addWeighted(red, 0.5, blue, 0.5, 0, dst=tint)
-        mask[:] = 0
-        for plane, limit in zip(self._planes[:4], self._limits, strict=False):
+        luma, red, blue, tint, mask = self._planes
+        cv2.add(red, blue, dst=tint)
+        cv2.compare(luma, self._limits[0], cv2.CMP_GT, dst=mask)
+        for plane, limit in zip((red, blue, tint), self._limits[1:], strict=True):
             cv2.bitwise_or(mask, cv2.compare(plane, limit, cv2.CMP_GT, dst=plane), dst=mask)
         return mask
 
@@ -138,13 +138,15 @@ class Background:
         """Scale the scene when the light on all of it changed at once (lamp, exposure); True if it did."""
         if cv2.countNonZero(foreground) < SUSPICIOUS_SHARE * foreground.size:
             return False
-        now, before = picture[::8, ::8, 0].astype(np.float32), self._mean[::8, ::8, 0]
-        gain = float(np.median(now / np.maximum(before, 8)))
+        every = max(1, picture.shape[1] // LOOKED_AT_PX)
+        now, before = picture[::every, ::every, 0].astype(np.float32), self.mean[::every, ::every, 0]
+        gain = float(np.median(now / np.maximum(before, np.uint8(8))))
         if abs(gain - 1) < LEAST_GAIN:
             return False
         self._mean[..., 0] *= gain
         self._mean[..., 1:] = 128 + (self._mean[..., 1:] - 128) * gain
         cv2.convertScaleAbs(self._mean, dst=self.mean)
+        self.shade.learn(self.mean, slice(None))
         return True
 
     def correct(self, picture: Image, foreground: Plane) -> bool:
@@ -198,10 +200,11 @@ class Background:
         self._lay_limits(rows)
 
     def _lay_limits(self, rows: slice) -> None:
-        """The thresholds as planes, those of luma, both colours, and both together."""
-        *_, red, blue, tint, _ = limits = [plane[rows] for plane in self._limits]
+        """The thresholds as planes, those of luma, both colours, and both together; and what the shade looks like."""
+        *_, red, blue, tint = limits = [plane[rows] for plane in self._limits]
         cv2.split(self._threshold[rows], limits[:3])
-        cv2.addWeighted(red, 0.5 * TINT_SHARE, blue, 0.5 * TINT_SHARE, 0, dst=tint)
+        cv2.addWeighted(red, TINT_SHARE, blue, TINT_SHARE, 0, dst=tint)
+        self.shade.learn(self.mean, rows)
 
     def _limit(self, spread: npt.NDArray[np.float32], out: Image | None = None) -> Image:
         scaled = cv2.convertScaleAbs(spread, dst=out, alpha=SPREADS / self._sensitivity)

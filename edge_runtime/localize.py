@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.background import Background, Plane
+from edge_runtime.background import Background
 from edge_runtime.belt_colour import known_belt
 from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.records import Box, Detection, Image
-from edge_runtime.separate import separate
+from edge_runtime.separate import Rectangle, outlines_of, separate
+from edge_runtime.shadow import Plane
 
 WORK_SIDE_PX = 640
-SHADOW_PERCENT = (55, 95)
-SHADOW_CHROMA = 8
-LEAST_SHADOW = 0.05
-LEAST_REST = 0.3
-FAINTER_THAN = 75
-WET_SHARE = 0.9
 THINNEST = 0.75
 LONGEST = 6
 RECENT_AREAS = 200
@@ -36,9 +31,6 @@ STILL_FRAMES = 90
 STILL_OVERLAP = 0.75
 SAME_OVERLAP = 0.3
 MOVING_FRAMES = 60
-
-
-Rectangle = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +99,7 @@ class Localizer:
             return []
         mask = _clean(mask)
         usual_area = float(np.median(self._areas)) if len(self._areas) >= ENOUGH_AREAS else 0.0
-        blobs = _blobs(mask, picture, self._background.mean, (min_area, max_area, usual_area))
+        blobs = _blobs(mask, picture, self._background, (min_area, max_area, usual_area))
         self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]
         self._blobs = self._absorb_still(blobs, picture, mask)
         self._areas.extend(blob.area for blob in self._blobs if blob.moving_frames and not _is_cut(blob, size))
@@ -176,14 +168,10 @@ def _follow(blob: _Blob, earlier: list[_Blob], overlaps: npt.NDArray[np.float64]
         return blob
     old = earlier[int(overlaps.argmax())]
     # Against the place where it last stood, not the frame before: slow things hardly move from frame to frame.
-    if _overlaps([blob.box], [old.anchor])[0, 0] < STILL_OVERLAP:
-        return replace(blob, moving_frames=MOVING_FRAMES)
-    return replace(
-        blob,
-        anchor=old.anchor,
-        still_frames=old.still_frames + something_moves,
-        moving_frames=max(0, old.moving_frames - 1),
-    )
+    if _overlap(blob.box, old.anchor) < STILL_OVERLAP:
+        return _Blob(blob.box, blob.area, blob.anchor, moving_frames=MOVING_FRAMES)
+    still_frames = old.still_frames + something_moves
+    return _Blob(blob.box, blob.area, old.anchor, still_frames, max(0, old.moving_frames - 1))
 
 
 def _square(side: int) -> Plane:
@@ -196,54 +184,26 @@ def _clean(mask: Plane) -> Plane:
     return cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _square(5))  # type: ignore[return-value]
 
 
-def _blobs(mask: Plane, picture: Image, empty: Image, areas: tuple[float, float, float]) -> list[_Blob]:
+def _blobs(mask: Plane, picture: Image, background: Background, areas: tuple[float, float, float]) -> list[_Blob]:
     """Things in the mask; `areas` are the least, the largest and the usual one (0: not known)."""
     min_area, max_area, usual_area = areas
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
     blobs = []
-    for contour in contours:
-        x, y, w, h = cv2.boundingRect(contour)
-        if w * h < min_area:
-            continue
-        part = np.s_[y : y + h, x : x + w]
-        filled = np.zeros((h, w), np.uint8)
-        cv2.drawContours(filled, [contour], 0, (255,), cv2.FILLED, offset=(-x, -y))
-        for thing in separate(_without_shadow(filled, picture[part], empty[part]), min_area, usual_area):
-            left, top, width, height = cv2.boundingRect(thing)
-            area = float(cv2.countNonZero(thing))
-            box = (x + left, y + top, width, height)
+    for outlines in background.shade.cut_off(regions, picture):
+        for thing in separate(outlines, min_area, usual_area):
+            *_, width, height = thing.box
             is_sliver = min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
-            if min_area <= area <= max_area and not is_sliver:
-                blobs.append(_Blob(box, area, box))
+            if min_area <= thing.area <= max_area and not is_sliver:
+                blobs.append(_Blob(thing.box, thing.area, thing.box))
     return sorted(blobs, key=lambda blob: blob.box)
 
 
-def _without_shadow(filled: Plane, picture: Image, empty: Image) -> Plane:
-    """Cut off the shadow that a thing casts: darker belt whose colour faded in proportion.
-
-    A thing that is nothing but darker than the belt is kept whole, unless it is so faintly: a wet or soiled patch.
-    """
-    area = cv2.countNonZero(filled)
-    darker = cv2.subtract(empty[..., 0], picture[..., 0])
-    if cv2.countNonZero(cv2.bitwise_and(darker, filled)) < LEAST_SHADOW * area:
-        return filled
-    # In the shade, luma and colour difference fall by the same ratio; cross-multiplied to stay in whole numbers, whose
-    # products just fit 16 bits (their difference is saturated).
-    light, red, blue = (plane.astype(np.int16) for plane in cv2.split(picture))
-    full_light, full_red, full_blue = (plane.astype(np.int16) for plane in cv2.split(empty))
-    limit = SHADOW_CHROMA * full_light
-    shadow = (
-        (cv2.absdiff((red - 128) * full_light, (full_red - 128) * light) < limit)
-        & (cv2.absdiff((blue - 128) * full_light, (full_blue - 128) * light) < limit)
-        & (100 * light > SHADOW_PERCENT[0] * full_light)
-        & (100 * light < SHADOW_PERCENT[1] * full_light)
-    )
-    rest = cv2.morphologyEx(np.where(shadow, np.uint8(0), filled), cv2.MORPH_OPEN, _square(3))
-    if cv2.countNonZero(rest) < LEAST_REST * area:
-        faint = shadow & (100 * light > FAINTER_THAN * full_light) & (filled > 0)
-        return np.zeros_like(filled) if np.count_nonzero(faint) >= WET_SHARE * area else filled
-    outlines, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return cv2.drawContours(np.zeros_like(filled), outlines, -1, (255,), cv2.FILLED)  # type: ignore[return-value]
+def _overlap(one: Rectangle, other: Rectangle) -> float:
+    """Intersection over union."""
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    shared = max(width, 0) * max(height, 0)
+    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def _overlaps(ones: list[Rectangle], others: list[Rectangle]) -> npt.NDArray[np.float64]:

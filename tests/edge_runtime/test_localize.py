@@ -12,7 +12,7 @@ from edge_runtime.cameras import open_camera
 from edge_runtime.config import BeltSettings, LocalizeSettings, TrackSettings
 from edge_runtime.localize import Localizer
 from edge_runtime.records import BeltDirection, Detection, Image
-from edge_runtime.separate import separate
+from edge_runtime.separate import area_of, outlines_of, separate
 from edge_runtime.track import Tracker
 
 BELTS = {
@@ -195,10 +195,22 @@ def test_outlines_are_cut_at_waists_only(shape: str, count: int) -> None:
     if shape == "strip":
         mask[50:62, 5:195] = 255
         mask[53:59, 60:64] = 0
-    parts = separate(mask, 40)
+    outlines = outlines_of(mask)
+    parts = separate(outlines, 40)
     assert len(parts) == count
-    assert not any((a & b).any() for n, a in enumerate(parts) for b in parts[:n])
-    assert len(separate(mask, 40, usual_area=1e6)) == (2 if shape == "apart" else 1)
+    centres = sorted(part.box[0] + part.box[2] / 2 for part in parts)
+    if count == len(discs[shape]) > 1:
+        assert centres == pytest.approx(sorted(x for x, *_ in discs[shape]), abs=4)
+        assert sum(part.area for part in parts) == pytest.approx(cv2.countNonZero(mask), rel=0.03)
+    assert len(separate(outlines, 40, usual_area=1e6)) == (2 if shape == "apart" else 1)
+
+
+def test_an_outline_holds_as_many_pixels_as_were_drawn() -> None:
+    mask = np.zeros((40, 60), np.uint8)
+    mask[5:9, 7:20] = 255
+    mask[9:30, 12] = 255
+    cv2.ellipse(mask, (42, 20), (14, 9), 30, 0, 360, (255,), cv2.FILLED)
+    assert sum(area_of(outline) for outline in outlines_of(mask)) == cv2.countNonZero(mask)
 
 
 def test_two_small_ones_that_touch_are_two_and_a_knob_on_one_is_none() -> None:
@@ -206,12 +218,12 @@ def test_two_small_ones_that_touch_are_two_and_a_knob_on_one_is_none() -> None:
     for x, radius in ((60, 20), (96, 18)):
         cv2.circle(mask, (x, 60), radius, (255,), cv2.FILLED)
     both = cv2.countNonZero(mask)
-    assert len(separate(mask, 40, usual_area=0.9 * both)) == 2
+    assert len(separate(outlines_of(mask), 40, usual_area=0.9 * both)) == 2
     mask[:] = 0
     cv2.circle(mask, (60, 60), 30, (255,), cv2.FILLED)
     cv2.circle(mask, (102, 60), 15, (255,), cv2.FILLED)
-    assert len(separate(mask, 40)) == 2
-    assert len(separate(mask, 40, usual_area=cv2.countNonZero(mask))) == 1
+    assert len(separate(outlines_of(mask), 40)) == 2
+    assert len(separate(outlines_of(mask), 40, usual_area=cv2.countNonZero(mask))) == 1
 
 
 def test_a_fruit_that_the_edge_cuts_says_so() -> None:
