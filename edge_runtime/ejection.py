@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,12 @@ class Ejection:
         if belt.way_mm is None or not self.is_waiting:
             return []
         return [firing for schedule in self._schedules for firing in schedule.due(belt.way_mm, belt.speed_mm_s, now_ns)]
+
+    def rest_s(self, belt: Belt, *, fastest_mm_s: float) -> float:
+        """How long nothing can be due if the belt gets no faster than that; infinite while nothing waits."""
+        if belt.way_mm is None:
+            return 0.0
+        return min((schedule.rest_s(belt.way_mm, fastest_mm_s) for schedule in self._schedules), default=math.inf)
 
     def abandon(self, reason: str) -> list[Firing]:
         """Give up what waits."""

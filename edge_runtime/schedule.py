@@ -6,6 +6,7 @@ said to be, since firing late hits the neighbour. Where a neighbour would be hit
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 LATE = "late"
@@ -123,6 +124,11 @@ class Schedule:
         for fruit_id in [one.fruit_id for one in self._passing.values() if one.planned_mm < gone_mm]:
             del self._passing[fruit_id]
         return done
+
+    def rest_s(self, belt_mm: float, fastest_mm_s: float) -> float:
+        """How long nothing can be due if the belt gets no faster than that; infinite while nothing waits."""
+        nearest_mm = min((one.planned_mm for one in self._passing.values() if one.wanted), default=math.inf)
+        return (nearest_mm - belt_mm) / fastest_mm_s - self._spec.latency_ms / 1000
 
     @property
     def is_waiting(self) -> bool:

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, selection: Selection) -> LineSummary:
     """Run the source to its end, and leave the truth beside the decisions where it is known."""
+    import cv2
+
     from edge_runtime.line import run_line
     from edge_runtime.pipeline import Pipeline
     from edge_runtime.reporters.jsonl import JsonlReporter
 
+    cv2.setNumThreads(1)  # pictures are small: threads that wait for one another take longer
     camera, positions, settings, simulated = line_source.open_source(
         asked.source, asked.encoder, settings, asked.duration_s
     )

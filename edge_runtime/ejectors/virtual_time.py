@@ -1,4 +1,5 @@
-"""Ejection for a source in virtual time: between two frames the encoder is read every millisecond, as a loop would.
+"""Ejection for a source in virtual time: as by a loop that reads the encoder every millisecond, less the readings that
+come to nothing because no fruit can be there yet.
 
 Also writes `firings.jsonl`.
 """
@@ -21,6 +22,9 @@ from edge_runtime.schedule import NO_POSITION, RUN_ENDED, Firing
 
 POLL_NS = 1_000_000
 _OVERRUN_NS = 60_000_000_000
+_LONGEST_REST_NS = 50_000_000
+_GAIN_MM_S = 500.0
+"""Within the longest rest no belt gets faster than twice its speed and this."""
 
 
 class EjectionInVirtualTime:
@@ -48,7 +52,7 @@ class EjectionInVirtualTime:
         self._encoder, self._ejector, self._policy = encoder, ejector, policy
         self._ejection = Ejection(ejectors)
         self._delay_ns = round(1e6 * delay_ms)
-        self._now_ns = 0
+        self._now_ns = self._rest_until_ns = 0
         self._stream = file.open("w", encoding="utf-8")
 
     def report(self, decision: Decision) -> None:
@@ -56,6 +60,7 @@ class EjectionInVirtualTime:
         self._run_until(decision.decided_ns)
         gain = self._policy.gain_by_throwing_out(decision.probabilities)
         self._write(*self._ejection.decided(decision, gain, self._belt()))
+        self._rest_until_ns = 0
 
     def advance(self, captured_ns: int, tracked: Iterable[TrackedDetection] = ()) -> None:
         """Let time run until a frame exposed at `captured_ns` has been read, and take in where it shows fruit."""
@@ -63,6 +68,7 @@ class EjectionInVirtualTime:
         for view in tracked:
             if view.position_mm is not None:
                 self._ejection.seen(view.fruit_id, view.position_mm)
+                self._rest_until_ns = 0
 
     def close(self) -> None:
         """Let the belt run on until what waits has been fired, a minute at most, and close the file."""
@@ -88,8 +94,12 @@ class EjectionInVirtualTime:
             self._poll()
 
     def _poll(self) -> None:
-        if self._ejection.is_waiting:
-            self._write(*self._ejection.due(self._belt(), self._now_ns))
+        if self._now_ns < self._rest_until_ns:
+            return
+        belt = self._belt()
+        self._write(*self._ejection.due(belt, self._now_ns))
+        rest_s = self._ejection.rest_s(belt, fastest_mm_s=2 * belt.speed_mm_s + _GAIN_MM_S)
+        self._rest_until_ns = self._now_ns + min(round(1e9 * min(rest_s, 1.0)), _LONGEST_REST_NS)
 
     def _belt(self) -> Belt:
         return belt_at(self._encoder, self._now_ns, since_ns=0)

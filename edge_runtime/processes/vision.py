@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
+import cv2
+
 from edge_runtime.bundle import Bundle, open_bundle, proof
 from edge_runtime.errors import BundleError
 from edge_runtime.golden import open_proven_engine
@@ -34,6 +36,7 @@ _LATENCY_EVERY_S = 1.0
 def run_vision(plan: LinePlan, memory: Memory) -> None:
     """Decide until the line or its source ends."""
     begin("vision")
+    cv2.setNumThreads(1)  # pictures are small: threads that wait for one another take longer
     bundle = open_bundle(plan.bundle)
     if proof(plan.bundle) != plan.proof:
         raise BundleError(
