@@ -1,4 +1,4 @@
-"""In virtual time an ejector acts as in a loop that reads the encoder every millisecond, without reading it as often."""
+"""In virtual time an ejector acts as by a loop that reads the encoder every millisecond, with fewer readings."""
 
 from __future__ import annotations
 
