@@ -17,6 +17,7 @@ from edge_runtime.ports import Engine
 
 AUTO = "auto"
 _BUDGET_S = 0.25
+_NOT_INSTALLED = "not installed"
 _MIN_RUNS, _MAX_RUNS = 5, 50
 
 
@@ -66,7 +67,7 @@ def select_engine(bundle: Bundle, *, artefact: str | None = None, engine: str = 
         if artefact not in (None, entry.name) or engine not in (AUTO, name):
             continue
         if not is_installed(name):
-            candidates.append(Candidate(entry.name, name, None, "not installed"))
+            candidates.append(Candidate(entry.name, name, None, _NOT_INSTALLED))
             continue
         if record.parity is Result.FAIL:
             candidates.append(Candidate(entry.name, name, None, "failed parity when exported"))
@@ -84,7 +85,9 @@ def select_engine(bundle: Bundle, *, artefact: str | None = None, engine: str = 
         listing = "; ".join(f"{one.artefact} on {one.engine}: {one.reason}" for one in candidates)
         raise BundleError(
             f"Nothing in {bundle.folder} can run here ({listing or 'no artefact fits ' + engine}).",
-            remedy="install one of the engines named above, for example pip install 'ripeline[litert]'",
+            remedy="install one of the engines named above, for example pip install 'ripeline[litert]'"
+            if any(one.reason == _NOT_INSTALLED for one in candidates)
+            else "export the bundle anew on this kind of machine; parity.html in it says what failed there",
         )
     _, winner, loaded = best
     return _selection(bundle, winner, loaded, tuple(candidates))

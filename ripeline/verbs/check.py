@@ -211,7 +211,8 @@ def _remember(
     record(file, found)
     with mpl.rc_context(PLOT_STYLE):
         trend([*history, found]).savefig(file.with_suffix(".svg"))
-    console.say(f"{len(history) + 1} bundles in {file}; the trend is in {file.with_suffix('.svg')}")
+    kept = len(history) + 1
+    console.say(f"{kept} bundle{'s' if kept > 1 else ''} in {file}; the trend is in {file.with_suffix('.svg')}")
     return compared
 
 
