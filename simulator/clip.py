@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import cv2
-from pydantic import ValidationError
 
-from edge_runtime.errors import InputError
 from edge_runtime.records import Image
 from simulator.cutout import Cutouts
 from simulator.line import line_of, write_truth
-from simulator.scenario import Scenario, load_scenario
+from simulator.scenario import Scenario, changed, load_scenario
 from simulator.world import build_world
 
 _FOURCC = "mp4v"
@@ -60,7 +58,12 @@ def write_clip(
     Raises:
         InputError: A setting out of range, a run too short for a fruit to cross, or photographs that cannot be used.
     """
-    settings = _with(load_scenario(scenario), seconds, frame_rate_hz, belt_speed_mm_s)
+    changes: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
+    if frame_rate_hz is not None:
+        changes["camera"] = {"frame_rate_hz": frame_rate_hz}
+    if belt_speed_mm_s is not None:
+        changes["belt"] = {"speed_mm_s": belt_speed_mm_s}
+    settings = changed(load_scenario(scenario), changes)
     cutouts = Cutouts(fruit_images) if fruit_images is not None else None
     line = line_of(build_world(settings, seed=seed, cutouts=cutouts), name="sim:clip", fruit_images=fruit_images)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,23 +96,6 @@ def _as_filmed(row: dict[str, Any], in_file: list[int]) -> dict[str, Any]:
     """Truth about a fruit with the numbers that its frames have in the film, from which lost ones are missing."""
     first, end = bisect_left(in_file, row["first_frame"]), bisect_right(in_file, row["last_frame"])
     return row | {"first_frame": first, "last_frame": max(first, end - 1)}
-
-
-def _with(
-    base: Scenario, seconds: float | None, frame_rate_hz: float | None, belt_speed_mm_s: float | None
-) -> Scenario:
-    document = base.model_dump()
-    if seconds is not None:
-        document["seconds"] = seconds
-    if frame_rate_hz is not None:
-        document["camera"]["frame_rate_hz"] = frame_rate_hz
-    if belt_speed_mm_s is not None:
-        document["belt"]["speed_mm_s"] = belt_speed_mm_s
-    try:
-        return Scenario.model_validate(document)
-    except ValidationError as error:
-        places = (f"{problem['loc'][-1]}: {problem['msg']}, found {problem['input']!r}" for problem in error.errors())
-        raise InputError("\n".join(places)) from error
 
 
 class _Sink(Protocol):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 WINDOW_S = 12.0
 CAPTION = (
     "Grey lines: true fruit; red where one has no decision of its own. Dots: where the tracker saw it, coloured by the "
-    "verdict. Triangle: decided; in a red ring, the label is wrong or the decision one too many. Cross on the dotted "
-    "line: a valve's stroke; red if it missed its fruit. The camera sees the band below 0."
+    "verdict. Triangle: decided; in a red ring, something went wrong with it. Cross on the dotted line: a valve's "
+    "stroke; red if it missed its fruit or met another. The camera sees the band below 0."
 )
 _COLOURS = {"ACCEPT": "#2e7d4f", "DIVERT": "#b3392f", "UNDECIDED": "#c98a1b"}
 _WRONG, _STROKE, _TRUE = "#c62828", "#7b1fa2", "#d5cfc8"
@@ -69,7 +69,14 @@ def windows(wrong: Sequence[Wrong], clock: Clockwork, *, most: int) -> tuple[lis
 
 
 def draw(
-    axes: Axes, evidence: Evidence, matched: Matched, strokes: Sequence[Stroke], clock: Clockwork, start_s: float
+    axes: Axes,
+    evidence: Evidence,
+    matched: Matched,
+    strokes: Sequence[Stroke],
+    clock: Clockwork,
+    *,
+    wrong: Sequence[Wrong],
+    start_s: float,
 ) -> None:
     """One window of `WINDOW_S`, from `start_s` on."""
     ejector = evidence.ejector
@@ -94,12 +101,7 @@ def draw(
     )
     decisions = _within(evidence.decisions, "decided_ns", start_s)
     _marks(axes, decisions, clock, marker="^", s=34, c="#26323f")
-    wrong_ids = {one.decision["fruit_id"] for one in matched.spare}
-    wrong_ids |= {
-        one.decision["fruit_id"]
-        for one in matched.outcomes
-        if one.decision is not None and one.decision["label"] != one.truth["label"]
-    }
+    wrong_ids = {one.decision["fruit_id"] for one in wrong if one.decision is not None}
     rings = [one for one in decisions if one["fruit_id"] in wrong_ids]
     _marks(axes, rings, clock, marker="o", s=120, facecolors="none", edgecolors=_WRONG, linewidths=1.6)
     if ejector:
@@ -110,7 +112,7 @@ def draw(
             [ejector["at_mm"]] * len(acted),
             marker="x",
             s=34,
-            c=[_STROKE if one.hit_own else _WRONG for one in acted],
+            c=[_STROKE if one.hit_own and not one.hit_neighbour else _WRONG for one in acted],
             zorder=4,
         )
     axes.axhspan(-clock.length_mm, 0, color="#f3f0ec", zorder=0)

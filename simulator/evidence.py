@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, FiniteFloat, StrictInt, StrictStr, Valida
 
 from edge_runtime.errors import InputError
 from edge_runtime.records import Verdict
+from simulator.scenario import Scenario
 
 Row = dict[str, Any]
 
@@ -19,7 +20,7 @@ SCHEMA_VERSION = 2
 """Of `score.json`."""
 
 _DEFAULT_MM_PER_PX = 0.4
-_AS_WRITTEN = "one JSON object a line, as Ripeline writes them"
+_AS_WRITTEN = "what Ripeline writes: whole JSON objects"
 _FARTHEST_MM = 1e12
 
 _Number = Annotated[StrictInt, Field(ge=0, lt=2**53)]
@@ -52,6 +53,30 @@ class DecidedRow(BaseModel):
     first_frame: _Number
     last_frame: _Number
     box_px: Annotated[list[StrictInt], Field(min_length=4, max_length=4)]
+
+
+class FiringRow(BaseModel):
+    """What the score needs of a line of `firings.jsonl`."""
+
+    fruit_id: _Number
+    fired_ns: StrictInt | None
+    reason: StrictStr | None
+
+
+class EjectionRow(BaseModel):
+    """What the score needs of a line of `ejections.jsonl`."""
+
+    fruit_id: _Number
+    ejector: _Number
+    acted_ns: StrictInt
+    acted_mm: _Place
+
+
+class Scene(BaseModel):
+    """What the score needs of `scene.json`."""
+
+    seed: _Number
+    scenario: Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +117,14 @@ def read_evidence(run: Path, truth: Path) -> Evidence:
         InputError: A file is missing or broken; names it.
     """
     file = truth / "truth.jsonl" if truth.is_dir() else truth
-    scene = file.parent / "scene.json"
-    summary = run / "summary.json"
     return Evidence(
-        decisions=_lines(run / "decisions.jsonl", DecidedRow),
-        truth=_lines(file, TruthRow),
-        summary=_document(summary) if summary.is_file() else {},
-        firings=_lines(run / "firings.jsonl"),
-        ejections=_lines(file.parent / "ejections.jsonl"),
+        decisions=_lines(_needed(run / "decisions.jsonl"), DecidedRow),
+        truth=_lines(_needed(file), TruthRow),
+        summary=_document(run / "summary.json") or {},
+        firings=_lines(run / "firings.jsonl", FiringRow),
+        ejections=_lines(file.parent / "ejections.jsonl", EjectionRow),
         tracks=_tracks(run / "tracks.csv"),
-        scene=_document(scene) if scene.is_file() else None,
+        scene=_scene(file.parent / "scene.json"),
     )
 
 
@@ -112,54 +135,72 @@ def read_score(run: Path) -> Row:
         InputError: It was not, or by a version that counted otherwise.
     """
     file = run / "score.json"
-    if not file.is_file():
-        raise InputError(f"{file}: no such file", remedy=f"ripeline score {run} TRUTH")
     figures = _document(file)
+    if figures is None:
+        raise InputError(f"{file}: no such file", remedy=f"ripeline score {run} TRUTH")
     if figures.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{file} was written by another version of Ripeline.", remedy=f"ripeline score {run} TRUTH")
     return figures
 
 
-def _lines(file: Path, needed: type[BaseModel] | None = None) -> list[Row]:
-    """Rows as they stand; those of a file that is needed must have what the score is made of."""
+def _needed(file: Path) -> Path:
     if not file.is_file():
-        if needed:
-            raise InputError(f"{file}: no such file", expected="what `ripeline run` or `ripeline simulate clip` writes")
+        raise InputError(f"{file}: no such file", expected="what `ripeline run` or `ripeline simulate clip` writes")
+    return file
+
+
+def _lines(file: Path, kind: type[BaseModel]) -> list[Row]:
+    """Rows as they stand, each with what the score is made of; none where there is no file."""
+    if not file.is_file():
         return []
     try:
         rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
-        for number, row in enumerate(rows if needed else (), start=1):
-            _require(needed, row, f"{file}, row {number}")
-        return rows
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: {error}", expected=_AS_WRITTEN) from error
+    for number, row in enumerate(rows, start=1):
+        _require(kind, row, f"{file}, row {number}")
+    return rows
 
 
-def _require(kind: type[BaseModel] | None, row: Any, where: str) -> None:
+def _require(kind: type[BaseModel], row: Any, where: str) -> None:
     try:
-        if kind is not None:
-            kind.model_validate(row)
+        kind.model_validate(row)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "the line"
         raise InputError(f"{where}: {key}: {first['msg']}", expected=_AS_WRITTEN) from error
 
 
-def _document(file: Path) -> Row:
+def _document(file: Path) -> Row | None:
+    if not file.is_file():
+        return None
     try:
-        document: Row = json.loads(file.read_text("utf-8"))
+        document = json.loads(file.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: {error}", expected="a JSON document") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{file} holds a {type(document).__name__}.", expected="a JSON object")
+    return document
+
+
+def _scene(file: Path) -> Row | None:
+    document = _document(file)
+    if document is not None:
+        _require(Scene, document, str(file))
     return document
 
 
 def _tracks(file: Path) -> list[Row]:
+    """Views; a last row that is cut short, as a killed run leaves it, is left out."""
     if not file.is_file():
         return []
     floats = dict.fromkeys(("position_mm", "across_mm", "belt_mm"), float)
-    numbers = {"frame": int, "fruit_id": int, "captured_ns": int, **floats}
-    with file.open(encoding="utf-8", newline="") as stream:
-        return [
-            {name: kind(row[name]) if row[name] else None for name, kind in numbers.items()}
-            for row in csv.DictReader(stream)
-        ]
+    numbers: dict[str, type[int] | type[float]] = {"frame": int, "fruit_id": int, "captured_ns": int, **floats}
+    text = file.read_text("utf-8", errors="replace")
+    rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+    try:
+        return [{name: kind(row[name]) if row[name] else None for name, kind in numbers.items()} for row in rows]
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{file} cannot be read as tracks: {error}", expected=f"columns {', '.join(numbers)} with numbers"
+        ) from error

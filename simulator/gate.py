@@ -28,9 +28,13 @@ def read_gate(file: Path) -> Gate:
     """Read a gate.
 
     Raises:
-        InputError: Missing, broken or with an unknown key.
+        InputError: Missing, broken, with an unknown key or without a figure.
     """
-    return read_gate_file(file, Gate, refused=InputError, expected="[at_least] and [at_most] with numbers")
+    expected = "[at_least] and [at_most] with numbers"
+    gate = read_gate_file(file, Gate, refused=InputError, expected=expected)
+    if not gate.at_least and not gate.at_most:
+        raise InputError(f"{file} asks for nothing, so that everything would pass.", expected=expected)
+    return gate
 
 
 def failures(gate: Gate, figures: dict[str, Any]) -> list[str]:
@@ -70,4 +74,6 @@ def _figure(figures: dict[str, Any], place: str) -> float | None:
             value = value[single]
     if isinstance(value, dict):
         raise InputError(f"{place} is a group of figures.", expected=f"{place}. and one of {', '.join(value)}")
+    if isinstance(value, list):
+        raise InputError(f"{place} is no single number.", expected="a figure with one value, or a share or mean")
     return None if value is None else float(value)

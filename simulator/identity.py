@@ -55,7 +55,11 @@ def _good_frames(evidence: Evidence) -> list[tuple[int, list[Row]]]:
         views[view["frame"]].append(view)
     exposures = np.flatnonzero(shutter.good)
     numbers = np.cumsum(shutter.arrives)[exposures] - 1 if evidence.scene.get("film") else exposures
-    last = max(views)
+    # A tracker that has gone blind leaves no views; the run went on to the last frame that it read.
+    arrived = np.flatnonzero(shutter.arrives)
+    read = min((evidence.summary.get("frames") or {}).get("read", len(arrived)), len(arrived))
+    ends = read - 1 if evidence.scene.get("film") else int(arrived[read - 1])
+    last = max(*views, ends)
     return [(int(number), views[int(number)]) for number in numbers if number <= last]
 
 

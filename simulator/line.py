@@ -18,7 +18,7 @@ from simulator.cutout import Cutouts
 from simulator.ejector import SimulatedEjector
 from simulator.encoder import SimulatedEncoder
 from simulator.renderer import Renderer
-from simulator.scenario import Scenario, load_scenario
+from simulator.scenario import Scenario, changed, load_scenario
 from simulator.world import World, build_world
 
 _OPTIONS = ("seed", "clock", "fruit-images")
@@ -86,7 +86,7 @@ def open_source(text: str, *, duration_s: float | None = None, start_ns: int | N
     name, _, query = text.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = [key for key in options if key not in _OPTIONS]
-    if unknown or options.get("clock", "real") not in ("real", "virtual") or not options.get("seed", "0").isdigit():
+    if unknown or options.get("clock", "real") not in ("real", "virtual") or not options.get("seed", "0").isdecimal():
         raise InputError(
             f"sim:{text}: {unknown[0] if unknown else query} is not understood.",
             expected=f"options {', '.join(_OPTIONS)}; a whole number as seed; real or virtual as clock",
@@ -127,7 +127,7 @@ def open_scenario(
     """
     scenario = load_scenario(name)
     if duration_s is not None:
-        scenario = scenario.model_copy(update={"seconds": duration_s})
+        scenario = changed(scenario, {"seconds": duration_s})
     world = build_world(scenario, seed=seed, cutouts=cutouts)
     images = cutouts.folder if cutouts else None
     return line_of(world, name=f"sim:{name}", paced=paced, fruit_images=images, start_ns=start_ns)

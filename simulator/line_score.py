@@ -176,11 +176,12 @@ def _mean(values: Sequence[float]) -> Row | None:
 
 
 def _streams(evidence: Evidence, matched: Matched, strokes: Sequence[Stroke], accepted: Sequence[str]) -> Row:
-    """Which fruit went where: thrown out, by the ejections if there were any, else by the verdicts; or kept.
+    """Which fruit went where: thrown out, by the ejections if there are valves, else by the verdicts; or kept.
 
     `yield` is the share of good fruit that was kept.
     """
-    if evidence.ejections:
+    never_fired = bool(evidence.firings) and all(one["fired_ns"] is None for one in evidence.firings)
+    if evidence.ejections or never_fired:
         out = {fruit["fruit_id"] for stroke in strokes for fruit in stroke.hit}
     else:
         out = {

@@ -237,6 +237,19 @@ def parse_scenario(text: str, name: str) -> Scenario:
         raise InputError("\n".join(_explain(name, error))) from error
 
 
+def changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
+    """A scenario with some of its keys set, tables key by key.
+
+    Raises:
+        InputError: A value out of range.
+    """
+    try:
+        return Scenario.model_validate(_merged(scenario.model_dump(), changes))
+    except ValidationError as error:
+        places = (f"{problem['loc'][-1]}: {problem['msg']}, found {problem['input']!r}" for problem in error.errors())
+        raise InputError("\n".join(places)) from error
+
+
 def _shipped(name: str) -> str:
     names = scenario_names()
     if name not in names:

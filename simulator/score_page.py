@@ -167,7 +167,7 @@ def _diagrams(
     for start_s in starts:
         with mpl.rc_context(PLOT_STYLE):
             figure = Figure(figsize=(10, 4.4))
-            draw(figure.subplots(), evidence, matched, strokes, clock, start_s)
+            draw(figure.subplots(), evidence, matched, strokes, clock, wrong=wrong, start_s=start_s)
             section.plot(figure, CAPTION if start_s == starts[0] else "", "Belt position against time")
     if left_out:
         section.text(f"{left_out} of {len(wrong)} errors lie outside these windows, which hold the worst.")

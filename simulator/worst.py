@@ -63,9 +63,10 @@ def errors(
     decision_of = {one.decision["fruit_id"]: one.decision for one in matched.outcomes if one.decision is not None}
     for stroke in strokes:
         decision = decision_of.get(stroke.action["fruit_id"])
-        if decision is not None and not stroke.hit_own:
-            met = "a neighbour" if stroke.hit else "nothing"
-            wrong.append(_wrong(3.2, f"the stroke hit {met}", stroke.meant, decision))
+        if decision is None or (stroke.hit_own and not stroke.hit_neighbour):
+            continue
+        met = "a neighbour too" if stroke.hit_own else "a neighbour" if stroke.hit else "nothing"
+        wrong.append(_wrong(3.0 if stroke.hit_own else 3.2, f"the stroke hit {met}", stroke.meant, decision))
     for firing in firings:
         decision, truth = decision_of.get(firing["fruit_id"]), matched.fruit_of.get(firing["fruit_id"])
         if firing["reason"] and decision is not None and truth is not None:
@@ -104,11 +105,12 @@ def _of_fruit(one: Outcome, accepted: Sequence[str]) -> Wrong | None:
     if decision is None:
         cost = {"missed": 5.0, "merged": 4.0}.get(one.fate)
         return None if cost is None else _wrong(cost, f"{label} {one.fate}", one.truth, None)
-    if decision["label"] == label and not (label not in accepted and decision["verdict"] == "ACCEPT"):
+    escaped = label not in accepted and decision["verdict"] == "ACCEPT"
+    rejected = label in accepted and decision["verdict"] == "DIVERT"
+    if decision["label"] == label and not escaped and not rejected:
         return None
     sure = float(decision["probabilities"][decision["label"]])
     what = f"{label} taken for {decision['label']} ({sure:.0%}, {decision['views']} views), {decision['verdict']}"
-    escaped = label not in accepted and decision["verdict"] == "ACCEPT"
     return _wrong(sure + (2.0 if escaped else 0.0), what, one.truth, decision)
 
 

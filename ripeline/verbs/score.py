@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ripeline import console
+
+if TYPE_CHECKING:
+    from simulator.evidence import Evidence
 
 
 @click.command(
@@ -47,7 +51,7 @@ def verb(
     evidence = read_evidence(folder, truth)
     matched = match(evidence)
     done = strokes(evidence, matched)
-    accepted = console.split_names(accept) or _accepted(evidence.summary.get("costs"))
+    accepted = _accepted(console.split_names(accept), evidence)
     figures = score(evidence, matched, done, accepted=accepted)
     figures["identity"] = identity(evidence)
     wrong = errors(matched, done, evidence.firings, accepted=accepted)
@@ -71,10 +75,16 @@ def verb(
         raise console.GateSaidNo
 
 
-def _accepted(costs: dict[str, dict[str, float]] | None) -> tuple[str, ...]:
-    """Labels whose acceptance is the cheapest verdict."""
+def _accepted(asked: Sequence[str] | None, evidence: Evidence) -> tuple[str, ...]:
+    """Those asked for, else the labels whose acceptance is the cheapest verdict."""
     from edge_runtime.errors import InputError
 
+    costs: dict[str, dict[str, float]] = evidence.summary.get("costs") or {}
+    if asked:
+        known = {row["label"] for row in (*evidence.truth, *evidence.decisions)} | set(costs)
+        if unknown := sorted(set(asked) - known):
+            raise InputError(f"--accept {', '.join(unknown)}: no such label.", expected=", ".join(sorted(known)))
+        return tuple(asked)
     if not costs:
         raise InputError(
             "The run's summary.json does not say which labels it accepts.", remedy="name them with --accept"

@@ -275,3 +275,14 @@ def test_photographs_in_which_nothing_stands_out_are_refused(tmp_path: Path) -> 
     cv2.imwrite(str(tmp_path / "ripe" / "0.png"), np.full((100, 100, 3), 90, np.uint8))
     with pytest.raises(InputError, match="ripe"):
         Cutouts(tmp_path).draw(np.random.default_rng(0), diameter_px=60)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), 1e9, 0.0])
+def test_a_duration_out_of_range_is_refused_before_anything_is_made(seconds: float) -> None:
+    with pytest.raises(InputError, match="seconds"):
+        open_scenario("calm", duration_s=seconds)
+
+
+def test_a_seed_is_a_whole_number_in_plain_digits() -> None:
+    with pytest.raises(InputError, match="whole number"):
+        open_source("calm?seed=²")

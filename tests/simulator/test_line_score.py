@@ -239,6 +239,11 @@ def test_a_gate_says_what_is_wrong_and_refuses_what_does_not_exist(tmp_path: Pat
     assert failures(Gate(at_most={"acting.late": 0}), figures) == ["acting.late was not measured"]
     with pytest.raises(InputError, match=r"grading\.acuracy"):
         failures(Gate(at_most={"grading.acuracy": 0}), figures)
+    with pytest.raises(InputError, match="no single number"):
+        failures(Gate(at_least={"grading.accuracy.ci95": 0}), figures)
+    (tmp_path / "gate.toml").write_text("[at_least]\n")
+    with pytest.raises(InputError, match="asks for nothing"):
+        read_gate(tmp_path / "gate.toml")
     (tmp_path / "gate.toml").write_text("[at_lest]\nx = 1\n")
     with pytest.raises(InputError, match="at_lest"):
         read_gate(tmp_path / "gate.toml")
@@ -303,11 +308,8 @@ def test_the_interval_of_a_count_error_is_that_of_a_difference_of_two_shares() -
     assert (low, high) == (pytest.approx(0.61366, abs=1e-5), pytest.approx(0.85311, abs=1e-5))
 
 
-def _trace(line: SimulatedLine, folder: Path, *, swap_at: int | None = None) -> int:
-    """`tracks.csv` of a tracker that sees what is wholly visible in each good frame; two numbers may swap.
-
-    Returns the number of its last frame.
-    """
+def _trace(line: SimulatedLine, folder: Path, *, swap_at: int | None = None) -> None:
+    """`tracks.csv` of a tracker that sees what is wholly visible in each good frame; two numbers may swap."""
     rows = ["frame,fruit_id,position_mm,across_mm,lane,box,captured_ns,belt_mm"]
     shutter, truth = line.world.shutter, line.truth()
     for frame in range(shutter.frames):
@@ -322,16 +324,15 @@ def _trace(line: SimulatedLine, folder: Path, *, swap_at: int | None = None) -> 
                         f"{shutter.stamped_ns[frame]},{shutter.belt_mm[frame]}"
                     )
     (folder / "tracks.csv").write_text("\n".join(rows) + "\n")
-    return int(rows[-1].split(",")[0])
 
 
 @pytest.mark.parametrize("name", ["flaky_camera", "crowded"])
 def test_who_keeps_every_number_has_an_identity_f1_of_one(name: str, tmp_path: Path) -> None:
     line = _line(name)
-    last = _trace(line, tmp_path)
+    _trace(line, tmp_path)
     found = identity(_run(line, _decisions(line.truth(), line), tmp_path))
     assert found is not None
-    assert (found["f1"], found["switches"], found["frames"]) == (1.0, 0, int(line.world.shutter.good[: last + 1].sum()))
+    assert (found["f1"], found["switches"], found["frames"]) == (1.0, 0, int(line.world.shutter.good.sum()))
 
 
 def test_numbers_that_swap_half_way_cost_half_of_those_fruit(tmp_path: Path) -> None:
@@ -381,6 +382,79 @@ def test_strokes_that_miss_and_orders_that_come_too_late_are_errors(tmp_path: Pa
     never = [{"fruit_id": out[0]["fruit_id"], "reason": "late"}]
     (only,) = errors(matched, [], never, accepted=ACCEPTED)
     assert only.what == f"{out[0]['label']} not thrown out: late"
+
+
+def test_decisions_that_come_too_late_throw_nothing_out(tmp_path: Path) -> None:
+    line = _line("crowded")
+    decisions = [row | {"decided_ns": row["decided_ns"] + 5_000_000_000} for row in _decisions(line.truth(), line)]
+    figures = _score(_run(line, decisions, tmp_path))
+    assert (figures["acting"]["fired"], figures["streams"]["thrown_out"]["share_of_all"]["k"]) == (0, 0)
+
+
+def test_a_stroke_that_meets_a_neighbour_too_and_a_good_fruit_thrown_out_are_errors(tmp_path: Path) -> None:
+    line = _whole("crowded")
+    decisions = _decisions(line.truth(), line)
+    evidence = _run(line, decisions, tmp_path, late_mm=18.0)
+    matched = match(evidence)
+    beside = [one for one in strokes(evidence, matched) if one.hit_own and one.hit_neighbour]
+    wrong = errors(matched, strokes(evidence, matched), evidence.firings, accepted=ACCEPTED)
+    assert beside, "eighteen millimetres late, some stroke reaches the next fruit"
+    assert sum(one.what == "the stroke hit a neighbour too" for one in wrong) == len(beside)
+    outcome = next(one for one in matched.outcomes if one.truth["label"] == "ripe")
+    assert outcome.decision is not None
+    thrown_out = replace(outcome, decision=outcome.decision | {"verdict": "DIVERT"})
+    (only,) = errors(replace(matched, outcomes=(thrown_out,)), [], [], accepted=ACCEPTED)
+    assert only.what.startswith("ripe taken for ripe")
+
+
+def test_a_tracker_that_goes_blind_has_lost_what_comes_after(tmp_path: Path) -> None:
+    line = _line("calm")
+    _trace(line, tmp_path)
+    rows = (tmp_path / "tracks.csv").read_text().splitlines(keepends=True)
+    half = line.world.shutter.frames // 2
+    blind = [rows[0], *(row for row in rows[1:] if int(row.split(",")[0]) < half)]
+    (tmp_path / "tracks.csv").write_text("".join(blind))
+    found = identity(_run(line, _decisions(line.truth(), line), tmp_path))
+    assert found is not None
+    assert found["precision"] == 1
+    assert found["recall"] == pytest.approx((len(blind) - 1) / (len(rows) - 1), abs=0.02)
+    assert found["frames"] == int(line.world.shutter.good.sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("summary.json", "[]", "summary.json"),
+        ("scene.json", "{}", "scene.json: seed"),
+        ("tracks.csv", "frame,track\n1,2\n", "columns frame"),
+        ("firings.jsonl", '{"fruit_id": 1}\n', "firings.jsonl, row 1"),
+        ("ejections.jsonl", '{"fruit_id": 1}\n', "ejections.jsonl, row 1"),
+    ],
+)
+def test_broken_files_of_a_run_are_named(name: str, content: str, named: str, tmp_path: Path) -> None:
+    line = _line("calm")
+    _run(line, _decisions(line.truth(), line), tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError) as refused:
+        read_evidence(tmp_path, tmp_path)
+    assert named in str(refused.value)
+
+
+def test_a_last_view_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+    line = _line("calm")
+    _trace(line, tmp_path)
+    whole = _run(line, _decisions(line.truth(), line), tmp_path).tracks
+    text = (tmp_path / "tracks.csv").read_text()
+    (tmp_path / "tracks.csv").write_text(text[:-30])
+    assert read_evidence(tmp_path, tmp_path).tracks == whole[:-1]
+
+
+def test_labels_that_nobody_knows_are_not_accepted(tmp_path: Path, ripeline_here: Any) -> None:
+    line = _line("calm")
+    _run(line, _decisions(line.truth(), line), tmp_path)
+    outcome = ripeline_here("score", tmp_path, tmp_path, "--accept", "rippe")
+    assert outcome.code == 2
+    assert "rippe" in outcome.stderr
 
 
 def test_a_run_is_set_beside_others(tmp_path: Path, ripeline_here: Any) -> None:
