@@ -16,15 +16,15 @@ from simulator.fruit import Pose, Shape
 
 Array = npt.NDArray[np.float32]
 
-_REFINING_STEPS = 7
+_CLOSE_MM = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """The visible surface, one row a pixel that shows the body.
 
-    `pixels` is a mask `[side, side]` bool; `points`, `normals` are `[n, 3]` float32 in row-major order of the mask, the
-    points in body coordinates (mm), the normals in picture coordinates.
+    `pixels` is a mask `[height, width]` bool; `points`, `normals` are `[n, 3]` float32 in row-major order of
+    the mask, the points in body coordinates (mm), the normals in picture coordinates.
     """
 
     pixels: npt.NDArray[np.bool_]
@@ -32,14 +32,13 @@ class View:
     normals: Array
     px_per_mm: float
 
-    @property
-    def centre_px(self) -> float:
-        """Where the body's origin lies, in x and in y."""
-        return self.pixels.shape[0] / 2
-
     def to_px(self, points: Array) -> Array:
-        """Places in the picture, `[n, 2]` (x, y), of `[n, 3]` points in picture coordinates (mm)."""
-        return np.asarray(points[:, :2] * self.px_per_mm + self.centre_px, np.float32)
+        """Places in the picture, `[..., 2]` (x, y), of `[..., 3]` points in picture coordinates (mm).
+
+        The body's origin is in the middle of the picture.
+        """
+        height, width = self.pixels.shape
+        return np.asarray(points[..., :2] * self.px_per_mm + np.array([width / 2, height / 2]), np.float32)
 
 
 def basis(pose: Pose) -> Array:
@@ -56,20 +55,29 @@ def basis(pose: Pose) -> Array:
 
 def radius_mm(shape: Shape, axial: Array, cosine: Array, sine: Array) -> Array:
     """Distance of the surface from the axis at `axial` (-1 stem end … 1 tip) and a direction around it."""
+    return np.asarray(profile_mm(shape, axial) * section(shape, cosine, sine), np.float32)
+
+
+def profile_mm(shape: Shape, axial: Array) -> Array:
+    """The surface's mean distance from the axis at `axial`."""
     shoulder, tip = shape.shoulder_exponent, shape.tip_exponent
     widest = (shoulder - tip) / (shoulder + tip)
     peak = (1 + widest) ** shoulder * (1 - widest) ** tip
-    inside = np.clip(axial, -1 + 1e-6, 1 - 1e-6)
+    inside = np.minimum(np.maximum(axial, -1 + 1e-6), 1 - 1e-6)
     profile = np.exp(shoulder * np.log(1 + inside) + tip * np.log(1 - inside))
+    return np.asarray(shape.diameter_mm / 2 / peak * profile)
+
+
+def section(shape: Shape, cosine: Array, sine: Array) -> Array:
+    """The surface's distance from the axis in a direction around it, as a share of the mean."""
     cosine_2, sine_2 = 2 * cosine * cosine - 1, 2 * cosine * sine
     cosine_3, sine_3 = cosine * (2 * cosine_2 - 1), sine * (2 * cosine_2 + 1)
     oval_rad, tri_rad = 2 * shape.oval_phase_rad, 3 * shape.tri_phase_rad
-    section = (
+    return np.asarray(
         1
         + shape.oval * (math.cos(oval_rad) * cosine_2 + math.sin(oval_rad) * sine_2)
         + shape.tri * (math.cos(tri_rad) * cosine_3 + math.sin(tri_rad) * sine_3)
     )
-    return np.asarray(shape.diameter_mm / 2 / peak * profile * section, np.float32)
 
 
 def surface_points(shape: Shape, axial: Array, around_rad: Array) -> Array:
@@ -102,76 +110,115 @@ def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> 
         margin_mm: Room around the body, for what stands off it.
     """
     axes = basis(pose)
-    bulge = 1 + shape.oval + shape.tri
-    reach_mm = math.hypot(shape.length_mm / 2, shape.diameter_mm / 2 * bulge)
-    side = 2 * math.ceil((reach_mm + margin_mm) * px_per_mm)
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
-    flat = np.stack([x.ravel(), y.ravel()], axis=1)
-    flat = (flat + 0.5 - side / 2) / px_per_mm
-    # The picture of a box around the body bounds what rays can meet and how high.
-    half_mm = np.array([shape.length_mm / 2, shape.diameter_mm / 2 * bulge], np.float32)
-    along = flat @ np.array([math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)], np.float32)
-    across = flat @ np.array([-math.sin(pose.yaw_rad), math.cos(pose.yaw_rad)], np.float32)
-    cos_tilt, sin_tilt = abs(math.cos(pose.tilt_rad)), abs(math.sin(pose.tilt_rad))
-    reach_along, reach_up = half_mm @ [cos_tilt, sin_tilt], half_mm @ [sin_tilt, cos_tilt]
-    near = np.flatnonzero((np.abs(along) < reach_along) & (np.abs(across) < half_mm[1]))
-    ground = flat[near] @ axes[:2]  # the rays' feet in body coordinates; each ray runs along axes[2]
-    ray = axes[2]
-    inside = _heights_inside(shape, ground, ray)
+    yaw, tilt = (np.abs([math.cos(angle), math.sin(angle)]) for angle in (pose.yaw_rad, pose.tilt_rad))
+    # The picture of a box around the body bounds what rays can meet.
+    half_mm = np.array([shape.length_mm / 2, widest_mm(shape)])
+    reach_mm = np.array([half_mm @ tilt, half_mm[1]])
+    room_mm = np.array([(half_mm + margin_mm) @ tilt, half_mm[1] + margin_mm])
+    # In fours: the origin stays between two pixels when the picture is made half as large.
+    width, height = (4 * math.ceil(room_mm @ turn * px_per_mm / 2) for turn in (yaw, yaw[::-1]))
+    x = (np.arange(width, dtype=np.float32) + np.float32(0.5 - width / 2)) / np.float32(px_per_mm)
+    y = ((np.arange(height, dtype=np.float32) + np.float32(0.5 - height / 2)) / np.float32(px_per_mm))[:, None]
+    cos_yaw, sin_yaw = np.float32(math.cos(pose.yaw_rad)), np.float32(math.sin(pose.yaw_rad))
+    box = (np.abs(x * cos_yaw + y * sin_yaw) < reach_mm[0]) & (np.abs(y * cos_yaw - x * sin_yaw) < reach_mm[1])
+    rows, columns = np.nonzero(box)
+    # The rays' feet in body coordinates, `[3, n]`; each ray runs along axes[2].
+    ground, ray = axes[:2].T @ np.stack([x[columns], y[rows, 0]]), axes[2]
+    inside, depth = _heights_inside(shape, ground, ray)
     hits = np.flatnonzero(np.isfinite(inside))
-    ground, low = ground[hits], inside[hits]
-    points = _refine(shape, ground, ray, low=low, high=np.full_like(low, reach_up + 1))
-    pixels = np.zeros(side * side, np.bool_)
-    pixels[near[hits]] = True
-    return View(pixels.reshape(side, side), points, _normals(shape, points) @ axes.T, px_per_mm)
+    points = _refine(shape, ground[:, hits], ray, low=inside[hits], f_low=depth[hits])
+    pixels = np.zeros((height, width), np.bool_)
+    pixels[rows[hits], columns[hits]] = True
+    return View(pixels, points.T, (axes @ normals(shape, points)).T, px_per_mm)
 
 
-def _heights_inside(shape: Shape, ground: Array, ray: Array) -> Array:
-    """A height at which each ray is inside the body, NaN where it passes by.
+def widest_mm(shape: Shape) -> float:
+    """No point of the surface is further from the axis."""
+    return shape.diameter_mm / 2 * (1 + shape.oval + shape.tri)
+
+
+def normals(shape: Shape, points: Array) -> Array:
+    """Outward unit normals at points of the surface; both `[3, n]` float32 in body coordinates."""
+    axial = np.clip(points[0] / np.float32(shape.length_mm / 2), -0.999, 0.999)
+    distance = np.maximum(np.sqrt(points[1] ** 2 + points[2] ** 2), np.float32(1e-6))
+    cosine, sine = points[1] / distance, points[2] / distance
+    oval_rad, tri_rad = 2 * shape.oval_phase_rad, 3 * shape.tri_phase_rad
+    cosine_2, sine_2 = 2 * cosine * cosine - 1, 2 * cosine * sine
+    cosine_3, sine_3 = cosine * (2 * cosine_2 - 1), sine * (2 * cosine_2 + 1)
+    # How the radius grows along the axis and around it: derivatives of what `radius_mm` returns.
+    along = distance * (shape.shoulder_exponent / (1 + axial) - shape.tip_exponent / (1 - axial))
+    along = along / np.float32(shape.length_mm / 2)
+    around = 2 * shape.oval * (math.sin(oval_rad) * cosine_2 - math.cos(oval_rad) * sine_2)
+    around += 3 * shape.tri * (math.sin(tri_rad) * cosine_3 - math.cos(tri_rad) * sine_3)
+    around /= section(shape, cosine, sine)
+    gradient = np.stack([-along, cosine + sine * around, sine - cosine * around])
+    return np.asarray(gradient / np.sqrt((gradient**2).sum(axis=0)), np.float32)
+
+
+def _heights_inside(shape: Shape, ground: Array, ray: Array) -> tuple[Array, Array]:
+    """A height at which each ray is inside the body and how far outside that is; NaN where it passes by.
 
     A ray that meets the body is inside it where it comes closest to the axis, or, near the tilted ends, closest to the
     stretch of the axis that lies inside.
     """
-    closest = -(ground[:, 1:] @ ray[1:]) / max(float(ray[1:] @ ray[1:]), 1e-6)
-    found = np.full(len(ground), np.nan, np.float32)
+    height = _closest(ground, ray)
+    depth = _outside_mm(shape, ground, ray, height)
+    found = np.where(depth < 0, height, np.float32(np.nan))
+    if abs(ray[0]) <= 1e-3:
+        return found, depth
+    middle = -ground[0] / ray[0]
     for end in (0.97, 0.8, 0.5):
-        height = closest
-        if abs(ray[0]) > 1e-3:
-            reach = end * shape.length_mm / 2 / abs(float(ray[0]))
-            middle = -ground[:, 0] / ray[0]
-            height = np.clip(closest, middle - reach, middle + reach)
-        value = _outside_mm(shape, ground + height[:, None] * ray)
-        found = np.where((value < 0) & ~(found >= height), height, found)
-    return np.asarray(found, np.float32)
+        reach = end * shape.length_mm / 2 / abs(float(ray[0]))
+        nearer = np.clip(height, middle - reach, middle + reach)
+        # Elsewhere the place has been looked at.
+        off = np.flatnonzero(nearer != height)
+        value = _outside_mm(shape, ground[:, off], ray, nearer[off])
+        better = off[(value < 0) & ~(found[off] >= nearer[off])]
+        found[better], depth[better] = nearer[better], value[(value < 0) & ~(found[off] >= nearer[off])]
+    return found, depth
 
 
-def _outside_mm(shape: Shape, points: Array) -> Array:
-    """How far points lie outside the surface, measured from the axis; negative inside."""
-    axial = points[:, 0] / np.float32(shape.length_mm / 2)
-    distance = np.maximum(np.hypot(points[:, 1], points[:, 2]), np.float32(1e-6))
-    radius = radius_mm(shape, axial, points[:, 1] / distance, points[:, 2] / distance)
+def _closest(ground: Array, ray: Array) -> Array:
+    """The height at which each ray comes closest to the axis."""
+    steep = max(float(ray[1:] @ ray[1:]), 1e-6)
+    return np.asarray((ray[1] * ground[1] + ray[2] * ground[2]) / np.float32(-steep), np.float32)
+
+
+def _outside_mm(shape: Shape, ground: Array, ray: Array, height: Array) -> Array:
+    """How far points on the rays lie outside the surface, measured from the axis; negative inside."""
+    x, y, z = (foot + height * step for foot, step in zip(ground, ray, strict=True))
+    axial = x / np.float32(shape.length_mm / 2)
+    distance = np.maximum(np.sqrt(y * y + z * z), np.float32(1e-6))
+    radius = radius_mm(shape, axial, y / distance, z / distance)
     return np.asarray(distance - radius + np.maximum(np.abs(axial) - 1, 0), np.float32)
 
 
-def _refine(shape: Shape, ground: Array, ray: Array, *, low: Array, high: Array) -> Array:
-    """Close in on the surface between heights inside (`low`) and outside (`high`), by regula falsi and bisection."""
-    f_low = _outside_mm(shape, ground + low[:, None] * ray)
-    f_high = _outside_mm(shape, ground + high[:, None] * ray)
-    for step in range(_REFINING_STEPS):
-        share = np.clip(f_low / (f_low - f_high), 0.02, 0.98) if step % 2 else np.float32(0.5)
-        height = low + (high - low) * share
-        value = _outside_mm(shape, ground + height[:, None] * ray)
+def _refine(shape: Shape, ground: Array, ray: Array, *, low: Array, f_low: Array) -> Array:
+    """The surface above heights inside (`low`), where the rays enter it."""
+    # Outside is where the ray leaves a cylinder around the body.
+    closest, steep = _closest(ground, ray), max(float(ray[1:] @ ray[1:]), 1e-6)
+    away = ground[1] ** 2 + ground[2] ** 2 - closest**2 * np.float32(steep)
+    high = np.maximum(closest + np.sqrt(np.maximum(widest_mm(shape) ** 2 - away, 0) / steep), low) + np.float32(1e-3)
+    f_high = np.maximum(_outside_mm(shape, ground, ray, high), np.float32(1e-6))
+    height, left = _illinois(shape, ground, ray, low, high, f_low, f_high, steps=5)
+    # Few rays, which graze the body, take longer.
+    far = np.flatnonzero(np.abs(left) > _CLOSE_MM)
+    some = (part[far] for part in (low, high, f_low, f_high))
+    height[far], _ = _illinois(shape, ground[:, far], ray, *some, steps=15)
+    return np.asarray(ground + height * ray[:, None], np.float32)
+
+
+def _illinois(
+    shape: Shape, ground: Array, ray: Array, low: Array, high: Array, f_low: Array, f_high: Array, *, steps: int
+) -> tuple[Array, Array]:
+    """Where `_outside_mm` changes its sign between two heights, and its last value (Dowell and Jarratt 1971)."""
+    value, was_inside = f_low, np.zeros(len(low), np.bool_)
+    for step in range(steps):
+        height = low + (high - low) * (f_low / (f_low - f_high))
+        value = _outside_mm(shape, ground, ray, height)
         inside = value < 0
-        low, f_low = np.where(inside, height, low), np.where(inside, value, f_low)
-        high, f_high = np.where(inside, high, height), np.where(inside, f_high, value)
-    share = np.clip(f_low / (f_low - f_high), 0, 1)
-    return np.asarray(ground + (low + (high - low) * share)[:, None] * ray, np.float32)
-
-
-def _normals(shape: Shape, points: Array) -> Array:
-    """Outward unit normals in body coordinates."""
-    step_mm = 0.02 * shape.diameter_mm
-    here = _outside_mm(shape, points)
-    slopes = [_outside_mm(shape, points + step_mm * axis) - here for axis in np.eye(3, dtype=np.float32)]
-    gradient = np.stack(slopes, axis=1)
-    return np.asarray(gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6), np.float32)
+        kept = np.where((inside == was_inside) & (step > 0), np.float32(0.5), np.float32(1))
+        low, f_low = np.where(inside, height, low), np.where(inside, value, f_low * kept)
+        high, f_high = np.where(inside, high, height), np.where(inside, f_high * kept, value)
+        was_inside = inside
+    return low + (high - low) * (f_low / (f_low - f_high)), value

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from simulator.body import View, basis, spread_over_surface, surface_points
+from simulator.body import View, basis, radius_mm, spread_over_surface, surface_points, widest_mm
 from simulator.fruit import RIPE_FROM, TURNING_FROM, Defect, Fruit
 from simulator.noise import Array, solid_noise
 
@@ -29,6 +29,9 @@ _SKIN = np.array(
     ],
     np.float32,
 )
+_TONES = 2048
+"""Steps of local ripeness: colours differ by less than a grey level from one to the next."""
+
 _CRIMSON_SHIFT = np.array([-4, -8, 14], np.float32)
 _ORANGE_SHIFT = np.array([6, 20, -4], np.float32)
 _YELLOW_SHIFT = np.array([32, 22, -26], np.float32)
@@ -44,28 +47,67 @@ class Skin:
     fuzz: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """The whole skin, row-major: the first of `columns` in a row lies at the angle 0 around the axis.
+
+    `table` `[rows * columns, 6]` float32 holds colour, relief, gloss and fuzz, as a `Skin` has them.
+    """
+
+    table: Array
+    columns: int
+
+    def look_up(self, rows: npt.NDArray[np.intp], around_rad: npt.NDArray[np.float64]) -> Skin:
+        """The skin at places between two columns, `[n]` each."""
+        place = around_rad * (self.columns / (2 * math.pi)) % self.columns
+        left = np.minimum(place.astype(np.intp), self.columns - 1)
+        share = (place - left).astype(np.float32)
+        right = np.where(left + 1 == self.columns, 0, left + 1)
+        found, other = (self.table.take(rows * self.columns + column, axis=0) for column in (left, right))
+        found += share[:, None] * (other - found)
+        return Skin(found[:, :3], found[:, 3], found[:, 4], found[:, 5])
+
+
 def paint(fruit: Fruit, view: View) -> Skin:
     """Colour the visible surface of a fruit."""
+    return paint_points(fruit, view.points, *_draw_achenes(fruit, view))
+
+
+def paint_points(fruit: Fruit, points: Array, seeds: Array, dimples: Array) -> Skin:
+    """Colour points of a fruit's surface.
+
+    Args:
+        fruit: Whose skin it is.
+        points: `[n, 3]` float32 in body coordinates, mm.
+        seeds: `[n]` float32 0..1, cover of the achenes.
+        dimples: `[n]` float32 0..1, depth of the dimples that they lie in.
+    """
     rng = np.random.default_rng(fruit.texture_seed)
-    points = view.points
     size_mm = fruit.shape.diameter_mm
     blots = solid_noise(points, wavelength=0.6 * size_mm, rng=rng)
     grain = solid_noise(points, wavelength=0.12 * size_mm, rng=rng)
     local = _local_ripeness(fruit, points, blots + 0.5 * grain)
-    colour = _skin_colour(fruit, local)
-    seeds, dimples = _draw_achenes(fruit, view)
-    colour *= (1 - 0.26 * dimples)[:, None]
-    colour += seeds[:, None] * (_achene_colour(fruit, local) - colour)
+    tones = _tones(fruit)[np.round(local * _TONES).astype(np.int32)]
+    colour = tones[:, :3] * (1 - 0.26 * dimples)[:, None]
+    colour += seeds[:, None] * (tones[:, 3:6] - colour)
     skin = Skin(
         colour=colour,
         height_mm=(-0.75 * fruit.achenes.dimple_depth * dimples + 0.25 * seeds).astype(np.float32),
-        gloss=np.full(len(points), fruit.colouring.gloss, np.float32) * np.interp(local, [0.1, 0.8], [0.45, 1.0]),
+        gloss=np.ascontiguousarray(tones[:, 6]),
         fuzz=np.zeros(len(points), np.float32),
     )
     for number, defect in enumerate(fruit.defects):
         # Each has its own stream, so that how much of one shows does not change the next.
         _spoil(skin, fruit, defect, points, np.random.default_rng([fruit.texture_seed, number]))
     return skin
+
+
+def _tones(fruit: Fruit) -> Array:
+    """What depends on local ripeness alone, `[n, 7]`, `_TONES` rows a unit: colours of skin and seeds, and gloss."""
+    local = np.arange(math.ceil(_RIPENESS_STOPS[-1] * _TONES) + 1, dtype=np.float32) / _TONES
+    gloss = fruit.colouring.gloss * np.interp(local, [0.1, 0.8], [0.45, 1.0])
+    tones = np.concatenate([_skin_colour(fruit, local), _achene_colour(fruit, local), gloss[:, None]], axis=1)
+    return np.asarray(tones, np.float32)
 
 
 def _local_ripeness(fruit: Fruit, points: Array, noise: Array) -> Array:
@@ -120,12 +162,57 @@ def _draw_achenes(fruit: Fruit, view: View) -> tuple[Array, Array]:
     seen = normal[:, 2] > 0.08
     centres = view.to_px(places @ axes.T)[seen]
     along, across = along[seen, :2] * view.px_per_mm, across[seen, :2] * view.px_per_mm
+    seeds, dimples = draw_ellipses(fruit, view.pixels.shape, centres, along, across, view.px_per_mm)
+    return seeds[view.pixels], dimples[view.pixels]
+
+
+def paint_around(fruit: Fruit, *, px_per_mm: float) -> Unrolled:
+    """Colour the whole surface of a fruit, unrolled: rows along the axis as a view from the side has them."""
+    shape = fruit.shape
+    rows = 2 * math.ceil(shape.length_mm / 2 * px_per_mm)
+    columns = math.ceil(2 * math.pi * widest_mm(shape) * px_per_mm)
+    axial = ((np.arange(rows) + 0.5 - rows / 2) / (px_per_mm * shape.length_mm / 2)).clip(-1, 1).astype(np.float32)
+    around = (np.arange(columns) * (2 * math.pi / columns)).astype(np.float32)
+    points = surface_points(shape, *np.broadcast_arrays(axial[:, None], around)).reshape(-1, 3)
+    seeds_axial, seeds_around = spread_over_surface(shape, fruit.achenes.count)
+    radius = radius_mm(shape, seeds_axial, np.cos(seeds_around), np.sin(seeds_around))
+    # Of a millimetre on the skin, how much leads along the axis.
+    ahead = radius_mm(shape, np.minimum(seeds_axial + 0.02, 0.999), np.cos(seeds_around), np.sin(seeds_around)) - radius
+    level = 1 / np.hypot(1, ahead / (0.02 * shape.length_mm / 2))
+    # Room on both sides for what reaches over the seam, drawn on either.
+    room = columns // 4
+    x = room + 0.5 + seeds_around * (columns / (2 * math.pi))
+    centres = np.stack([np.tile(x, 3), np.tile(rows / 2 + seeds_axial * (shape.length_mm / 2 * px_per_mm), 3)], axis=1)
+    centres[:, 0] += np.repeat([-columns, 0, columns], len(x))
+    none = np.zeros_like(level)
+    along = np.tile(np.stack([none, level * px_per_mm], axis=1), (3, 1))
+    across = np.tile(np.stack([columns / (2 * math.pi * radius), none], axis=1), (3, 1))
+    drawn = draw_ellipses(fruit, (rows, columns + 2 * room), centres, along, across, px_per_mm)
+    seeds, dimples = (part[:, room:-room].reshape(-1) for part in drawn)
+    skin = paint_points(fruit, np.asfortranarray(points), seeds, dimples)
+    return Unrolled(np.column_stack([skin.colour, skin.height_mm, skin.gloss, skin.fuzz]), columns)
+
+
+def draw_ellipses(
+    fruit: Fruit, shape: tuple[int, ...], centres: Array, along: Array, across: Array, px_per_mm: float
+) -> tuple[Array, Array]:
+    """Seeds and soft dimples, each `[height, width]` float32 0..1.
+
+    Args:
+        fruit: Whose they are.
+        shape: Height and width.
+        centres: `[n, 2]` (x, y) in pixels.
+        along: `[n, 2]`, how many pixels a millimetre towards the tip is.
+        across: `[n, 2]`, how many pixels a millimetre around the axis is.
+        px_per_mm: For the softness of the dimples.
+    """
     length_mm = fruit.achenes.length_mm / 2
-    seeds = _ellipses(view.pixels.shape, centres, along * length_mm, across * length_mm * 0.62)
+    seeds = _ellipses(shape, centres, along * length_mm, across * length_mm * 0.62)
     pitch_mm = math.sqrt(math.pi * fruit.shape.diameter_mm * fruit.shape.length_mm * 0.85 / fruit.achenes.count)
-    dimples = _ellipses(view.pixels.shape, centres, along * pitch_mm * 0.4, across * pitch_mm * 0.34)
-    soft = cv2.GaussianBlur(dimples, (0, 0), sigmaX=max(0.3, 0.16 * pitch_mm * view.px_per_mm))
-    return seeds[view.pixels], np.asarray(soft[view.pixels], np.float32)
+    dimples = _ellipses(shape, centres, along * pitch_mm * 0.4, across * pitch_mm * 0.34)
+    return seeds, np.asarray(
+        cv2.GaussianBlur(dimples, (0, 0), sigmaX=max(0.3, 0.16 * pitch_mm * px_per_mm)), np.float32
+    )
 
 
 def _ellipses(shape: tuple[int, ...], centres: Array, half_u: Array, half_v: Array) -> Array:
@@ -137,7 +224,7 @@ def _ellipses(shape: tuple[int, ...], centres: Array, half_u: Array, half_v: Arr
     canvas = np.zeros(shape, np.uint8)
     for polygon in np.round((outline - 0.5) * 16).astype(np.int32):
         cv2.fillConvexPoly(canvas, polygon, (255,), lineType=cv2.LINE_AA, shift=4)
-    return canvas.astype(np.float32) / 255
+    return canvas.astype(np.float32) / np.float32(255)
 
 
 def _spoil(skin: Skin, fruit: Fruit, defect: Defect, points: Array, rng: np.random.Generator) -> None:

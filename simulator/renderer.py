@@ -13,9 +13,9 @@ from edge_runtime.records import Image
 from simulator.belt import belt_texture, soil
 from simulator.cutout import Photographed
 from simulator.footage import belt_from_picture
-from simulator.fruit import Pose
 from simulator.light import Light
 from simulator.optics import make_layer
+from simulator.rolling import RollingFruit
 from simulator.sensor import Sensor
 from simulator.sprite import Sprite, draw_sprite
 from simulator.stamp import Stamp, make_stamp, press, travel_kernel
@@ -62,6 +62,7 @@ class Renderer:
         self._texture = np.tile(texture, (1, repeats, 1))[:, : self._period_px + wide_px]
         self._positions_mm = [fruit.position_mm for fruit in world.fruits]
         self._stamps: dict[_Key, Stamp] = {}
+        self._rolling: dict[int, RollingFruit] = {}
         self._sizes_px: dict[int, tuple[int, int]] = {}
 
     def render(self, index: int) -> Image:
@@ -78,6 +79,7 @@ class Renderer:
             x_px, y_px = (math.floor(at) for at in world.centre_px(fruit, 0.0))
             press(canvas, stamp, x_px + whole_px + self._room_px, y_px)
         self._stamps = stamps
+        self._rolling = {fruit_id: self._rolling[fruit_id] for fruit_id, _ in stamps if fruit_id in self._rolling}
         sharp = self._roll_shutter(canvas, exposed_ns)
         kernel = travel_kernel(belt_px - whole_px, world.blur_px(index))
         width_px = world.scenario.camera.width_px
@@ -125,11 +127,13 @@ class Renderer:
     def _sprite(self, fruit: PlacedFruit, step: int) -> Sprite:
         if isinstance(fruit.look, Photographed):
             return fruit.look.sprite(step / _ROLL_STEPS)
-        look = fruit.look
-        if step:
-            pose = look.pose
-            look = look.posed(Pose(pose.yaw_rad, pose.tilt_rad, pose.roll_rad + 2 * math.pi * step / _ROLL_STEPS))
-        return draw_sprite(look, px_per_mm=self._px_per_mm, light=self._light)
+        if not fruit.rolls:
+            return draw_sprite(fruit.look, px_per_mm=self._px_per_mm, light=self._light)
+        rolling = self._rolling.get(fruit.fruit_id)
+        if rolling is None:
+            rolling = RollingFruit(fruit.look, px_per_mm=self._px_per_mm, light=self._light)
+            self._rolling[fruit.fruit_id] = rolling
+        return rolling.sprite(fruit.look.pose.roll_rad + 2 * math.pi * step / _ROLL_STEPS)
 
     def _roll_shutter(self, canvas: Image, exposed_ns: int) -> Image:
         """Rows are exposed one after the other; the middle one at the frame's time."""
