@@ -16,8 +16,8 @@ from edge_runtime.shadow import Plane, Shade
 # Luma, red and blue difference: the least that a thing must differ by, in grey levels, at sensitivity 1.
 FLOOR = (20.0, 9.0, 9.0)
 SPREADS = 4.0
-TINT_SHARE = 0.6
-"""Of both colour thresholds together, which both colour differences of a thing together exceed."""
+TINT_FLOOR, TINT_SPREADS = 10.8, 2.4
+"""The least that both colour differences of a thing together exceed."""
 
 CAMERA_NOISE = 2.0
 STRIPS = 8
@@ -26,7 +26,6 @@ WARM_UP_FRAMES = 64
 LEARNING_RATE = 0.1
 REVEALED_SHARE = 0.08
 SAMPLES = 160
-SUSPICIOUS_SHARE = 0.05
 LOOKED_AT_PX = 40
 LEAST_GAIN = 0.04
 
@@ -134,13 +133,14 @@ class Background:
             cv2.bitwise_or(mask, cv2.compare(plane, limit, cv2.CMP_GT, dst=plane), dst=mask)
         return mask
 
-    def follow_light(self, picture: Image, foreground: Plane) -> bool:
-        """Scale the scene when the light on all of it changed at once (lamp, exposure); True if it did."""
-        if cv2.countNonZero(foreground) < SUSPICIOUS_SHARE * foreground.size:
-            return False
+    def gain(self, picture: Image) -> float:
+        """How many times as light as the scene most of the picture is."""
         every = max(1, picture.shape[1] // LOOKED_AT_PX)
         now, before = picture[::every, ::every, 0].astype(np.float32), self.mean[::every, ::every, 0]
-        gain = float(np.median(now / np.maximum(before, np.uint8(8))))
+        return float(np.median(now / np.maximum(before, np.uint8(8))))
+
+    def follow_light(self, gain: float) -> bool:
+        """Scale the scene when the light on all of it changed at once (lamp, exposure); True if it did."""
         if abs(gain - 1) < LEAST_GAIN:
             return False
         self._mean[..., 0] *= gain
@@ -203,7 +203,9 @@ class Background:
         """The thresholds as planes, those of luma, both colours, and both together; and what the shade looks like."""
         *_, red, blue, tint = limits = [plane[rows] for plane in self._limits]
         cv2.split(self._threshold[rows], limits[:3])
-        cv2.addWeighted(red, TINT_SHARE, blue, TINT_SHARE, 0, dst=tint)
+        share = TINT_SPREADS / SPREADS
+        least = (TINT_FLOOR - share * (FLOOR[1] + FLOOR[2])) / self._sensitivity
+        cv2.addWeighted(red, share, blue, share, least, dst=tint)
         self.shade.learn(self.mean, rows)
 
     def _limit(self, spread: npt.NDArray[np.float32], out: Image | None = None) -> Image:

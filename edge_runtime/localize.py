@@ -27,6 +27,10 @@ SCRAP = 0.2
 """Of the usual area: fruit of half the diameter are still fruit, leaves and crumbs are not."""
 STRANGE_SHARE = 0.6
 STRANGE_FRAMES = 10
+SUSPICIOUS_SHARE = 0.05
+DARK_GAIN = 1 / 3
+DARK_FRAMES = 600
+"""A camera or a lamp that failed for a while teaches nothing about the belt."""
 STILL_FRAMES = 90
 STILL_OVERLAP = 0.75
 SAME_OVERLAP = 0.3
@@ -89,13 +93,18 @@ class Localizer:
             self._background = self._new_background(picture, min_area, max_area)
             self._blobs, self._strange_frames = [], 0
         mask = self._background.foreground(picture)
-        if self._background.follow_light(picture, mask) or self._background.correct(picture, mask):
-            mask = self._background.foreground(picture)
-        is_strange = cv2.countNonZero(mask) > STRANGE_SHARE * mask.size
+        gain = self._background.gain(picture) if cv2.countNonZero(mask) > SUSPICIOUS_SHARE * mask.size else 1.0
+        is_dark = gain < DARK_GAIN
+        is_strange = is_dark
+        if not is_dark:
+            if self._background.follow_light(gain) or self._background.correct(picture, mask):
+                mask = self._background.foreground(picture)
+            is_strange = cv2.countNonZero(mask) > STRANGE_SHARE * mask.size
         self._strange_frames = self._strange_frames + 1 if is_strange else 0
-        if self._strange_frames >= STRANGE_FRAMES:
+        if self._strange_frames >= (DARK_FRAMES if is_dark else STRANGE_FRAMES):
             # Another scene: the camera was moved, or looked at something else when it started.
             self._background = None
+        if is_dark or self._background is None:
             return []
         mask = _clean(mask)
         usual_area = float(np.median(self._areas)) if len(self._areas) >= ENOUGH_AREAS else 0.0

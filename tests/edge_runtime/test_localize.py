@@ -257,6 +257,21 @@ def test_a_sudden_change_of_light_is_followed(gain: float, belt_name: str) -> No
             assert box_error_px(detections[0], x, 120) <= 6
 
 
+@pytest.mark.parametrize("black_frames", [1, 4, 30])
+def test_black_frames_teach_nothing(black_frames: int) -> None:
+    belt, localizer = Belt(BELTS["green"]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(40):
+        localizer.detect(belt.draw(8 * frame, [(-30 + 8 * frame, 120, FRUITS["red"])]))
+    for _ in range(black_frames):
+        assert localizer.detect(np.ones((belt.height, belt.width, 3), np.uint8)) == []
+    for frame in range(36):
+        x = 30 + 8 * frame
+        detections = localizer.detect(belt.draw(8 * frame, [(x, 60, FRUITS["brown"])]))
+        assert len(detections) == 1
+        if 30 < x < 290:
+            assert box_error_px(detections[0], x, 60) <= 6
+
+
 def test_a_camera_that_is_turned_elsewhere_starts_afresh() -> None:
     black, white = Belt(BELTS["black"]), Belt(BELTS["white"], seed=1)
     localizer = Localizer(LocalizeSettings(), BeltSettings())
