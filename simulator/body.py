@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from simulator.fruit import Pose, Shape
 
 Array = npt.NDArray[np.float32]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _CLOSE_MM = 0.02
 
@@ -23,21 +25,37 @@ _CLOSE_MM = 0.02
 class View:
     """The visible surface, one row a pixel that shows the body.
 
-    `pixels` is a mask `[height, width]` bool; `points`, `normals` are `[n, 3]` float32 in row-major order of
-    the mask, the points in body coordinates (mm), the normals in picture coordinates.
+    `shape` is (height, width) of the picture, `places` `[n]` are the pixels, counted along its rows; `points` and
+    `normals` are `[n, 3]` float32, the points in body coordinates (mm), the normals in picture coordinates.
     """
 
-    pixels: npt.NDArray[np.bool_]
+    shape: tuple[int, int]
+    places: npt.NDArray[np.intp]
     points: Array
     normals: Array
     px_per_mm: float
+
+    @property
+    def pixels(self) -> npt.NDArray[np.bool_]:
+        """`[height, width]`: which pixels show the body."""
+        return self.spread(np.ones(len(self.places), np.bool_))
+
+    def spread(self, values: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+        """`[n]` or `[n, c]` values as a picture, 0 beside the body."""
+        flat = np.zeros((self.shape[0] * self.shape[1], *values.shape[1:]), values.dtype)
+        flat[self.places] = values
+        return flat.reshape(*self.shape, *values.shape[1:])
+
+    def pick(self, picture: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+        """`[n]` values of a picture `[height, width]` where it shows the body."""
+        return picture.reshape(-1).take(self.places)
 
     def to_px(self, points: Array) -> Array:
         """Places in the picture, `[..., 2]` (x, y), of `[..., 3]` points in picture coordinates (mm).
 
         The body's origin is in the middle of the picture.
         """
-        height, width = self.pixels.shape
+        height, width = self.shape
         return np.asarray(points[..., :2] * self.px_per_mm + np.array([width / 2, height / 2]), np.float32)
 
 
@@ -127,9 +145,8 @@ def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> 
     inside, depth = _heights_inside(shape, ground, ray)
     hits = np.flatnonzero(np.isfinite(inside))
     points = _refine(shape, ground[:, hits], ray, low=inside[hits], f_low=depth[hits])
-    pixels = np.zeros((height, width), np.bool_)
-    pixels[rows[hits], columns[hits]] = True
-    return View(pixels, points.T, (axes @ normals(shape, points)).T, px_per_mm)
+    places = rows[hits] * width + columns[hits]
+    return View((height, width), places, points.T, (axes @ normals(shape, points)).T, px_per_mm)
 
 
 def widest_mm(shape: Shape) -> float:

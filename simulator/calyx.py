@@ -156,5 +156,5 @@ def _fixed_point(points_px: Array) -> npt.NDArray[np.int32]:
 
 
 def _rgba(colour: Array) -> tuple[float, float, float, float]:
-    red, green, blue = (float(v) for v in np.clip(colour, 0, 255))
+    red, green, blue = (min(max(float(level), 0.0), 255.0) for level in colour)
     return red, green, blue, 255.0

@@ -162,8 +162,8 @@ def _draw_achenes(fruit: Fruit, view: View) -> tuple[Array, Array]:
     seen = normal[:, 2] > 0.08
     centres = view.to_px(places @ axes.T)[seen]
     along, across = along[seen, :2] * view.px_per_mm, across[seen, :2] * view.px_per_mm
-    seeds, dimples = draw_ellipses(fruit, view.pixels.shape, centres, along, across, view.px_per_mm)
-    return seeds[view.pixels], dimples[view.pixels]
+    seeds, dimples = draw_ellipses(fruit, view.shape, centres, along, across, view.px_per_mm)
+    return view.pick(seeds), view.pick(dimples)
 
 
 def paint_around(fruit: Fruit, *, px_per_mm: float) -> Unrolled:

@@ -80,11 +80,8 @@ class Renderer:
             press(canvas, stamp, x_px + whole_px + self._room_px, y_px)
         self._stamps = stamps
         self._rolling = {fruit_id: self._rolling[fruit_id] for fruit_id, _ in stamps if fruit_id in self._rolling}
-        sharp = self._roll_shutter(canvas, exposed_ns)
-        kernel = travel_kernel(belt_px - whole_px, world.blur_px(index))
-        width_px = world.scenario.camera.width_px
-        light = cv2.filter2D(sharp, -1, kernel)[:, self._room_px : self._room_px + width_px]
-        return self._sensor.develop(light, index, exposed_ns / 1e9)  # type: ignore[arg-type]
+        light = self._expose(canvas, exposed_ns, belt_px - whole_px, world.blur_px(index))
+        return self._sensor.develop(light, index, exposed_ns / 1e9)
 
     def size_px(self, fruit: PlacedFruit) -> tuple[int, int]:
         """Width and height of a fruit's bounding box in the picture, without blur; of a rolling one, as it lies."""
@@ -135,19 +132,23 @@ class Renderer:
             self._rolling[fruit.fruit_id] = rolling
         return rolling.sprite(fruit.look.pose.roll_rad + 2 * math.pi * step / _ROLL_STEPS)
 
-    def _roll_shutter(self, canvas: Image, exposed_ns: int) -> Image:
-        """Rows are exposed one after the other; the middle one at the frame's time."""
+    def _expose(self, canvas: Image, exposed_ns: int, fraction_px: float, blur_px: float) -> Image:
+        """Move the belt on by a fraction of a pixel, blur it by its way, and cut off the room at its sides.
+
+        With a rolling shutter rows are exposed one after the other, the middle one at the frame's time.
+        """
         camera = self._world.scenario.camera
-        if camera.readout_ms == 0:
-            return canvas
+        light = np.empty((camera.height_px, camera.width_px, 3), np.uint8)
         way_px = self._world.motion.speed_mm_s(exposed_ns) * camera.readout_ms / 1000 * self._px_per_mm
-        middle = (camera.height_px - 1) / 2
-        steps = np.round((np.arange(camera.height_px) - middle) * way_px / camera.height_px * _ROW_STEPS)
-        sheared = np.empty_like(canvas)
+        rows = (np.arange(camera.height_px) - (camera.height_px - 1) / 2) / camera.height_px
+        steps = np.round(rows * way_px * _ROW_STEPS).astype(int)
         # Rows of one step together: the fractions are few, and bands cost less than rows.
         starts = [0, *(np.flatnonzero(np.diff(steps)) + 1), camera.height_px]
+        kernels = {
+            step: travel_kernel((fraction_px + step / _ROW_STEPS) % 1, blur_px) for step in set(steps % _ROW_STEPS)
+        }
         for top, bottom in pairwise(starts):
-            kernel = travel_kernel(steps[top] / _ROW_STEPS % 1, 0.0)
-            band = np.roll(canvas[top:bottom], math.floor(steps[top] / _ROW_STEPS), axis=1)
-            sheared[top:bottom] = cv2.filter2D(band, -1, kernel)
-        return sheared
+            left = self._room_px - math.floor(fraction_px + steps[top] / _ROW_STEPS)
+            moved = cv2.filter2D(canvas[top:bottom], -1, kernels[steps[top] % _ROW_STEPS])
+            light[top:bottom] = moved[:, left : left + camera.width_px]
+        return light

@@ -60,13 +60,12 @@ class RollingFruit:
         x = (np.arange(width) + 0.5 - width / 2) / scale
         share = x / profile[:, None]
         seen = (share > reach[first]) & (share < reach[last])
-        rows, _ = np.nonzero(seen)
+        rows, columns = np.nonzero(seen)
         angle = np.interp(share[seen], reach[first : last + 1], angles[first : last + 1])
         around = angle - fruit.pose.roll_rad
         cosine, sine = np.cos(around).astype(np.float32), np.sin(around).astype(np.float32)
         radius = profile[rows].astype(np.float32) * section(shape, cosine, sine)
         points = np.stack([(axial * shape.length_mm / 2).astype(np.float32)[rows], radius * cosine, radius * sine])
-        pixels = np.zeros((height, width), np.bool_)
-        pixels[height // 2 - half : height // 2 + half] = seen
+        places = (rows + (height // 2 - half)) * width + columns
         facing = (basis(fruit.pose) @ normals(shape, points)).T
-        return View(pixels, points.T, facing, scale), rows, around
+        return View((height, width), places, points.T, facing, scale), rows, around

@@ -37,19 +37,21 @@ class Sensor:
         self._dust = _Dust(height, width, seed)
         self._noise = SensorNoise(height, width, sigma=camera.noise_levels * self._amplified, seed=seed)
         self._key: tuple[int, ...] = ()
-        self._gain: Array = np.empty(0, np.float32)
+        self._gain: Image = np.empty(0, np.uint8)
+        self._scale = 1.0
 
     def develop(self, light: Image, index: int, seconds: float) -> Image:
         """The picture of frame `index`, exposed `seconds` after the start."""
-        picture = cv2.multiply(light, self._gain_at(seconds), dtype=cv2.CV_8U)
+        self._set_gain(seconds)
+        picture = cv2.multiply(light, self._gain, scale=self._scale)
         picture = self._noise.add_to(picture, index)  # type: ignore[arg-type]
         if self._camera.jpeg_quality is None:
             return picture
         _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self._camera.jpeg_quality])
         return cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[return-value]
 
-    def _gain_at(self, seconds: float) -> Array:
-        """`[height, width, 3]` float32: grey levels out for a grey level in."""
+    def _set_gain(self, seconds: float) -> None:
+        """Grey levels out for a grey level in are `gain * scale`; in bytes, as a sixth of the work it is in floats."""
         minutes = self._drift.minutes(seconds)
         light = minutes * math.log1p(self._drift.light_per_minute)
         levels = [light + minutes * math.log1p(share) for share in self._drift.colour_per_minute]
@@ -60,9 +62,10 @@ class Sensor:
                 balance * math.exp(step * _STEP)
                 for balance, step in zip(self._camera.white_balance, key[:3], strict=True)
             ]
-            self._gain = (self._lamps * self._dust.map(specks))[..., None] * np.array(colours, np.float32)
+            gain = (self._lamps * self._dust.map(specks))[..., None] * np.array(colours, np.float32)
+            self._scale = float(gain.max()) / 255
+            self._gain = cv2.convertScaleAbs(gain, alpha=1 / self._scale)  # type: ignore[assignment]
             self._key = key
-        return self._gain
 
 
 class _Dust:

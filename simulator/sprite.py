@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -39,23 +40,21 @@ def draw_sprite(fruit: Fruit, *, px_per_mm: float, light: Light | None = None) -
 def put_together(fruit: Fruit, view: View, skin: Skin, crown: Crown | None, light: Light) -> Sprite:
     """Body, mould and calyx in one picture, from a view that is `OVERSAMPLING` times too large."""
     behind, front = draw_crown(crown, fruit, view, light) if crown else ([], [])
-    picture = np.zeros((*view.pixels.shape, 4), np.float32)
-    for stroke in behind:
-        stroke.draw(picture)
     body = np.full((len(view.points), 4), 255, np.float32)
     np.clip(_shade(view, skin, light), 0, 255, out=body[:, :3])
     if front:
         # Front sepals throw a soft shadow on the shoulder that lifts them off it.
-        cover = np.zeros(view.pixels.shape, np.uint8)
+        cover = np.zeros(view.shape, np.uint8)
         for stroke in front:
             replace(stroke, rgba=(255.0, 0.0, 0.0, 0.0)).draw(cover)
-        shadow = cv2.GaussianBlur(cover, (0, 0), max(1.0, 0.5 * view.px_per_mm))[view.pixels]
+        shadow = view.pick(cv2.GaussianBlur(cover, (0, 0), max(1.0, 0.5 * view.px_per_mm)))
         body[:, :3] *= (1 - np.float32(0.45 / 255) * shadow)[:, None]
+    picture = np.zeros((*view.shape, 4), np.float32)
+    for stroke in behind:
+        stroke.draw(picture)
     if skin.fuzz.any():
-        halo = _hairs(body, view, skin, np.random.default_rng(fruit.texture_seed + 1))
-        picture *= 1 - halo[..., 3:] / 255
-        picture += halo
-    picture[view.pixels] = body
+        _grow_hairs(picture, body, view, skin, np.random.default_rng(fruit.texture_seed + 1))
+    picture.reshape(-1, 4)[view.places] = body
     for stroke in front:
         stroke.draw(picture)
     return Sprite(_cut(_shrink(picture)))
@@ -67,11 +66,10 @@ def _shade(view: View, skin: Skin, light: Light) -> Array:
     direction /= np.linalg.norm(direction)
     halfway = direction + np.array([0, 0, 1], np.float32)
     halfway /= np.linalg.norm(halfway)
-    relief = np.zeros(view.pixels.shape, np.float32)
-    relief[view.pixels] = skin.height_mm
+    relief = view.spread(skin.height_mm)
     x, y, z = view.normals.T
-    x = x - cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=view.px_per_mm / 8)[view.pixels]
-    y = y - cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=view.px_per_mm / 8)[view.pixels]
+    x = x - view.pick(cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=view.px_per_mm / 8))
+    y = y - view.pick(cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=view.px_per_mm / 8))
     length = np.sqrt(x * x + y * y + z * z)
     wrap = 0.25
     towards = (direction[0] * x + direction[1] * y + direction[2] * z) / length
@@ -85,26 +83,30 @@ def _shade(view: View, skin: Skin, light: Light) -> Array:
     return np.asarray(skin.colour * lit[:, None] + shine[:, None], np.float32)
 
 
-def _hairs(body: Array, view: View, skin: Skin, rng: np.random.Generator) -> Array:
-    """Mould blurs the outline that it covers: a torn halo of its own colour, `[h, w, 4]` premultiplied."""
-    fuzz = np.zeros(view.pixels.shape, np.float32)
-    fuzz[view.pixels] = skin.fuzz
+def _grow_hairs(picture: Array, body: Array, view: View, skin: Skin, rng: np.random.Generator) -> None:
+    """Mould blurs the outline that it covers: a torn halo of its own colour, premultiplied."""
     reach_px = max(0.8, 0.35 * view.px_per_mm)
+    fuzz = view.spread(skin.fuzz)
+    x, y, width, height = cv2.boundingRect((fuzz > 0).astype(np.uint8))
+    room = math.ceil(4 * reach_px)
+    part = np.s_[max(0, y - room) : y + height + room, max(0, x - room) : x + width + room]
+    fuzz = fuzz[part]
     spread = cv2.GaussianBlur(fuzz, (0, 0), reach_px)
     torn = spread * (0.9 + 0.5 * rng.standard_normal(spread.shape, dtype=np.float32))
-    halo = np.clip(torn, 0, 1) * ~view.pixels
-    mould = np.zeros((*view.pixels.shape, 4), np.float32)
-    mould[view.pixels] = body * (skin.fuzz > 0.3)[:, None]
-    mould = np.asarray(cv2.GaussianBlur(mould, (0, 0), reach_px), np.float32)
-    return np.asarray(mould * (255 * halo / np.maximum(mould[..., 3], 1.0))[..., None], np.float32)
+    halo = np.clip(torn, 0, 1) * ~view.pixels[part]
+    mould = cv2.GaussianBlur(view.spread(body * (skin.fuzz > 0.3)[:, None])[part], (0, 0), reach_px)
+    picture[part] *= 1 - halo[..., None]
+    picture[part] += mould * (255 * halo / np.maximum(mould[..., 3], 1.0))[..., None]
 
 
 def _shrink(image: Array) -> npt.NDArray[np.uint8]:
     """From premultiplied and oversampled to straight alpha at the wanted scale."""
     size = (image.shape[1] // OVERSAMPLING, image.shape[0] // OVERSAMPLING)
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
-    small[..., :3] *= 255 / np.maximum(small[..., 3:], 1)
-    return np.clip(np.round(small), 0, 255).astype(np.uint8)
+    flat = small.reshape(-1, 4)
+    edge = np.flatnonzero((flat[:, 3] > 0) & (flat[:, 3] < 255))
+    flat[edge, :3] *= 255 / np.maximum(flat[edge, 3:], 1)
+    return cv2.convertScaleAbs(small)  # type: ignore[return-value]
 
 
 def _cut(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -37,10 +37,13 @@ def make_stamp(layer: Layer, fraction_px: tuple[float, float]) -> Stamp:
     left, top = fraction_px[0] - layer.centre_px[0], fraction_px[1] - layer.centre_px[1]
     whole_x, whole_y = math.floor(left), math.floor(top)
     shift, size_px = (left - whole_x, top - whole_y), (layer.cover.shape[1] + 1, layer.cover.shape[0] + 1)
-    ink = np.clip(np.round(moved(layer.colour, *shift, size_px=size_px)), 0, 255).astype(np.uint8)
-    cover = np.clip(moved(layer.cover, *shift, size_px=size_px), 0, 1)
-    through = np.round(255 * (1 - cover)).astype(np.uint8)
-    return Stamp(ink, np.repeat(through, 3, axis=2), whole_x, whole_y)
+    ink = cv2.convertScaleAbs(moved(layer.colour, *shift, size_px=size_px))
+    through = cv2.convertScaleAbs(255 - 255 * moved(layer.cover, *shift, size_px=size_px)[..., 0])
+    # Where nothing of the fruit or its shadow shows, there is nothing to press.
+    x, y, width, height = cv2.boundingRect(cv2.bitwise_or(cv2.bitwise_not(through), ink.max(axis=2)))
+    part = np.s_[y : y + height, x : x + width]
+    through = cv2.cvtColor(np.ascontiguousarray(through[part]), cv2.COLOR_GRAY2RGB)
+    return Stamp(np.ascontiguousarray(ink[part], np.uint8), through, whole_x + x, whole_y + y)  # type: ignore[arg-type]
 
 
 def press(picture: Image, stamp: Stamp, x_px: int, y_px: int) -> None:
