@@ -166,7 +166,7 @@ class Journal:
                 " coalesce((SELECT sequence FROM cursors WHERE reporter = ?), 0) ORDER BY sequence LIMIT ?",
                 (reporter, limit),
             )
-            return [Record(RecordKey(*row[:3]), *row[3:]) for row in rows]
+            return [_record(row) for row in rows]
 
     def acknowledge(self, reporter: str, key: RecordKey) -> None:
         """Keep that this reporter's receiver has this record and all before it.
@@ -368,6 +368,14 @@ def _as_journal_error(file: Path, error: sqlite3.Error | OSError | UnicodeError)
             remedy="give the service a folder that it may write to, on a disk that is mounted for writing",
         )
     return JournalError(f"The journal {file} cannot be used ({error}).")
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    """A row as it was written; a damaged page may give columns of any type, whatever the schema says."""
+    texts = (row[0], row[1], *row[3:])
+    if not all(isinstance(text, str) for text in texts) or not isinstance(row[2], int):
+        raise sqlite3.DataError("a record without its key or its text")
+    return Record(RecordKey(*row[:3]), *row[3:])
 
 
 _SCHEMA = (

@@ -42,7 +42,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
             f"{path}, line {reader.line_num}: {error}.", expected="comma-separated values", remedy="Correct that line."
         ) from error
     rows = _where_they_are(folder, rows)
-    missing = [file for file in rows if not (folder / file).is_file()]
+    missing = [file for file in rows if not _is_there(folder / file)]
     if missing:
         raise InputError(
             f"{path} names {count(len(missing), 'file')} not there: {some(missing)}.",
@@ -59,8 +59,15 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
     return rows
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file system takes, too long for one
+        return False
+
+
 def _where_they_are(folder: Path, rows: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    if all((folder / file).is_file() for file in rows):
+    if all(_is_there(folder / file) for file in rows):
         return rows
     places: dict[str, list[str]] = {}
     for path in folder.rglob("*"):
@@ -69,7 +76,7 @@ def _where_they_are(folder: Path, rows: dict[str, dict[str, str]]) -> dict[str, 
             places.setdefault(path.name, []).append(place)
     found = {}
     for file, row in rows.items():
-        moved = [] if (folder / file).is_file() else places.get(file.rsplit("/", 1)[-1], [])
+        moved = [] if _is_there(folder / file) else places.get(file.rsplit("/", 1)[-1], [])
         found[moved[0] if len(moved) == 1 else file] = row
     return found
 

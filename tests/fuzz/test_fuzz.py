@@ -206,6 +206,7 @@ def test_encoder_files(folder: Path, data: bytes, at_ns: int) -> None:
 
 
 @given(data=damaged(PICTURES.encode()))
+@example(data=b"file,label\n" + b"[" * 3000 + b",ripe\n")
 @fuzzed
 def test_the_manifest_of_pictures(folder: Path, data: bytes) -> None:
     (folder / "manifest.csv").write_bytes(data)
@@ -262,6 +263,7 @@ def journal(folder: Path) -> bytes:
 
 
 @given(edits=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=60)), min_size=1, max_size=4))
+@example(edits=[(0.33978710935373596, b"\x00\x00")])
 @fuzzed
 def test_the_journal(folder: Path, journal: bytes, edits: list[tuple[float, bytes]]) -> None:
     data = bytearray(journal)
