@@ -66,9 +66,14 @@ def score(evidence: Evidence, matched: Matched, strokes: Sequence[Stroke], *, ac
     figures["streams"] = _streams(evidence, matched, strokes, accepted)
     for name, key in _KEYS.items():
         figures[f"by_{name}"] = {
-            group: _figures(part, terms) for group, part in sorted(_parts(whole, matched, key).items())
+            group: _figures(part, terms) for group, part in sorted(_parts(whole, matched, key).items(), key=_by_number)
         }
     return figures
+
+
+def _by_number(part: tuple[str, _Part]) -> tuple[int, str]:
+    name = part[0]
+    return (int(name) if name.isdecimal() else -1, name)
 
 
 def share(k: int, n: int) -> Row:

@@ -47,7 +47,9 @@ def verb(
     from simulator.worst import WORST, errors, pictures, write_pictures
 
     asked = read_gate(gate) if gate is not None else None
-    others = {one.name: read_score(one) for one in beside}
+    folders = [one.name for one in (folder, *beside)]
+    called = {one: one.name if folders.count(one.name) == 1 else str(one) for one in (folder, *beside)}
+    others = {called[one]: read_score(one) for one in beside}
     evidence = read_evidence(folder, truth)
     matched = match(evidence)
     done = strokes(evidence, matched)
@@ -65,7 +67,7 @@ def verb(
     write_score_page(folder / "score.html", evidence, matched, done, figures, wrong=wrong, shown=shown, beside=others)
     _tell(figures)
     if others:
-        header, rows = comparison({folder.name: figures, **others})
+        header, rows = comparison({called[folder]: figures, **others})
         console.say(console.table([dict(zip(header, map(str, row), strict=True)) for row in rows]))
     console.say(f"Look at {folder / 'score.html'}")
     console.emit(figures, as_json=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -284,6 +285,15 @@ def test_a_part_of_the_run_is_scored_like_the_whole(tmp_path: Path) -> None:
     assert figures["by_label"]["ripe"]["acting"]["fired"] == 2
 
 
+def test_parts_come_in_the_order_of_their_numbers() -> None:
+    truth = [
+        {"fruit_id": n, "label": "ripe", "position_mm": 300.0 * n, "across_mm": 5.0, "lane": n, "captured_ns": n * 60e9}
+        for n in range(11)
+    ]
+    figures = _score(Evidence([], truth))
+    assert list(figures["by_lane"]) == [str(n) for n in range(11)]
+
+
 def test_promised_errors_are_those_of_the_probabilities(tmp_path: Path) -> None:
     line = _line("calm")
     decisions = _decisions(line.truth(), line)
@@ -469,6 +479,12 @@ def test_a_run_is_set_beside_others(tmp_path: Path, ripeline_here: Any) -> None:
     assert ripeline_here("score", folders[1], folders[1]).code == 0
     outcome = ripeline_here("score", folders[0], folders[0], "--beside", folders[1])
     assert outcome.code == 0
+    assert ripeline_here("score", folders[0], folders[0], "--beside", tmp_path / "other" / "first").code == 2
+    (tmp_path / "other").mkdir()
+    shutil.copytree(folders[1], tmp_path / "other" / "first")
+    same_name = ripeline_here("score", folders[0], folders[0], "--beside", tmp_path / "other" / "first")
+    assert sum(row.split()[0] in (str(folders[0]), str(tmp_path / "other" / "first"))
+               for row in same_name.stderr.splitlines() if row) == 2  # fmt: skip
     table = [row.split()[0] for row in outcome.stderr.splitlines() if row.startswith(("run", "first", "second"))]
     assert table == ["run", "first", "second"]
     assert "Beside other runs" in (folders[0] / "score.html").read_text()
