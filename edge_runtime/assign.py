@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import lap
 import numpy as np
@@ -15,7 +15,12 @@ _APART = 1e6
 
 
 def assign(
-    tracks: Sequence[FruitTrack], seen: Sequence[Extent], riding: Sequence[bool], way_px: float, gate: float
+    tracks: Sequence[FruitTrack],
+    seen: Sequence[Extent],
+    riding: Sequence[bool],
+    way_px: float,
+    gate: float,
+    given: Mapping[int, int] | None = None,
 ) -> dict[int, int]:
     """Give each track at most one detection, and each detection to one track at most.
 
@@ -28,13 +33,18 @@ def assign(
         riding: Which of them may belong to a track.
         way_px: The belt's way.
         gate: Largest distance as a share of a track's diameter.
+        given: Pairs that are known beforehand.
 
     Returns:
         Number of track to number of detection.
     """
-    chosen: dict[int, int] = {}
+    chosen = dict(given or {})
     for confirmed in (True, False):
-        rows = [number for number, track in enumerate(tracks) if (track.fruit_id is not None) is confirmed]
+        rows = [
+            number
+            for number, track in enumerate(tracks)
+            if (track.fruit_id is not None) is confirmed and number not in chosen
+        ]
         taken = set(chosen.values())
         columns = [number for number in range(len(seen)) if riding[number] and number not in taken]
         chosen |= _cheapest(tracks, seen, rows, columns, way_px, gate)

@@ -42,6 +42,10 @@ class BeltWay:
         """In how many frames, this one included, the belt had run at least so far; of those still remembered."""
         return len(self._ways) - bisect.bisect_left(self._ways, way_px)
 
+    def discount(self) -> None:
+        """The latest frame shows next to nothing of what rides by: no fruit should have been seen in it."""
+        self._ways.pop()
+
     def shift_by_encoder_px(self, frame: Frame) -> float | None:
         """The belt's way since the last frame; 0 in the first one, None without scale or encoder, in either frame."""
         if frame.belt_mm is None or self._mm_per_px is None:

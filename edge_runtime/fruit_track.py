@@ -5,6 +5,7 @@ Places are in belt pixels: picture pixels along the belt minus the belt's way so
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,11 @@ from edge_runtime.belt_motion import Extent, edge_shifts_px
 from edge_runtime.records import Detection
 
 EDGE_SMOOTHING = 0.3
+EDGE_VIEWS = 12
+OUTER = 0.2
+"""An edge lies where so small a share of the views has it farther out: a part that is missed moves an edge inwards, and
+nothing but a neighbour, which is cut off, moves it outwards."""
+
 TRAVEL_DIAMETERS = 0.5
 TRAVEL_PICTURES = 0.02
 RIDE_ERROR = 0.4
@@ -49,6 +55,10 @@ class FruitTrack:
     width: float
     born_belt_px: float
     earlier: list[Sighting] = field(default_factory=list)
+    lows: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
+    highs: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
+    whole_views: int = 0
+    apart_views: int = 0
     views: int = 1
     frames: int = 1
     missed: int = 0
@@ -62,9 +72,11 @@ class FruitTrack:
             low = min(low, high - seen.width)
         elif seen.high_cut and not seen.low_cut:
             high = max(high, low + seen.width)
-        return cls(
+        track = cls(
             seen, seen, low, high, not seen.low_cut, not seen.high_cut, seen.across, seen.width, way_px, [sighting]
         )
+        track.take_edges(seen, way_px)
+        return track
 
     @property
     def diameter(self) -> float:
@@ -101,12 +113,7 @@ class FruitTrack:
         self.last = seen
         self.views += 1
         self.missed = 0
-        if not seen.low_cut:
-            self.low = _smooth(self.low, seen.low - way_px, EDGE_SMOOTHING if self.low_seen else 1.0)
-            self.low_seen = True
-        if not seen.high_cut:
-            self.high = _smooth(self.high, seen.high - way_px, EDGE_SMOOTHING if self.high_seen else 1.0)
-            self.high_seen = True
+        self.take_edges(seen, way_px)
         self.across = _smooth(self.across, seen.across, EDGE_SMOOTHING)
         self.width = _smooth(self.width, seen.width, EDGE_SMOOTHING)
         # An unseen end lies at least where the picture ends, and a fruit is at least as long as it is wide.
@@ -114,6 +121,30 @@ class FruitTrack:
             self.low = min(seen.low - way_px, self.high - self.width)
         if not self.high_seen:
             self.high = max(seen.high - way_px, self.low + self.width)
+
+    def take_edges(self, seen: Extent, way_px: float) -> None:
+        """Add the ends that a view shows."""
+        if not seen.low_cut:
+            self.lows.append(seen.low - way_px)
+            self.low, self.low_seen = _outer(sorted(self.lows)), True
+        if not seen.high_cut:
+            self.highs.append(seen.high - way_px)
+            self.high, self.high_seen = _outer(sorted(self.highs, reverse=True)), True
+        self.whole_views += seen.whole
+
+    def follow_within(self, seen: Extent) -> None:
+        """Take in a view in which it is one with a neighbour, which says nothing of its ends."""
+        self.last = seen
+        self.views += 1
+        self.missed = 0
+
+    def shrink(self, seen: Extent, way_px: float) -> None:
+        """What was followed were several fruit; go on with this one of them."""
+        self.lows.clear()
+        self.highs.clear()
+        self.whole_views = self.apart_views = 0
+        self.low_seen, self.high_seen = not seen.low_cut, not seen.high_cut
+        self.low, self.high, self.across, self.width = seen.low - way_px, seen.high - way_px, seen.across, seen.width
 
     def remember(self, sighting: Sighting) -> None:
         """Keep a sighting for the day on which this turns out to be a fruit."""
@@ -158,3 +189,8 @@ def without_pieces(tracks: Sequence[FruitTrack], way_px: float) -> list[FruitTra
 
 def _smooth(old: float, new: float, share: float) -> float:
     return old + share * (new - old)
+
+
+def _outer(places: Sequence[float]) -> float:
+    """One of an edge's places, given from the outermost inwards."""
+    return places[round(OUTER * (len(places) - 1))]

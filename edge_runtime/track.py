@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from edge_runtime.assign import assign
 from edge_runtime.belt_motion import Extent, MotionFinder, extent, is_horizontal
@@ -11,8 +14,13 @@ from edge_runtime.belt_way import BeltWay
 from edge_runtime.config import BeltSettings, TrackSettings
 from edge_runtime.fruit_track import FruitTrack, Sighting, covers, without_pieces
 from edge_runtime.records import BeltDirection, Detection, Frame, TrackedDetection
+from edge_runtime.touching import APART_VIEWS, Seen, come_apart, part
 
 SURE_FRUIT = 3
+RECENT_SIZES = 200
+ENOUGH_SIZES = 10
+BLIND = 0.5
+"""A frame that shows less than this share of the fruit that must be in it does not count against any of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class Tracker:
         self._finder = MotionFinder(belt.direction)
         self._tracks: list[FruitTrack] = []
         self._next_id = 1
+        self._sizes_px: deque[float] = deque(maxlen=RECENT_SIZES)
 
     @property
     def direction(self) -> BeltDirection | None:
@@ -100,28 +109,62 @@ class Tracker:
         """One frame of a belt whose motion is known; also the detections that belong to no fruit."""
         update = TrackUpdate()
         along_px = _size(frame)[0 if is_horizontal(direction) else 1]
-        extents = [extent(each, direction, _size(frame)) for each in detections]
-        moved_px = self._belt.advance(frame, self._tracks, extents, by_encoder_px)
-        way_px = self._belt.way_px
+        whole = [Seen(each, extent(each, direction, _size(frame))) for each in detections]
+        moved_px = self._belt.advance(frame, self._tracks, [each.extent for each in whole], by_encoder_px)
+        way_px, usual_px = self._belt.way_px, self._usual_px
+        seen = part(self._tracks, whole, way_px, usual_px, direction)
+        self._break_up(seen, frame)
+        extents = [each.extent for each in seen]
         riding = self._belt.riding(extents, moved_px)
-        numbers = assign(self._tracks, extents, riding, way_px, self._settings.gate)
+        owned = {each.owner: number for number, each in enumerate(seen) if each.owner is not None}
+        numbers = assign(self._tracks, extents, riding, way_px, self._settings.gate, owned)
+        if self._is_blind(numbers, along_px):
+            self._belt.discount()
         for order, track in enumerate(self._tracks):
             track.missed += 1
-            if order in numbers:
+            if order in owned:
+                track.follow_within(extents[owned[order]])
+            elif order in numbers:
                 track.follow(extents[numbers[order]], way_px)
             track.frames = self._belt.frames_since(-track.low)
             if order in numbers:
-                self._see(track, _sighting(detections[numbers[order]], frame), frame, update)
+                self._see(track, _sighting(seen[numbers[order]].detection, frame), frame, update)
         fruit_numbers = {number for order, number in numbers.items() if self._tracks[order].fruit_id is not None}
         self._tracks = without_pieces(self._tracks, way_px)
-        free = [each for number, each in enumerate(detections) if number not in fruit_numbers]
+        free = [each.detection for number, each in enumerate(seen) if number not in fruit_numbers]
         self._drop_finished(along_px, update)
         taken = set(numbers.values())
-        for number, each in enumerate(extents):
+        for number, each in enumerate(seen):
             if number not in taken and riding[number]:
-                self._start(each, _sighting(detections[number], frame))
+                self._start(each.extent, _sighting(each.detection, frame))
         update.tracked.sort(key=lambda view: view.fruit_id)
         return update, free
+
+    def _break_up(self, seen: Sequence[Seen], frame: Frame) -> None:
+        """Where a thing that was followed as one has come apart, follow its leading part and begin the others."""
+        way_px, usual_px = self._belt.way_px, self._usual_px
+        for track in tuple(self._tracks):
+            pieces = come_apart(track, seen, way_px, usual_px)
+            if len(pieces) < 2:
+                continue
+            track.apart_views += 1
+            if track.apart_views < APART_VIEWS:
+                continue
+            track.shrink(seen[pieces[0]].extent, way_px)
+            for number in pieces[1:]:
+                other = FruitTrack.begin(seen[number].extent, way_px, _sighting(seen[number].detection, frame))
+                # It was there in every view of the whole.
+                other.views = track.views
+                self._tracks.append(other)
+
+    def _is_blind(self, numbers: Mapping[int, int], along_px: int) -> bool:
+        """Whether the frame is torn, frozen or black: most of the fruit that it should show are not where they are."""
+        expected = [
+            order
+            for order, track in enumerate(self._tracks)
+            if track.fruit_id is not None and track.is_supported and track.high + self._belt.way_px <= along_px
+        ]
+        return sum(order in numbers for order in expected) < BLIND * len(expected)
 
     def _see(self, track: FruitTrack, sighting: Sighting, frame: Frame, update: TrackUpdate) -> None:
         """Give a track its view, and an id once it has shown itself to be a fruit."""
@@ -149,6 +192,7 @@ class Tracker:
                 kept.append(track)
             elif track.fruit_id is not None:
                 update.finished.append(track.fruit_id)
+                self._sizes_px.append(track.diameter)
                 if not track.is_supported:
                     update.lost.append(track.fruit_id)
         self._tracks = kept
@@ -173,6 +217,11 @@ class Tracker:
             lane=min(max(lane, 0), self._settings_belt.lanes - 1),
             support=track.support,
         )
+
+    @property
+    def _usual_px(self) -> float:
+        """Size of most fruit; 0 until enough were seen."""
+        return float(np.median(self._sizes_px)) if len(self._sizes_px) >= ENOUGH_SIZES else 0.0
 
     @property
     def _is_horizontal(self) -> bool:

@@ -303,3 +303,104 @@ def test_with_an_encoder_tracks_and_fruit_are_one_to_one(
             assert view.frame_index > last[view.fruit_id].frame_index
         last[view.fruit_id] = view
     assert len({id(each) for each in owner.values()}) == len(owner)
+
+
+def joined(detections: list[Detection]) -> list[Detection]:
+    """What a localiser makes of fruit that touch: one box around all."""
+    if len(detections) < 2:
+        return detections
+    low = [min(getattr(each.box, side) for each in detections) for side in ("x_px", "y_px")]
+    high = [max(each.box.x_px + each.box.width_px for each in detections)]
+    high.append(max(each.box.y_px + each.box.height_px for each in detections))
+    box = Box(low[0], low[1], high[0] - low[0], high[1] - low[1])
+    return [Detection(box, sum(each.area_px for each in detections), any(each.touches_border for each in detections))]
+
+
+@pytest.mark.parametrize("direction", BeltDirection)
+def test_fruit_that_were_apart_keep_their_own_boxes_when_seen_as_one(direction: BeltDirection) -> None:
+    fruit = [Fruit(40, diameter_px=60), Fruit(92, diameter_px=44)]
+    line = Line(fruit, direction)
+    views = line.run(WAY, lambda index, each: each if index in (13, 14, 15) else joined(each))
+    assert line.finished == [1, 2]
+    along_px, axis = (WIDTH, 0) if direction in (BeltDirection.LEFT, BeltDirection.RIGHT) else (HEIGHT, 1)
+    for fruit_id, each in enumerate(fruit, start=1):
+        mine = [view for view in views if view.fruit_id == fruit_id and view.frame_index > 15]
+        assert len(mine) >= 5
+        places = [view.position_mm for view in mine]
+        assert places == pytest.approx([(each.way_px + along_px) * SCALE] * len(mine), abs=1)
+        whole = [view.detection.box for view in mine if not view.detection.touches_border]
+        sizes = [(box.width_px, box.height_px)[axis] for box in whole]
+        assert sizes == pytest.approx([each.diameter_px] * len(whole), abs=2)
+
+
+def test_a_row_in_which_one_fruit_is_known_becomes_a_fruit_and_a_rest() -> None:
+    line = Line([Fruit(40), Fruit(100)])
+
+    def first_alone(index: int, detections: list[Detection]) -> list[Detection]:
+        return detections[:1] if index < 13 else joined(detections)
+
+    views = line.run(WAY, first_alone)
+    assert ids(views) == [1, 2]
+    last = {view.fruit_id: view.position_mm for view in views}
+    assert [last[1], last[2]] == pytest.approx([(40 + WIDTH) * SCALE, (100 + WIDTH) * SCALE], abs=1)
+
+
+def test_a_joint_thing_that_comes_apart_ends_as_two() -> None:
+    line = Line([Fruit(40), Fruit(100)])
+    views = line.run(WAY, lambda index, each: joined(each) if index < 25 else each)
+    assert line.finished == [1, 2]
+    assert not line.lost
+    last = {view.fruit_id: view.position_mm for view in views}
+    assert [last[1], last[2]] == pytest.approx([(40 + WIDTH) * SCALE, (100 + WIDTH) * SCALE], abs=1)
+
+
+def test_a_single_gap_in_a_long_thing_does_not_make_it_two() -> None:
+    line = Line([Fruit(40), Fruit(100)])
+    assert ids(line.run(WAY, lambda index, each: each if index == 25 else joined(each))) == [1]
+
+
+def test_views_that_show_only_a_part_do_not_move_a_fruit() -> None:
+    def half_missed(index: int, detections: list[Detection]) -> list[Detection]:
+        cut = [replace(each.box, width_px=0.6 * each.box.width_px) for each in detections]
+        return [replace(each, box=box) if index % 2 else each for each, box in zip(detections, cut, strict=True)]
+
+    views = Line([Fruit(40)]).run(WAY, half_missed)
+    assert views[-1].position_mm == pytest.approx((40 + WIDTH) * SCALE, abs=1)
+
+
+def test_frames_that_show_no_fruit_at_all_count_against_none() -> None:
+    line = Line([Fruit(way, across_px=row) for row in (90, 270) for way in (40, 200, 360)])
+    # Most of the time the camera sends nothing: less than the share of frames in which a fruit must be seen.
+    line.run([4.0 * n for n in range(270)], lambda index, each: each if index < 30 or index % 5 < 2 else [])
+    assert len(line.finished) == 6
+    assert not line.lost
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(40, 65), min_size=2, max_size=2),
+    st.lists(st.floats(4, 20), min_size=60, max_size=90),
+    st.lists(st.booleans(), min_size=7, max_size=40),
+)
+def test_touching_fruit_are_one_track_each_however_they_are_seen(
+    sizes: list[float], speeds: list[float], joint_in: list[bool]
+) -> None:
+    fruit = [Fruit(40, diameter_px=sizes[0]), Fruit(40 + sum(sizes) / 2, diameter_px=sizes[1])]
+    ways = [*np.cumsum(speeds), *(sum(speeds) + 20.0 * np.arange(1, 50))]
+    # Both are by themselves for a while in the middle of the picture.
+    apart = [index for index, way in enumerate(ways) if 200 < way < 330]
+    line = Line(fruit)
+    views = line.run(
+        ways, lambda index, each: each if index in apart or not joint_in[index % len(joint_in)] else joined(each)
+    )
+    assert line.finished == [1, 2]
+    places: dict[int, list[float]] = {1: [], 2: []}
+    for view in views:
+        assert view.position_mm is not None
+        places[view.fruit_id].append(view.position_mm)
+    last = {view.fruit_id: view for view in views}
+    for number, each in enumerate(fruit, start=1):
+        frames = [view.frame_index for view in views if view.fruit_id == number]
+        assert frames == sorted(set(frames))
+        assert last[number].position_mm == pytest.approx((each.way_px + WIDTH) * SCALE, abs=3)
+    assert last[1].position_mm < last[2].position_mm  # type: ignore[operator]

@@ -1,0 +1,142 @@
+"""Fruit that touch and are now seen as one, now apart. Pure: boxes only, no picture.
+
+A localiser that cuts by outline joins two fruit wherever a shadow or a stalk fills the waist between them. What was
+seen apart once is known to be two, wherever it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from edge_runtime.belt_motion import Extent, is_horizontal
+from edge_runtime.fruit_track import FruitTrack
+from edge_runtime.records import BeltDirection, Box, Detection
+
+LONGER = 1.35
+"""Times the usual size: hardly a fruit is so much larger than most."""
+
+SLENDER, SLENDER_UNKNOWN = 1.2, 1.6
+"""Times its size the other way: no fruit is so long, where the usual size is known and where not."""
+
+KNOWN_VIEWS = 2
+"""A fruit is known by itself once so many views show it whole."""
+
+APART_VIEWS = 2
+"""A joint thing is several once it was seen in pieces so often: once may be a gap in one thing."""
+
+WITHIN = 0.7
+"""Least share of a thing that lies within another, for it to be a part of that."""
+
+REST = 0.4
+"""Of the usual size: what is left of a joint detection and shorter is no fruit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A detection, or a part of one; `owner` is the track that it was cut out for, None where that is to be found."""
+
+    detection: Detection
+    extent: Extent
+    owner: int | None = None
+
+
+def looks_joint(seen: Extent, usual_px: float) -> bool:
+    """Whether a thing is too long, for fruit of the usual size (0: not known) and for its width, to be one fruit."""
+    if usual_px <= 0:
+        return seen.length > SLENDER_UNKNOWN * seen.width
+    return seen.length > max(LONGER * usual_px, SLENDER * seen.width)
+
+
+def part(
+    tracks: Sequence[FruitTrack],
+    seen: Sequence[Seen],
+    way_px: float,
+    usual_px: float,
+    direction: BeltDirection,
+) -> list[Seen]:
+    """Cut detections that show several fruit as one.
+
+    Each fruit that was seen by itself before keeps its place and size within the joint detection; what they leave of
+    it, before, between and behind them, is left to be found out about.
+
+    Args:
+        tracks: What is being followed.
+        seen: This frame's detections.
+        way_px: The belt's way.
+        usual_px: Size of most fruit, 0 if not known.
+        direction: Where the belt runs.
+    """
+    known = [
+        (number, track.predicted(way_px))
+        for number, track in enumerate(tracks)
+        if track.whole_views >= KNOWN_VIEWS and not looks_joint(track.predicted(way_px), usual_px)
+    ]
+    parts: list[Seen] = []
+    for one in seen:
+        inside = [(number, box) for number, box in known if _is_within(box, one.extent)]
+        inside.sort(key=lambda each: each[1].low)
+        apart = all(
+            first.high - second.low <= (1 - WITHIN) * min(first.length, second.length)
+            for (_, first), (_, second) in pairwise(inside)
+        )
+        if inside and apart and looks_joint(one.extent, usual_px):
+            parts += _cut(one, inside, REST * (usual_px or inside[0][1].length), direction)
+        else:
+            parts.append(one)
+    return parts
+
+
+def come_apart(track: FruitTrack, seen: Sequence[Seen], way_px: float, usual_px: float) -> list[int]:
+    """The detections, from the most advanced on, into which a joint thing has fallen; fewer than two: it has not."""
+    here = track.predicted(way_px)
+    if not looks_joint(here, usual_px):
+        return []
+    pieces = [
+        number
+        for number, one in enumerate(seen)
+        if one.owner is None and _is_within(one.extent, here) and one.extent.length >= REST * usual_px
+    ]
+    return sorted(pieces, key=lambda number: -seen[number].extent.high)
+
+
+def _is_within(part: Extent, whole: Extent) -> bool:
+    along = min(part.high, whole.high) - max(part.low, whole.low)
+    across = (part.width + whole.width) / 2 - abs(part.across - whole.across)
+    return along >= WITHIN * part.length and min(across, part.width) >= WITHIN * part.width
+
+
+def _cut(one: Seen, inside: Sequence[tuple[int, Extent]], rest_px: float, direction: BeltDirection) -> list[Seen]:
+    whole, parts, reached = one.extent, [], one.extent.low
+    for number, box in inside:
+        parts += _piece(one, reached, box.low, direction) if box.low - reached >= rest_px else []
+        parts += _piece(one, max(box.low, whole.low), min(box.high, whole.high), direction, number)
+        reached = box.high
+    return parts + (_piece(one, reached, whole.high, direction) if whole.high - reached >= rest_px else [])
+
+
+def _piece(one: Seen, low: float, high: float, direction: BeltDirection, owner: int | None = None) -> list[Seen]:
+    """What lies between two places along the belt."""
+    whole, box = one.extent, one.detection.box
+    extent = replace(
+        whole,
+        low=low,
+        high=high,
+        low_cut=whole.low_cut and low <= whole.low,
+        high_cut=whole.high_cut and high >= whole.high,
+    )
+    forward = direction in (BeltDirection.RIGHT, BeltDirection.DOWN)
+    start, length = (low - whole.low if forward else whole.high - high), high - low
+    if is_horizontal(direction):
+        cut = Box(box.x_px + start, box.y_px, length, box.height_px)
+    else:
+        cut = Box(box.x_px, box.y_px + start, box.width_px, length)
+    share = length / whole.length
+    detection = replace(
+        one.detection,
+        box=cut,
+        area_px=one.detection.area_px * share,
+        touches_border=one.detection.touches_border and not extent.whole,
+    )
+    return [Seen(detection, extent, owner)]
