@@ -31,7 +31,7 @@ line-truth-quick: venv ## The same in its short form, 8 seconds of each line: wh
 	$(BIN)/python benchmarks/line_truth.py --quick --gate benchmarks/line_truth_quick_gate.toml
 
 test: venv ## All tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest
 
 check: venv ## Lint, format, types, import contracts
 	$(BIN)/ruff check .
