@@ -257,7 +257,7 @@ def test_a_ball_of_known_size_gives_the_scale() -> None:
             seen.append(spotted.sighting)
     found = travel(seen, SIZE_PX)
     assert found is not None
-    assert found.mm_per_px == pytest.approx(0.4, rel=0.02)
+    assert found.mm_per_px == pytest.approx(40 / 101, rel=0.02)  # OpenCV's disc of radius 50 is 101 pixels wide
 
 
 def test_the_printed_sheet_says_its_true_size() -> None:
