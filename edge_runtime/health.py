@@ -52,7 +52,8 @@ class LineFacts:
     """What whoever keeps a line up knows of it.
 
     `state` is `running` while the line sorts. `faults` are values of `edge_runtime.watch.Fault`. `decided` counts fruit
-    by verdict, `fired` strokes, `missed` orders that came too late, `records_lost` decisions that no journal will have.
+    by verdict, `fired` strokes, `missed` orders that came too late, `records_lost` decisions that no journal will have,
+    `rows_lost` lines that firings.jsonl and states.jsonl lack.
     """
 
     line: str
@@ -67,6 +68,7 @@ class LineFacts:
     missed: int = 0
     frame_ms_p99: float | None = None
     records_lost: int = 0
+    rows_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

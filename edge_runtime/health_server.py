@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
@@ -27,6 +28,8 @@ STATUS, RESUME = "status", "resume"
 _EVERY_S = 1.0
 _STALE_S = 10.0
 _PATIENCE_S = 5.0
+_LOOK_S = 0.05
+"""How soon the servers see that they are to end: the line has little time for that."""
 _LOOPBACK = "127.0.0.1"
 
 
@@ -70,7 +73,8 @@ class HealthServer:
                 remedy="choose a free port in [health] of line.toml, and run each line once",
             ) from error
         self.report = self._look()
-        workers = [self._keep_looking, *(one.serve_forever for one in self._servers)]
+        workers: list[Callable[[], None]] = [self._keep_looking]
+        workers += [partial(one.serve_forever, _LOOK_S) for one in self._servers]
         self._threads = [Thread(target=one, name="health", daemon=True) for one in workers]
         for thread in self._threads:
             thread.start()

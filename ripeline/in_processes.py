@@ -39,16 +39,18 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
     """Run the line until it is told to stop or its source ends.
 
     Raises:
-        InputError: It is already being run on this machine.
+        InputError: It is already being run on this machine, or there is too little shared memory.
         CameraError, EjectorError: The source or an output of `line.toml` could not be opened even once.
     """
     from edge_runtime.processes.lock import LineLock
     from edge_runtime.processes.plan import LinePlan
+    from edge_runtime.processes.shared import remove_leftovers
     from edge_runtime.processes.supervisor import Supervisor
 
     begun = time.monotonic()
     edges, settings, simulated = ports(asked, settings)
     with closing(LineLock(settings.name)):
+        remove_leftovers(settings.name)
         plan = LinePlan(
             edges,
             settings,
@@ -56,16 +58,17 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             selection.artefact,
             selection.engine.name,
             policy,
-            asked.new_output(),
+            asked.output,
             runtime_folder(settings.name),
             asked.proof,
             asked.outputs(bundle, settings),
         )
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
         truth = Thread(target=simulated.write_truth, args=(plan.output,), daemon=True) if simulated else None
-        if truth is not None:
-            truth.start()  # now, so that nobody waits for it at the end
         with closing(Supervisor(plan, duration_s=asked.duration_s if edges.live else None)) as supervisor:
+            asked.new_output()  # now that there is nothing left that could refuse the run
+            if truth is not None:
+                truth.start()  # so early that nobody waits for it at the end
             supervisor.run()
             summary = _summary(supervisor.board, edges.source, bundle.manifest.labels)
     if truth is not None:
@@ -103,6 +106,7 @@ def runtime_folder(line: str) -> Path:
 def _summary(board: Board, source: str, labels: Sequence[str]) -> LineSummary:
     from edge_runtime.line import LineSummary
     from edge_runtime.processes.board import Cell
+    from edge_runtime.processes.facts import rows_lost
 
     verdicts = {
         "ACCEPT": board[Cell.VISION_ACCEPT],
@@ -115,7 +119,10 @@ def _summary(board: Board, source: str, labels: Sequence[str]) -> LineSummary:
         name: board[cell] / 1000
         for name, cell in (("p50", Cell.VISION_P50_US), ("p99", Cell.VISION_P99_US), ("max", Cell.VISION_MAX_US))
     }
-    restarts = board[Cell.SUPERVISOR_RESTARTS]
+    restarts, lost = board[Cell.SUPERVISOR_RESTARTS], rows_lost(board)
+    notices = [f"{restarts} times a process of the line was started again."] if restarts else []
+    if lost:
+        notices.append(f"{lost} rows of firings.jsonl and states.jsonl are lost: they could not be written.")
     return LineSummary(
         source=source,
         frames={"read": read, "processed": processed, "dropped": read - processed},
@@ -124,5 +131,5 @@ def _summary(board: Board, source: str, labels: Sequence[str]) -> LineSummary:
         labels={label: board.label_count(number) for number, label in enumerate(labels)},
         latency_ms={"frame": latency} if processed else {},
         seconds=0.0,
-        notices=(f"{restarts} times a process of the line was started again.",) if restarts else (),
+        notices=tuple(notices),
     )

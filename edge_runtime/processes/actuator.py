@@ -20,10 +20,11 @@ from edge_runtime.orders import Order, Orders, Sight
 from edge_runtime.ports import Clock, Encoder, Outputs
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.child import begin, failed, log, raise_priority
-from edge_runtime.processes.mail import Inbox, Outbox
+from edge_runtime.processes.mail import Inbox
 from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.ring import FrameRing
 from edge_runtime.processes.ring_belt import RingBelt
+from edge_runtime.processes.rows import Rows
 from edge_runtime.safe_state import LineState, SafeState, Standing
 from edge_runtime.safety_settings import OnBlind
 from edge_runtime.schedule import LATE, NO_POSITION, RUN_ENDED
@@ -44,11 +45,11 @@ def run_actuator(plan: LinePlan, memory: Memory) -> None:
     begin("actuator", orphaned.set)
     priority = raise_priority()  # before the outputs have threads, which inherit it
     with ExitStack() as stack:
-        board = stack.enter_context(closing(Board(memory.board)))
-        report = stack.enter_context(closing(Outbox(plan.reporter_box)))
+        board = stack.enter_context(closing(Board.open(memory.board)))
+        rows = stack.enter_context(closing(Rows.open(memory.rows)))
         outputs = stack.enter_context(closing(_opened(plan, board)))
         inbox = stack.enter_context(closing(Inbox(plan.actuator_box)))
-        ring = stack.enter_context(closing(FrameRing(memory.frame_bytes, memory.ring)))
+        ring = stack.enter_context(closing(FrameRing.open(memory.ring, memory.frame_bytes)))
         encoder = plan.ports.open_encoder()
         actuator = Actuator(
             plan.config,
@@ -56,7 +57,7 @@ def run_actuator(plan: LinePlan, memory: Memory) -> None:
             plan.ports.clock(),
             encoder or RingBelt(ring),
             outputs,
-            report.send,
+            rows.put,
             watch_encoder=encoder is not None,
         )
         log.info("ready, %s", priority)
@@ -101,7 +102,7 @@ class Actuator:
         clock: The machine's.
         encoder: The belt's; without any word from it nothing can be thrown out.
         outputs: At rest now.
-        report: Gets what became of each order; must not block.
+        report: Takes what became of each order, and each state; whether it did. Must not block.
         watch_encoder: Whether an encoder without a word, or an implausible one, is a fault.
     """
 
@@ -112,7 +113,7 @@ class Actuator:
         clock: Clock,
         encoder: Encoder,
         outputs: Outputs,
-        report: Callable[[dict[str, Any]], object],
+        report: Callable[[dict[str, Any]], bool],
         *,
         watch_encoder: bool,
     ) -> None:
@@ -209,7 +210,7 @@ class Actuator:
         if self._state is not standing.state:
             why = ", ".join(sorted(standing.faults)) or "all is well"
             log.warning("%s (%s)", standing.state, why)
-            self._report({"state": standing.state, "faults": sorted(standing.faults), "since_ns": standing.since_ns})
+            self._tell({"state": standing.state, "faults": sorted(standing.faults), "since_ns": standing.since_ns})
         board[Cell.ACTUATOR_STATE] = STATES.index(standing.state)
         board[Cell.ACTUATOR_SINCE_NS] = standing.since_ns
         board[Cell.ACTUATOR_FAULTS] = bits
@@ -233,4 +234,8 @@ class Actuator:
                 self._board.add(Cell.ACTUATOR_FIRED)
             elif firing.reason == LATE:
                 self._board.add(Cell.ACTUATOR_MISSED)
-            self._report({"run_id": order.run_id, **asdict(firing)})
+            self._tell({"run_id": order.run_id, **asdict(firing)})
+
+    def _tell(self, row: dict[str, Any]) -> None:
+        if not self._report(row):
+            self._board.add(Cell.ACTUATOR_UNTOLD)

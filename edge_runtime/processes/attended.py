@@ -8,15 +8,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from edge_runtime.processes.board import Board, Cell, Stop
-from edge_runtime.processes.child import HOPELESS, PARENTS_SIGNALS
+from edge_runtime.processes.child import HOPELESS, PARENTS_SIGNALS, run
 from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.restarts import Restarts
-from edge_runtime.processes.ring import FrameRing
 from edge_runtime.safety_settings import ProcessSettings
 
 log = logging.getLogger("ripeline")
@@ -41,13 +40,12 @@ class Attended:
         role: What to run.
         plan: Of the line.
         board: Where it shows life.
-        ring: Whose name it is told.
-        frame_bytes: Of the ring.
+        memory: What it is told.
     """
 
-    def __init__(self, role: Role, plan: LinePlan, board: Board, ring: FrameRing, frame_bytes: int) -> None:
+    def __init__(self, role: Role, plan: LinePlan, board: Board, memory: Memory) -> None:
         self.role = role
-        self._plan, self._board, self._ring, self._frame_bytes = plan, board, ring, frame_bytes
+        self._plan, self._board, self._memory = plan, board, memory
         self._settings: ProcessSettings = plan.config.processes
         self.restarts = Restarts(self._settings.restarts, self._settings.slow_s)
         self._process: SpawnProcess | None = None
@@ -105,10 +103,10 @@ class Attended:
 
     def _start(self, now_s: float) -> None:
         self._board[self.role.beat] = 0
-        memory = Memory(self._board.name, self._ring.name, self._frame_bytes, self.restarts.count)
+        memory = replace(self._memory, start=self.restarts.count)
         self._begun_s = now_s
         self._process = multiprocessing.get_context("spawn").Process(
-            target=self.role.main, args=(self._plan, memory), name=self.role.name, daemon=True
+            target=run, args=(self.role.main, self._plan, memory), name=self.role.name, daemon=True
         )
         # Blocked in the child from its first moment.
         signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum, auto
 from multiprocessing.shared_memory import SharedMemory
+from typing import Self
+
+from edge_runtime.processes.shared import bytes_of, new_segment
 
 MAX_LABELS = 64
 MAX_EJECTORS = 64
@@ -65,9 +68,15 @@ class Cell(IntEnum):
     ACTUATOR_FIRED = auto()
     ACTUATOR_MISSED = auto()
     ACTUATOR_WAITING = auto()
+    ACTUATOR_UNTOLD = auto()
+    """Rows for the reporter that found no room, because it did not take any for too long."""
 
     REPORTER_BEAT_NS = auto()
-    REPORTER_RECORDS = auto()
+    REPORTER_UNKEPT = auto()
+    """Rows that could not be written down until the end."""
+
+
+_SIZE = (len(Cell) + MAX_LABELS + MAX_EJECTORS) * _BYTES
 
 
 class Stop(IntEnum):
@@ -81,24 +90,27 @@ class Stop(IntEnum):
     REPORTING = auto()
 
 
-def bytes_of(memory: SharedMemory) -> memoryview:
-    """The memory itself, which is there until it is closed."""
-    assert memory.buf is not None
-    return memory.buf
-
-
 class Board:
     """The cells, and after them a counter a label and a place an ejector.
 
     Args:
-        name: Of a board that exists; None makes a new one, all zero.
+        memory: Made by `new`, or opened by name.
     """
 
-    def __init__(self, name: str | None = None) -> None:
-        size = (len(Cell) + MAX_LABELS + MAX_EJECTORS) * _BYTES
-        self._memory = SharedMemory(name, create=name is None, size=size)
-        self._cells = bytes_of(self._memory)[:size].cast("q")
-        self.name = self._memory.name
+    def __init__(self, memory: SharedMemory) -> None:
+        self._memory = memory
+        self._cells = bytes_of(memory)[:_SIZE].cast("q")
+        self.name = memory.name
+
+    @classmethod
+    def new(cls, line: str) -> Self:
+        """All zero, for the supervisor of a line; see `new_segment`."""
+        return cls(new_segment(line, _SIZE, "numbers"))
+
+    @classmethod
+    def open(cls, name: str) -> Self:
+        """One that exists."""
+        return cls(SharedMemory(name))
 
     def __getitem__(self, cell: Cell) -> int:
         return self._cells[cell]

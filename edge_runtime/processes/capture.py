@@ -26,7 +26,7 @@ _MOVES_MM = 0.1
 def run_capture(plan: LinePlan, memory: Memory) -> None:
     """Deliver frames until the line ends or the source does, connecting again as often as it breaks."""
     begin("capture")
-    with closing(Board(memory.board)) as board, closing(FrameRing(memory.frame_bytes, memory.ring)) as ring:
+    with closing(Board.open(memory.board)) as board, closing(FrameRing.open(memory.ring, memory.frame_bytes)) as ring:
         Capture(plan, board, ring).run()
 
 

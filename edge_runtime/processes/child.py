@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from edge_runtime.errors import RipelineError
+from edge_runtime.processes.plan import LinePlan, Memory
 
 log = logging.getLogger("ripeline")
 
@@ -46,6 +47,14 @@ def begin(name: str, on_orphaned: Callable[[], None] = lambda: os._exit(1)) -> N
         on_orphaned()
 
     threading.Thread(target=wait, name="orphaned", daemon=True).start()
+
+
+def run(main: Callable[[LinePlan, Memory], None], plan: LinePlan, memory: Memory) -> NoReturn:
+    """A process of the line from its beginning to its end."""
+    main(plan, memory)
+    # All is closed by now. To take an interpreter apart costs more time than a busy machine has left for the end.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def raise_priority() -> str:

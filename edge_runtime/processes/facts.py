@@ -59,7 +59,13 @@ def line_facts(plan: LinePlan, board: Board, processes: Sequence[Attended]) -> L
         missed=board[Cell.ACTUATOR_MISSED],
         frame_ms_p99=board[Cell.VISION_P99_US] / 1000 or None,
         records_lost=board[Cell.VISION_LOST],
+        rows_lost=rows_lost(board),
     )
+
+
+def rows_lost(board: Board) -> int:
+    """What `firings.jsonl` and `states.jsonl` lack."""
+    return board[Cell.ACTUATOR_UNTOLD] + board[Cell.REPORTER_UNKEPT]
 
 
 def tell_run_id(plan: LinePlan, run_id: str) -> None:

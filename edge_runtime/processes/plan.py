@@ -51,11 +51,6 @@ class LinePlan:
         """Where the actuator finds what vision saw."""
         return self.runtime / "actuator"
 
-    @property
-    def reporter_box(self) -> Path:
-        """Where the reporter finds what became of orders."""
-        return self.runtime / "reporter"
-
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -64,4 +59,5 @@ class Memory:
     board: str
     ring: str
     frame_bytes: int
-    start: int
+    rows: str
+    start: int = 0

@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import math
 import struct
-import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
+from typing import Self
 
 import numpy as np
 
 from edge_runtime.errors import CameraError
-from edge_runtime.processes.board import bytes_of
+from edge_runtime.processes.shared import bytes_of, fence, new_segment
 from edge_runtime.records import Frame, Image
 
 SLOTS = 4
 _HEAD = struct.Struct("<qqdqq")
 """Index, time of exposure, belt (NaN: unknown), height, width."""
-_SLOT_HEAD_BYTES = 64
-_FENCE = threading.Lock()
+_HEAD_BYTES = _SLOT_HEAD_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +48,26 @@ class FrameRing:
 
     Args:
         frame_bytes: Room for the pixels of one frame.
-        name: Of a ring that exists; None makes a new one.
+        memory: Made by `new`, or opened by name.
     """
 
-    def __init__(self, frame_bytes: int, name: str | None = None) -> None:
-        self._frame_bytes = frame_bytes
-        self._slot_bytes = _SLOT_HEAD_BYTES + -(-frame_bytes // 64) * 64
-        self._memory = SharedMemory(name, create=name is None, size=64 + SLOTS * self._slot_bytes)
-        self._bytes = bytes_of(self._memory)
+    def __init__(self, frame_bytes: int, memory: SharedMemory) -> None:
+        self._frame_bytes, self._slot_bytes = frame_bytes, _slot_bytes(frame_bytes)
+        self._memory, self._bytes = memory, bytes_of(memory)
         self._newest = self._bytes[:8].cast("q")
         self._marks = [self._bytes[at : at + 8].cast("q") for at in map(self._slot, range(SLOTS))]
         self.name = self._memory.name
+
+    @classmethod
+    def new(cls, line: str, frame_bytes: int) -> Self:
+        """An empty one, for the supervisor of a line; see `new_segment`."""
+        what = f"{SLOTS} pictures of {frame_bytes / 1e6:g} MB"
+        return cls(frame_bytes, new_segment(line, _HEAD_BYTES + SLOTS * _slot_bytes(frame_bytes), what))
+
+    @classmethod
+    def open(cls, name: str, frame_bytes: int) -> Self:
+        """One that exists."""
+        return cls(frame_bytes, SharedMemory(name))
 
     @property
     def newest_number(self) -> int:
@@ -82,15 +90,15 @@ class FrameRing:
         number = self.newest_number + 1
         mark, at = self._marks[number % SLOTS], self._slot(number % SLOTS)
         mark[0] = 2 * number - 1
-        _fence()
+        fence()
         height, width = image.shape[:2]
         belt_mm = float("nan") if frame.belt_mm is None else frame.belt_mm
         _HEAD.pack_into(self._bytes, at + 8, frame.index, frame.captured_ns, belt_mm, height, width)
         start = at + _SLOT_HEAD_BYTES
         self._bytes[start : start + image.nbytes] = image.reshape(-1).data
-        _fence()
+        fence()
         mark[0] = 2 * number
-        _fence()
+        fence()
         self._newest[0] = number
         return number
 
@@ -106,13 +114,13 @@ class FrameRing:
         mark, at = self._marks[number % SLOTS], self._slot(number % SLOTS)
         if mark[0] != 2 * number:
             return None
-        _fence()
+        fence()
         index, captured_ns, belt_mm, height, width = _HEAD.unpack_from(self._bytes, at + 8)
         size, start = height * width * 3, at + _SLOT_HEAD_BYTES
         if not 0 <= size <= self._frame_bytes:
             return None
         image: Image = np.frombuffer(self._bytes, np.uint8, size, start).reshape(height, width, 3).copy()
-        _fence()
+        fence()
         if mark[0] != 2 * number:
             return None
         return Frame(image, index, captured_ns, None if math.isnan(belt_mm) else belt_mm)
@@ -122,9 +130,9 @@ class FrameRing:
         mark, at = self._marks[number % SLOTS], self._slot(number % SLOTS)
         if mark[0] != 2 * number:
             return None
-        _fence()
+        fence()
         _, captured_ns, belt_mm, _, _ = _HEAD.unpack_from(self._bytes, at + 8)
-        _fence()
+        fence()
         if mark[0] != 2 * number:
             return None
         return Stamp(captured_ns, None if math.isnan(belt_mm) else belt_mm)
@@ -147,15 +155,8 @@ class FrameRing:
             self._memory.unlink()
 
     def _slot(self, place: int) -> int:
-        return 64 + place * self._slot_bytes
+        return _HEAD_BYTES + place * self._slot_bytes
 
 
-def _fence() -> None:
-    """Nothing is moved across this by the processor: a lock of our own, taken twice, orders memory on ARM as well.
-
-    (What comes before a release stays before it, what follows an acquire stays behind it.)
-    """
-    with _FENCE:
-        pass
-    with _FENCE:
-        pass
+def _slot_bytes(frame_bytes: int) -> int:
+    return _SLOT_HEAD_BYTES + -(-frame_bytes // 64) * 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from multiprocessing import connection
 from types import FrameType
 
@@ -15,19 +15,23 @@ from edge_runtime.processes.actuator import FINISH_S, run_actuator
 from edge_runtime.processes.attended import Attended, Role
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.capture import run_capture
-from edge_runtime.processes.child import failure
+from edge_runtime.processes.child import failure, log
 from edge_runtime.processes.facts import line_facts
-from edge_runtime.processes.plan import LinePlan
+from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.report import run_reporter
 from edge_runtime.processes.ring import FrameRing
+from edge_runtime.processes.rows import Rows
 from edge_runtime.processes.systemd import notify
 from edge_runtime.processes.vision import run_vision
 
 _LOOK_S = 0.05
 _TELL_EVERY_S = 1.0
 _TO_REST_S = 0.5
-_LEFT_BY_S = {Stop.SEEING: 1.2, Stop.ACTING: 1.2 + FINISH_S + 0.2, Stop.REPORTING: 3.9}
-"""How long after the word to stop the processes of each turn have left; the whole line has within 5 s."""
+_LEFT_BY_S = {Stop.SEEING: 1.0, Stop.ACTING: 1.0 + FINISH_S + 0.2, Stop.REPORTING: 3.6}
+"""How long after the word to stop the processes of each turn have left, or are killed.
+
+What is left of the 5 s that the whole line has is for the supervisor itself: the summary, and its own end.
+"""
 
 
 CAPTURE = Role("capture", run_capture, Cell.CAPTURE_BEAT_NS, Stop.SEEING)
@@ -42,6 +46,9 @@ class Supervisor:
     Args:
         plan: What to run. Without a live source there are no outputs, and no actuator.
         duration_s: How long, from the first frame that was dealt with; None until told.
+
+    Raises:
+        InputError: There is not enough shared memory.
     """
 
     def __init__(self, plan: LinePlan, *, duration_s: float | None = None) -> None:
@@ -52,10 +59,18 @@ class Supervisor:
         """What made it pointless to go on, after `run`."""
         self.opened = False
         """Whether the source has given a picture, after `run`."""
-        frame_bytes = round(plan.config.processes.frame_mb * 1e6)
-        self.board, self._ring = Board(), FrameRing(frame_bytes)
+        line, frame_bytes = plan.config.name, round(plan.config.processes.frame_mb * 1e6)
+        with ExitStack() as shared:
+            self.board = Board.new(line)
+            shared.callback(self.board.close, remove=True)
+            ring = FrameRing.new(line, frame_bytes)
+            shared.callback(ring.close, remove=True)
+            rows = Rows.new(line)
+            shared.callback(rows.close, remove=True)
+            self._shared = shared.pop_all()
+        memory = Memory(self.board.name, ring.name, frame_bytes, rows.name)
         roles = (REPORTER, ACTUATOR, VISION, CAPTURE) if plan.ports.live else (REPORTER, VISION, CAPTURE)
-        self._children = [Attended(role, plan, self.board, self._ring, frame_bytes) for role in roles]
+        self._children = [Attended(role, plan, self.board, memory) for role in roles]
 
     def run(self) -> None:
         """Returns when every process has left."""
@@ -89,7 +104,6 @@ class Supervisor:
             rest_s = time.monotonic() + _TO_REST_S
             for child in self._children:
                 child.leave(rest_s)
-            self._ring.close(remove=True)
 
     @property
     def _is_over(self) -> bool:
@@ -97,8 +111,8 @@ class Supervisor:
         return any(one.hopeless for one in self._children) or all(one.finished for one in eyes)
 
     def close(self) -> None:
-        """Let go of the board, once it has been read."""
-        self.board.close(remove=True)
+        """Let go of what the processes shared, once the board has been read."""
+        self._shared.close()
 
     def _health(self) -> HealthServer:
         return HealthServer(
@@ -119,10 +133,11 @@ class Supervisor:
         begun_s = time.monotonic()
         for turn, by_s in _LEFT_BY_S.items():
             self.board[Cell.SUPERVISOR_STOP] = turn
-            end_s = begun_s + by_s
-            for child in self._children:
-                if child.role.leaves is turn:
-                    child.leave(end_s)
+            leaving = [child for child in self._children if child.role.leaves is turn]
+            left = [child.leave(begun_s + by_s) for child in leaving]
+            how = "left" if all(left) else "did not all leave"
+            names = ", ".join(child.role.name for child in leaving)
+            log.info("%s %s by %.2f s, of %.1f s", names, how, time.monotonic() - begun_s, by_s)
 
     def _note_pids(self) -> None:
         """Who is who, for people and tests."""

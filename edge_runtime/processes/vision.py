@@ -47,8 +47,8 @@ def run_vision(plan: LinePlan, memory: Memory) -> None:
     identity = RunIdentity.new(plan.config.name)
     tell_run_id(plan, identity.run_id)
     with (
-        closing(Board(memory.board)) as board,
-        closing(FrameRing(memory.frame_bytes, memory.ring)) as ring,
+        closing(Board.open(memory.board)) as board,
+        closing(FrameRing.open(memory.ring, memory.frame_bytes)) as ring,
         closing(SpoolWriter(plan.runtime / SPOOL, identity)) as record,
         plan.observers(memory.start) as on_frame,
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +13,10 @@ from typing import Self
 
 from edge_runtime.errors import ReporterError
 from edge_runtime.journal import Record, RecordKey
+from edge_runtime.json_lines import append, open_after_a_kill
 from edge_runtime.record_settings import JsonlSettings
 from edge_runtime.records import Decision
 
-_TAIL_BYTES = 1_000_000
 _BEGINS = b'{"line":'
 
 
@@ -59,17 +60,20 @@ class JsonlLog:
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            self._stream = file.open("a+b")
-            self._there = self._keys_at_the_end()
+            self._stream, lines = open_after_a_kill(file, _BEGINS)
         except OSError as error:
             raise ReporterError(f"{file} cannot be written ({error.strerror}).") from error
+        except ValueError as error:
+            raise ReporterError(
+                f"{file} is no file of decisions.", remedy="name another one in [report.jsonl], or a new one"
+            ) from error
+        self._there = _keys(lines)
 
     def deliver(self, records: Sequence[Record]) -> None:
         """Append those that are not there yet, and wait for the disk."""
         text = "".join(f"{one.document}\n" for one in records if one.key not in self._there)
         try:
-            self._stream.write(text.encode())
-            self._stream.flush()
+            append(self._stream, text.encode())
             os.fsync(self._stream.fileno())
         except OSError as error:
             raise ReporterError(f"{self._file} cannot be written ({error.strerror}).") from error
@@ -88,25 +92,13 @@ class JsonlLog:
         except OSError as error:
             raise ReporterError(f"{self._file} cannot be written ({error.strerror}).") from error
 
-    def _keys_at_the_end(self) -> set[RecordKey]:
-        size = self._stream.seek(0, os.SEEK_END)
-        start = max(0, size - _TAIL_BYTES)
-        self._stream.seek(start)
-        tail = self._stream.read()
-        complete = tail.rfind(b"\n") + 1
-        torn = tail[complete:]
-        if torn and not torn.startswith(_BEGINS):
-            raise ReporterError(
-                f"{self._file} is no file of decisions.", remedy="name another one in [report.jsonl], or a new one"
-            )
-        self._stream.truncate(start + complete)
-        keys = set()
-        for line in tail[:complete].splitlines():
-            try:
-                keys.add(Record.from_document(line.decode()).key)
-            except (ValueError, RecursionError):
-                continue
-        return keys
+
+def _keys(lines: Sequence[bytes]) -> set[RecordKey]:
+    keys = set()
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            keys.add(Record.from_document(line.decode()).key)
+    return keys
 
 
 def open_log(settings: JsonlSettings, line: str) -> JsonlLog:  # noqa: ARG001 - what every reporter is opened with

@@ -62,6 +62,7 @@ class _Collector:
         yield counter("strokes", "Strokes of ejectors.", {(): float(facts.fired)})
         yield counter("late_orders", "Orders that came too late.", {(): float(facts.missed)})
         yield counter("records_lost", "Decisions that no journal will have.", {(): float(facts.records_lost)})
+        yield counter("rows_lost", "Firings and states that no file will have.", {(): float(facts.rows_lost)})
         if facts.frame_ms_p99 is not None:
             yield gauge("frame_seconds_p99", "Time for a frame, 99th percentile.", {(): facts.frame_ms_p99 / 1000})
         cameras = facts.cameras

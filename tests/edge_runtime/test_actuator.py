@@ -60,7 +60,7 @@ class World:
 
 @pytest.fixture
 def board() -> Iterator[Board]:
-    made = Board()
+    made = Board.new("test")
     made[Cell.CAPTURE_PERIOD_NS] = 33 * MS
     yield made
     made.close(remove=True)
@@ -73,7 +73,12 @@ def make(board: Board) -> Callable[..., tuple[World, Actuator, list[dict[str, An
         safety = SafetySettings(on_blind=on_blind, good_s=0.2, heartbeat_ms=50, run_permit=permit)
         config = LineConfig.model_construct(safety=safety, ejector=(EjectorSettings(at_mm=100.0),))
         world, reported = World(), list[dict[str, Any]]()
-        return world, Actuator(config, board, world, world, world, reported.append, watch_encoder=watch), reported
+
+        def take(row: dict[str, Any]) -> bool:
+            reported.append(row)
+            return True
+
+        return world, Actuator(config, board, world, world, world, take, watch_encoder=watch), reported
 
     return make
 

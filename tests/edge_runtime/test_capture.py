@@ -84,7 +84,7 @@ def capturing(tmp_path: Path) -> Iterator[tuple[int, Board, FrameRing]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    board, ring = Board(), FrameRing(96 * 128 * 3)
+    board, ring = Board.new("test"), FrameRing.new("test", 96 * 128 * 3)
     plan: Any = SimpleNamespace(
         ports=Ports(f"http://127.0.0.1:{port}/belt.mjpg"), config=LineConfig(), runtime=tmp_path
     )
@@ -159,7 +159,7 @@ def test_a_belt_that_is_measured_in_pictures_goes_on_after_a_reconnect(tmp_path:
     cameras = iter([MeasuringCamera(True), MeasuringCamera(True, measures=False), MeasuringCamera(False)])
     ports = SimpleNamespace(source="measuring", live=True, open_camera=lambda: next(cameras), open_encoder=lambda: None)
     plan: Any = SimpleNamespace(ports=ports, config=LineConfig(), runtime=tmp_path)
-    board, ring = Board(), FrameRing(96 * 128 * 3)
+    board, ring = Board.new("test"), FrameRing.new("test", 96 * 128 * 3)
     Capture(plan, board, ring).run()
     stamp = ring.stamp(ring.newest_number)
     assert stamp is not None

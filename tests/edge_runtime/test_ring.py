@@ -23,7 +23,7 @@ BYTES = 90 * 160 * 3
 
 @pytest.fixture
 def ring() -> Iterator[FrameRing]:
-    made = FrameRing(BYTES)
+    made = FrameRing.new("test", BYTES)
     yield made
     made.close(remove=True)
 
@@ -80,7 +80,7 @@ def test_a_writer_that_must_not_lose_frames_waits_for_room(ring: FrameRing) -> N
 
 
 def write_for_ever(name: str) -> None:
-    writer = FrameRing(BYTES, name)
+    writer = FrameRing.open(name, BYTES)
     index = 0
     while True:
         writer.write(frame(index))

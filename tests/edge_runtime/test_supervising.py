@@ -115,7 +115,7 @@ def test_an_output_that_cannot_be_switched_off_is_told_at_the_next_order() -> No
 
 
 def test_frames_that_vision_skipped_count_as_dropped(tmp_path: Path) -> None:
-    board = Board()
+    board = Board.new("test")
     for cell, count in ((Cell.CAPTURE_FRAMES, 100), (Cell.VISION_FRAMES, 80), (Cell.CAPTURE_DROPPED, 3)):
         board[cell] = count
     plan: Any = SimpleNamespace(config=LineConfig(), runtime=tmp_path)

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ heartbeat_ms = 50
 hung_s = 1.5
 memory_mb = 400
 restarts = 100
+[journal]
+file = "{journal}"
 """
 RUN_PERMIT = """
 [safety.run_permit.modbus]
@@ -84,6 +87,11 @@ class Line:
     output: Path
     faults: Path
     runtime: Path
+
+    @property
+    def journal(self) -> Path:
+        """One for all runs of this line."""
+        return self.output.parent / "journal.db"
 
     def pid(self, role: str) -> int:
         """Of the process in that role now."""
@@ -158,8 +166,7 @@ class Line:
 
     def journalled(self) -> set[tuple[str, int]]:
         """Run and fruit of every record in the journal."""
-        uri = f"file:{self.output / 'journal.db'}?mode=ro"
-        with sqlite3.connect(uri, uri=True, timeout=10) as journal:
+        with sqlite3.connect(f"file:{self.journal}?mode=ro", uri=True, timeout=10) as journal:
             return set(journal.execute("SELECT run_id, fruit_id FROM decisions"))
 
     def states(self, state: str, after_ns: int) -> list[int]:
@@ -188,17 +195,34 @@ class Line:
 
     def _struck_without_record(self) -> int:
         """Strokes, by the outputs' own word, at fruit of whose decision the journal knows nothing."""
-        with sqlite3.connect(f"file:{self.output / 'journal.db'}?mode=ro", uri=True, timeout=10) as journal:
+        with sqlite3.connect(f"file:{self.journal}?mode=ro", uri=True, timeout=10) as journal:
             documents = [json.loads(row[0]) for row in journal.execute("SELECT document FROM decisions")]
         decided = {(one["fruit_id"], one["decided_ns"]) for one in documents}
         return sum(
             not any(fruit == stroke["fruit_id"] and 0 < stroke["ordered_ns"] - at < 10**10 for fruit, at in decided)
-            for stroke in rows(self.output / "ejections.jsonl")
+            for stroke in self.strokes()
         )
+
+    def strokes(self, after_ns: int = 0) -> list[dict[str, Any]]:
+        """What the ejectors did, by the outputs' own word."""
+        return [row for row in rows(self.output / "ejections.jsonl") if row["ordered_ns"] >= after_ns]
+
+    def firings_amiss(self) -> int:
+        """Strokes of which `firings.jsonl` knows nothing a moment later, and rows that it has twice."""
+
+        def amiss() -> int:
+            kept = Counter((row["fruit_id"], row["fired_ns"]) for row in self.firings())
+            done = Counter((row["fruit_id"], row["ordered_ns"]) for row in self.strokes())
+            return (done - kept).total() + sum(count - 1 for (_, at), count in kept.items() if at is not None)
+
+        end = time.monotonic() + 10
+        while amiss() and time.monotonic() < end:
+            time.sleep(0.1)
+        return amiss()
 
     def doubled(self) -> int:
         """Strokes at a place of the belt that had one before."""
-        places = sorted(row["acted_mm"] for row in rows(self.output / "ejections.jsonl"))
+        places = sorted(row["acted_mm"] for row in self.strokes())
         return sum(later - earlier < 20.0 for earlier, later in itertools.pairwise(places))
 
     def words(self) -> str:
@@ -218,7 +242,8 @@ def begin_line(
 ) -> Line:
     """Start a line, simulated unless a source is given; its thresholds are so many frame periods."""
     on_blind, outputs = ("stop_line", RUN_PERMIT) if source is None else ("pass_all", "")
-    (folder / "line.toml").write_text(LINE.format(name=name, frames=frames, on_blind=on_blind) + outputs)
+    text = LINE.format(name=name, frames=frames, on_blind=on_blind, journal=folder / "journal.db")
+    (folder / "line.toml").write_text(text + outputs)
     (folder / "belt.toml").write_text(SCENARIO.format(seconds=seconds, rate_hz=rate_hz))
     (folder / "faults").mkdir()
     words: Sequence[object] = [

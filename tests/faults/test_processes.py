@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -65,6 +66,21 @@ def test_the_line_sorts_on_without_its_reporter(line: Line, fault_table: Note, n
     fault_table(f"{number.name} of reporter", lost=lost, doubled=doubled, note="sorts on")
     assert line.permits(False, at_ns) == []
     assert (lost, doubled) == (0, 0)
+
+
+def test_no_firing_is_lost_while_the_reporter_is_killed_again_and_again(line: Line, fault_table: Note) -> None:
+    """Each successor finds what was done while there was none."""
+    at_ns, kills = time.monotonic_ns(), 0
+    while len(line.strokes(at_ns)) < 5 or kills < 3:
+        old = line.pid("reporter")
+        line.send("reporter", signal.SIGKILL)
+        line.restarted("reporter", old)
+        kills += 1
+    amiss, lost, doubled = line.firings_amiss(), line.lost(), line.doubled()
+    note = f"killed {kills} times during {len(line.strokes(at_ns))} strokes, all in firings.jsonl; sorts on"
+    fault_table("SIGKILL of reporter again and again while fruit are thrown out", lost=lost, doubled=doubled, note=note)
+    assert line.permits(False, at_ns) == []
+    assert (amiss, lost, doubled) == (0, 0, 0)
 
 
 def test_the_line_sorts_on_while_its_supervisor_is_stopped(line: Line, fault_table: Note) -> None:

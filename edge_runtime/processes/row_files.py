@@ -1,0 +1,63 @@
+"""`firings.jsonl` and `states.jsonl`: what the actuator told, each row once, whoever was killed in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from edge_runtime.json_lines import append, open_after_a_kill
+from edge_runtime.processes.child import log
+
+
+class RowFiles:
+    """Both files, opened when there is something to write.
+
+    Args:
+        folder: Of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._streams: dict[str, BinaryIO] = {}
+        self._there: set[bytes] = set()
+        self._told = False
+
+    def keep(self, rows: Sequence[bytes]) -> int:
+        """Write rows; how many are in the files now.
+
+        The rest are to be brought again: where a disk is full, for example.
+        """
+        for number, row in enumerate(rows):
+            try:
+                self._write("states.jsonl" if "state" in json.loads(row) else "firings.jsonl", row)
+            except (OSError, ValueError) as error:
+                self._trouble(error)
+                return number
+        self._told = self._told and not rows
+        return len(rows)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for stream in self._streams.values():
+            with suppress(OSError):
+                stream.close()
+        self._streams = {}
+
+    def _write(self, name: str, row: bytes) -> None:
+        if name not in self._streams:
+            self._streams[name], lines = open_after_a_kill(self._folder / name)
+            self._there |= set(lines)
+        # Only what a predecessor wrote can come again.
+        if row in self._there:
+            self._there.discard(row)
+        else:
+            append(self._streams[name], row + b"\n")
+
+    def _trouble(self, error: Exception) -> None:
+        if not self._told:
+            log.warning("firings and states cannot be written and wait: %s", error)
+        self._told = True
+        self.close()
