@@ -85,6 +85,16 @@ def open_source(
     return at_exposure(open_camera(source, settings.camera), positions, settings), positions, settings, None
 
 
+def line_id(source: str, output: Path) -> str | None:
+    """The name of the simulated line that a run has seen: its truth lies in `output`, or beside the film of it."""
+    place = output if source.startswith(SIMULATED) else Path(source)
+    if not place.exists():
+        return None
+    from simulator.truth_file import line_id_beside
+
+    return line_id_beside(place)
+
+
 def recorded_encoder(source: str, encoder: Path | None, settings: LineConfig) -> Encoder | None:
     """The belt positions that were given, or that lie beside a recording."""
     from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder

@@ -14,8 +14,9 @@ import cv2
 
 from edge_runtime.records import Image
 from simulator.cutout import Cutouts
-from simulator.line import line_of, write_truth
+from simulator.line import line_of
 from simulator.scenario import Scenario, changed, load_scenario
+from simulator.truth_file import write_truth
 from simulator.world import build_world
 
 _FOURCC = "mp4v"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from pydantic import BaseModel, Field, FiniteFloat, StrictInt, StrictStr, Valida
 from edge_runtime.errors import InputError
 from edge_runtime.records import Verdict
 from simulator.scenario import Scenario
+from simulator.truth_file import SCENE, TRUTH
 
 Row = dict[str, Any]
 
@@ -39,6 +41,7 @@ class TruthRow(BaseModel):
     size_px: Annotated[list[_Size], Field(min_length=2, max_length=2)]
     first_frame: _Number
     last_frame: _Number
+    line_id: StrictStr | None = None
 
 
 class DecidedRow(BaseModel):
@@ -77,6 +80,7 @@ class Scene(BaseModel):
 
     seed: _Number
     scenario: Scenario
+    line_id: StrictStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,11 @@ class Evidence:
     ejections: list[Row] = field(default_factory=list)
     tracks: list[Row] = field(default_factory=list)
     scene: Row | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether run and truth both say which line they are of."""
+        return isinstance(self.summary.get("line_id"), str) and bool(_lines_of(self.truth, self.scene))
 
     @property
     def mm_per_px(self) -> float:
@@ -114,18 +123,42 @@ def read_evidence(run: Path, truth: Path) -> Evidence:
             `scene.json` and `ejections.jsonl` are looked for beside it.
 
     Raises:
-        InputError: A file is missing or broken; names it.
+        InputError: A file is missing or broken, or the truth is of another line than the run; names it.
     """
-    file = truth / "truth.jsonl" if truth.is_dir() else truth
-    return Evidence(
+    file = truth / TRUTH if truth.is_dir() else truth
+    evidence = Evidence(
         decisions=_lines(_needed(run / "decisions.jsonl"), DecidedRow),
         truth=_lines(_needed(file), TruthRow),
         summary=_document(run / "summary.json") or {},
         firings=_lines(run / "firings.jsonl", FiringRow),
         ejections=_lines(file.parent / "ejections.jsonl", EjectionRow),
         tracks=_tracks(run / "tracks.csv"),
-        scene=_scene(file.parent / "scene.json"),
+        scene=_scene(file.parent / SCENE),
     )
+    _refuse_another_line(evidence, run, file)
+    return evidence
+
+
+def _lines_of(truth: Sequence[Row], scene: Row | None) -> set[str]:
+    named = [*truth, *([scene] if scene else [])]
+    return {row["line_id"] for row in named if row.get("line_id") is not None}
+
+
+def _refuse_another_line(evidence: Evidence, run: Path, file: Path) -> None:
+    """Runs and truths from before lines had names, or labelled by hand, have none and pass."""
+    shown, known = evidence.summary.get("line_id"), _lines_of(evidence.truth, evidence.scene)
+    if len(known) > 1:
+        raise InputError(
+            f"{file} and {SCENE} beside it are of {len(known)} different lines: {', '.join(sorted(known))}.",
+            expected="both as `ripeline run` or `ripeline simulate clip` wrote them, side by side",
+        )
+    if isinstance(shown, str) and known and shown not in known:
+        raise InputError(
+            f"{file} is the truth of another line ({known.pop()}) than {run} saw "
+            f"({shown}, {evidence.summary.get('source')}).",
+            expected="the same scenario, seed, length and fruit",
+            remedy="name the run's own folder for a sim: source, the clip's folder for a clip",
+        )
 
 
 def read_score(run: Path) -> Row:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from simulator.ejector import SimulatedEjector
 from simulator.encoder import SimulatedEncoder
 from simulator.renderer import Renderer
 from simulator.scenario import Scenario, changed, load_scenario
+from simulator.truth_file import write_lines, write_truth
 from simulator.world import World, build_world
 
 _OPTIONS = ("seed", "clock", "fruit-images")
@@ -193,14 +193,3 @@ def truth_of(world: World, renderer: Renderer) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def write_truth(folder: Path, truth: list[dict[str, Any]], scene: dict[str, Any]) -> None:
-    """Write `truth.jsonl` and `scene.json`."""
-    write_lines(folder / "truth.jsonl", truth)
-    (folder / "scene.json").write_text(json.dumps(scene, indent=2) + "\n", "utf-8")
-
-
-def write_lines(file: Path, rows: list[dict[str, Any]]) -> None:
-    """One JSON object a line."""
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

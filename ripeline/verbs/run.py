@@ -110,6 +110,7 @@ def verb(
         "engine": selection.engine.name,
         "policy": policy.origin,
         "costs": {label: costs.model_dump() for label, costs in policy.costs.items()},
+        "line_id": line_source.line_id(source, output),
     }
     (output / "summary.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if summary.failure is not None:

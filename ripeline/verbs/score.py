@@ -51,6 +51,8 @@ def verb(
     called = {one: one.name if folders.count(one.name) == 1 else str(one) for one in (folder, *beside)}
     others = {called[one]: read_score(one) for one in beside}
     evidence = read_evidence(folder, truth)
+    if not evidence.is_proven:
+        console.notice(f"nothing says that {truth} is the truth of {folder}: one of them carries no line_id.")
     matched = match(evidence)
     done = strokes(evidence, matched)
     accepted = _accepted(console.split_names(accept), evidence)
