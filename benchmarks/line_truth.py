@@ -128,7 +128,7 @@ def _job(name: str, base: str, changes: Changes, bundle: Path, options: Namespac
 def dense(scenario: Scenario, fruit: int) -> tuple[dict[str, Any], float]:
     """`[fruit]` with as many as the line can carry, and how many seconds it takes to bring so many."""
     across_mm = scenario.camera.height_px * scenario.camera.mm_per_px
-    lanes = max(scenario.fruit.lanes, int(across_mm // (LARGEST_MM + 4)))
+    lanes = max(scenario.fruit.lanes, int(across_mm // LARGEST_MM))
     per_second = lanes * scenario.belt.speed_mm_s / LONG_FORM_SPACING_MM
     running = 1.0
     if (stops := scenario.belt.stops) is not None:

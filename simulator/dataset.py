@@ -108,7 +108,8 @@ def photograph(
         ambient=float(rng.uniform(0.35, 0.6)),
         sharpness=float(rng.uniform(*around.sharpness)),
     )
-    sprite = draw_sprite(fruit, px_per_mm=px_per_mm, light=light)
+    # As a localiser frames it: by all that shows.
+    sprite = draw_sprite(fruit, px_per_mm=px_per_mm, light=light).by_its_box()
     longer = max(sprite.size_px)
     side = round(longer * (1 + 2 * float(rng.uniform(0.06, 0.15))))
     picture = background(side, around, px_per_mm=px_per_mm, rng=rng)

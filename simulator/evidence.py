@@ -39,6 +39,7 @@ class TruthRow(BaseModel):
     across_mm: _Place
     lane: _Number
     size_px: Annotated[list[_Size], Field(min_length=2, max_length=2)]
+    offset_px: Annotated[list[_Place], Field(min_length=2, max_length=2)] = [0.0, 0.0]
     first_frame: _Number
     last_frame: _Number
     line_id: StrictStr | None = None

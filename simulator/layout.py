@@ -24,6 +24,17 @@ class Group:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a fruit covers of the belt, `mask` `[h, w]`, one pixel a millimetre, and where its body's middle is in it.
+
+    `anchor_mm` is (x, y) from the mask's upper left corner.
+    """
+
+    mask: Mask
+    anchor_mm: tuple[float, float]
+
+
 def lay_groups(
     section: FruitSection, *, first_mm: float, last_mm: float, count: int, reach_mm: float, rng: np.random.Generator
 ) -> list[Group]:
@@ -57,26 +68,28 @@ def lay_groups(
     return groups
 
 
-def touching_mm(below: Mask, above: Mask, across_mm: float) -> float:
+def touching_mm(below: Outline, above: Outline, across_mm: float) -> float:
     """How far upstream a fruit lies that touches another.
 
     Args:
-        below: `[h, w]` outline of the fruit downstream (to the right in the picture), one pixel a millimetre.
-        above: The other one's.
+        below: The fruit downstream, to the right in the picture.
+        above: The other one.
         across_mm: The other one's place across the belt less the first one's.
 
     Returns:
-        Distance along the belt at which the outlines, each around the middle of its own box, meet.
+        Distance of the places along the belt at which the outlines meet.
     """
-    room = sum(below.shape) + sum(above.shape)
-    canvas = np.zeros((2 * room, 2 * room), np.bool_)
-    top, left = room - below.shape[0] // 2, room - below.shape[1] // 2
-    canvas[top : top + below.shape[0], left : left + below.shape[1]] = below
-    top = room + round(across_mm) - above.shape[0] // 2
-    for away in range((below.shape[1] + above.shape[1]) // 2 + 2, 0, -1):
-        left = room - away - above.shape[1] // 2
-        if (canvas[top : top + above.shape[0], left : left + above.shape[1]] & above).any():
-            return away + 1 - _PRESSED_MM
+    height, width = above.mask.shape
+    # A strip as wide as the upper one can be moved to, with the lower one's left edge at `width`.
+    down = round(across_mm + below.anchor_mm[1] - above.anchor_mm[1])
+    strip = np.zeros((height, 2 * width + below.mask.shape[1]), np.bool_)
+    top, bottom = max(down, 0), min(down + height, below.mask.shape[0])
+    if top < bottom:
+        strip[top - down : bottom - down, width:-width] = below.mask[top:bottom]
+    for left in range(width + below.mask.shape[1]):
+        if (strip[:, left : left + width] & above.mask).any():
+            away_mm = (width + below.anchor_mm[0]) - (left + above.anchor_mm[0])
+            return max(away_mm + 1 - _PRESSED_MM, 1.0)
     return 1.0
 
 

@@ -172,8 +172,8 @@ def truth_of(world: World, renderer: Renderer) -> list[dict[str, Any]]:
     rows = []
     good = np.concatenate([[0], np.cumsum(world.shutter.good)])
     for fruit in world.fruits:
-        width_px, height_px = renderer.size_px(fruit)
-        frames = world.frames_in_full(fruit, width_px)
+        extent = renderer.extent(fruit)
+        frames = world.frames_in_full(fruit, extent.size_px[0], extent.offset_px[0])
         if frames is None:
             continue
         rows.append(
@@ -185,7 +185,8 @@ def truth_of(world: World, renderer: Renderer) -> list[dict[str, Any]]:
                 "across_mm": round(fruit.across_mm, 3),
                 "lane": fruit.lane,
                 "diameter_mm": round(fruit.diameter_mm, 2),
-                "size_px": [width_px, height_px],
+                "size_px": list(extent.size_px),
+                "offset_px": list(extent.offset_px),
                 "first_frame": frames[0],
                 "last_frame": frames[1],
                 "good_frames": int(good[frames[1] + 1] - good[frames[0]]),

@@ -20,7 +20,7 @@ class Layer:
     """A fruit with its shadow, ready to lay on the belt.
 
     `colour` is premultiplied, `[h, w, 3]` float32 0..255; `cover` `[h, w, 1]` float32 0..1 is what hides the belt;
-    `centre_px` is where the middle of the fruit's bounding box lies in the layer (x, y).
+    `centre_px` is where the sprite's anchor lies in the layer (x, y).
     """
 
     colour: Array
@@ -53,8 +53,7 @@ def make_layer(sprite: Sprite, *, px_per_mm: float, light: Light, blur_px: float
     if blur_px > 0:
         kernel = motion_kernel(blur_px)
         colour, cover = (cv2.filter2D(part, -1, kernel) for part in (colour, cover))
-    width, height = sprite.size_px
-    return Layer(colour, cover[..., None], (pad + width / 2, pad + height / 2))
+    return Layer(colour, cover[..., None], (pad + sprite.anchor_px[0], pad + sprite.anchor_px[1]))
 
 
 def lay(picture: Image, layer: Layer, centre_px: tuple[float, float]) -> None:

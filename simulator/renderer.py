@@ -17,7 +17,7 @@ from simulator.light import Light
 from simulator.optics import make_layer
 from simulator.rolling import RollingFruit
 from simulator.sensor import Sensor
-from simulator.sprite import Sprite, draw_sprite
+from simulator.sprite import Extent, Sprite, draw_sprite
 from simulator.stamp import Stamp, make_stamp, press, travel_kernel
 from simulator.world import LARGEST_MM, PlacedFruit, World
 
@@ -63,7 +63,7 @@ class Renderer:
         self._positions_mm = [fruit.position_mm for fruit in world.fruits]
         self._stamps: dict[_Key, Stamp] = {}
         self._rolling: dict[int, RollingFruit] = {}
-        self._sizes_px: dict[int, tuple[int, int]] = {}
+        self._extents: dict[int, Extent] = {}
 
     def render(self, index: int) -> Image:
         """The picture of frame `index`, `[height, width, 3]` uint8 RGB."""
@@ -83,11 +83,11 @@ class Renderer:
         light = self._expose(canvas, exposed_ns, belt_px - whole_px, world.blur_px(index))
         return self._sensor.develop(light, index, exposed_ns / 1e9)
 
-    def size_px(self, fruit: PlacedFruit) -> tuple[int, int]:
-        """Width and height of a fruit's bounding box in the picture, without blur; of a rolling one, as it lies."""
-        if fruit.fruit_id not in self._sizes_px:
-            self._sizes_px[fruit.fruit_id] = self._sprite(fruit, 0).size_px
-        return self._sizes_px[fruit.fruit_id]
+    def extent(self, fruit: PlacedFruit) -> Extent:
+        """The box around a fruit in the picture, without blur; of a rolling one, as it lies."""
+        if fruit.fruit_id not in self._extents:
+            self._extents[fruit.fruit_id] = self._sprite(fruit, 0).extent
+        return self._extents[fruit.fruit_id]
 
     def _belt(self, whole_px: int) -> Image:
         """The empty belt when it has run so many pixels, with room on both sides, to draw on."""
@@ -114,7 +114,7 @@ class Renderer:
             return kept
         sprite = self._sprite(fruit, step)
         if step == 0:
-            self._sizes_px[fruit.fruit_id] = sprite.size_px
+            self._extents[fruit.fruit_id] = sprite.extent
         layer = make_layer(
             sprite, px_per_mm=self._px_per_mm, light=self._light, focus_px=self._world.scenario.camera.focus_px
         )

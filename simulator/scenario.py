@@ -80,7 +80,7 @@ class FruitSection(_Section):
 
     per_second: FiniteFloat = Field(default=2.0, gt=0, le=100, description="All lanes together, at speed_mm_s.")
     spacing: Spacing = Field(default="random", description="random: a Poisson process above the least spacing.")
-    min_spacing_mm: FiniteFloat = Field(default=75.0, ge=62, description="Least distance of centres along the belt.")
+    min_spacing_mm: FiniteFloat = Field(default=75.0, ge=70, description="Least distance of centres along the belt.")
     touching_share: FiniteFloat = Field(default=0.0, ge=0, le=1, description="Share that touches a neighbour.")
     rolling_share: FiniteFloat = Field(default=0.0, ge=0, le=1, description="Share that turns about its own axis.")
     turns_per_m: FiniteFloat = Field(default=2.0, gt=0, le=20, description="Of those that roll, a metre of belt.")

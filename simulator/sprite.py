@@ -20,15 +20,40 @@ OVERSAMPLING = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """The box around all of a fruit: its width and height, and how far right and down of the anchor its middle lies."""
+
+    size_px: tuple[int, int]
+    offset_px: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Sprite:
-    """`image`: `[height, width, 4]` uint8 RGBA, straight alpha, cut to the fruit's bounding box."""
+    """A picture of a fruit and where it is held.
+
+    `image`: `[height, width, 4]` uint8 RGBA, straight alpha, cut to the box around all of the fruit, stem and sepals
+    included. `anchor_px` (x, y) is the middle of the body's own box in it: where a fruit is, is where its body is, and
+    the body is what an ejector must hit.
+    """
 
     image: npt.NDArray[np.uint8]
+    anchor_px: tuple[float, float]
 
     @property
     def size_px(self) -> tuple[int, int]:
         """(width, height)."""
         return self.image.shape[1], self.image.shape[0]
+
+    @property
+    def extent(self) -> Extent:
+        """The box around all of it."""
+        width, height = self.size_px
+        return Extent((width, height), (width / 2 - self.anchor_px[0], height / 2 - self.anchor_px[1]))
+
+    def by_its_box(self) -> Sprite:
+        """The same, held by the middle of the whole box."""
+        width, height = self.size_px
+        return replace(self, anchor_px=(width / 2, height / 2))
 
 
 def draw_sprite(fruit: Fruit, *, px_per_mm: float, light: Light | None = None) -> Sprite:
@@ -57,7 +82,7 @@ def put_together(fruit: Fruit, view: View, skin: Skin, crown: Crown | None, ligh
     picture.reshape(-1, 4)[view.places] = body
     for stroke in front:
         stroke.draw(picture)
-    return Sprite(_cut(_shrink(picture)))
+    return _cut(_shrink(picture), _middle(view))
 
 
 def _shade(view: View, skin: Skin, light: Light) -> Array:
@@ -109,6 +134,13 @@ def _shrink(image: Array) -> npt.NDArray[np.uint8]:
     return cv2.convertScaleAbs(small)  # type: ignore[return-value]
 
 
-def _cut(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    rows, columns = np.flatnonzero((image[..., 3] > 127).any(axis=1)), np.flatnonzero((image[..., 3] > 127).any(axis=0))
-    return np.ascontiguousarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+def _middle(view: View) -> tuple[float, float]:
+    """The middle of the body's box in the picture at the wanted scale."""
+    rows, columns = np.divmod(view.places, view.shape[1])
+    across, down = (int(at.min()) + int(at.max()) + 1 for at in (columns, rows))
+    return across / 2 / OVERSAMPLING, down / 2 / OVERSAMPLING
+
+
+def _cut(image: npt.NDArray[np.uint8], anchor_px: tuple[float, float]) -> Sprite:
+    x, y, width, height = cv2.boundingRect((image[..., 3] > 127).astype(np.uint8))
+    return Sprite(np.ascontiguousarray(image[y : y + height, x : x + width]), (anchor_px[0] - x, anchor_px[1] - y))

@@ -67,7 +67,7 @@ def lay_neighbours(
     while around.neighbour_share and rng.random() < around.neighbour_share:
         neighbour = sample_fruit(rng, _SOUND[int(rng.integers(len(_SOUND)))])
         sprite = draw_sprite(neighbour, px_per_mm=px_per_mm, light=light)
-        layer = make_layer(sprite, px_per_mm=px_per_mm, light=light, focus_px=float(rng.uniform(0.2, 2.0)))
+        layer = make_layer(sprite.by_its_box(), px_per_mm=px_per_mm, light=light, focus_px=float(rng.uniform(0.2, 2.0)))
         away_px = (fruit_px + max(sprite.size_px)) / 2 * float(rng.uniform(0.85, 1.1))
         direction_rad = float(rng.uniform(0, 2 * math.pi))
         middle_px = picture.shape[0] / 2

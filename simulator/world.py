@@ -1,8 +1,8 @@
 """Where every fruit lies on the belt, and the geometry that ties belt, time and picture together.
 
 The belt runs to the right. A fruit's `position_mm` is the way of the belt at which its centre leaves the picture: belt
-way plus the centre's distance from the downstream edge, a constant while it rides. Its centre is the middle of the
-bounding box of what shows of it, calyx included.
+way plus the centre's distance from the downstream edge, a constant while it rides. Its centre is the middle of its
+body's own bounding box, without stem and sepals: the body is what an ejector must hit.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from edge_runtime.errors import InputError
 from simulator.cutout import Cutouts, Photographed
 from simulator.encoder import SimulatedEncoder
 from simulator.fruit import DIAMETER_MM, Fruit, Pose, sample_fruit
-from simulator.layout import Group, Mask, lay_groups, touching_mm
+from simulator.layout import Group, Outline, lay_groups, touching_mm
 from simulator.motion import BeltMotion, Wheel, belt_motion
 from simulator.scenario import Scenario
 from simulator.shutter import Shutter
 from simulator.sprite import draw_sprite
 
-LARGEST_MM = 62.0
-"""No fruit with its calyx and stem is longer than this in the picture."""
+LARGEST_MM = 70.0
+"""Room for any fruit: its stem and sepals reach no further than half of this from the middle of its body."""
 
 _TAIL_S = 120.0
 """The belt runs on after the last frame, so that what was decided can be thrown out."""
@@ -72,10 +72,16 @@ class World:
         begun_mm, ended_mm = self.motion.positions_mm(np.array([middle_ns - half_ns, middle_ns + half_ns]))
         return float(ended_mm - begun_mm) / camera.mm_per_px
 
-    def frames_in_full(self, fruit: PlacedFruit, width_px: float) -> tuple[int, int] | None:
-        """First and last exposure with a fruit `width_px` wide wholly in the picture; None if there is none."""
+    def frames_in_full(self, fruit: PlacedFruit, width_px: float, offset_px: float = 0.0) -> tuple[int, int] | None:
+        """First and last exposure with all of a fruit in the picture; None if there is none.
+
+        Args:
+            fruit: Where its body is.
+            width_px: Of the box around all of it.
+            offset_px: How far right of the body's middle the middle of that box lies.
+        """
         camera, belt_mm = self.scenario.camera, self.shutter.belt_mm
-        leave_mm = fruit.position_mm - width_px / 2 * camera.mm_per_px
+        leave_mm = fruit.position_mm - (width_px / 2 + offset_px) * camera.mm_per_px
         enter_mm = leave_mm - (camera.width_px - width_px) * camera.mm_per_px
         first = int(np.searchsorted(belt_mm, enter_mm - 1e-6, side="left"))
         last = int(np.searchsorted(belt_mm, leave_mm + 1e-6, side="right")) - 1
@@ -142,7 +148,7 @@ def _place(
     """The fruit of one group, the first where the group is, each further one upstream, touching the one before."""
     camera, section = scenario.camera, scenario.fruit
     lane_mm = camera.height_px * camera.mm_per_px / section.lanes
-    play_mm = max(0.0, lane_mm - LARGEST_MM - 4)
+    play_mm = max(0.0, lane_mm - LARGEST_MM)
     placed: list[PlacedFruit] = []
     position_mm, outline = group.position_mm, None
     for further in range(group.size):
@@ -186,10 +192,13 @@ def _rolling(fruit: PlacedFruit) -> PlacedFruit:
     return replace(fruit, look=fruit.look.posed(across), rolls=True)
 
 
-def _outline(look: Fruit | Photographed, mm_per_px: float) -> Mask:
+def _outline(look: Fruit | Photographed, mm_per_px: float) -> Outline:
     """What a fruit covers of the belt, one pixel a millimetre."""
     if isinstance(look, Fruit):
-        return np.asarray(draw_sprite(look, px_per_mm=1.0).image[..., 3] > 127, np.bool_)
-    alpha = look.sprite(0.0).image[..., 3]
-    size = (max(1, round(alpha.shape[1] * mm_per_px)), max(1, round(alpha.shape[0] * mm_per_px)))
-    return np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) > 127, np.bool_)
+        sprite = draw_sprite(look, px_per_mm=1.0)
+        return Outline(sprite.image[..., 3] > 127, sprite.anchor_px)
+    sprite = look.sprite(0.0)
+    width, height = (max(1, round(side_px * mm_per_px)) for side_px in sprite.size_px)
+    alpha = cv2.resize(sprite.image[..., 3], (width, height), interpolation=cv2.INTER_AREA)
+    x_px, y_px = sprite.anchor_px
+    return Outline(np.asarray(alpha > 127, np.bool_), (x_px * mm_per_px, y_px * mm_per_px))

@@ -152,9 +152,9 @@ def _outlined(picture: Image, one: Wrong, line: SimulatedLine | None) -> Shown:
     if one.truth is not None and line is not None:
         camera = line.world.scenario.camera
         belt_mm = line.world.wheel.at_mm(float(line.world.shutter.belt_mm[one.frame]))
-        width_px, height_px = one.truth["size_px"]
-        x_px = camera.width_px - (one.truth["position_mm"] - belt_mm) / camera.mm_per_px
-        y_px = one.truth["across_mm"] / camera.mm_per_px
+        (width_px, height_px), (off_x_px, off_y_px) = one.truth["size_px"], one.truth.get("offset_px", (0.0, 0.0))
+        x_px = camera.width_px - (one.truth["position_mm"] - belt_mm) / camera.mm_per_px + off_x_px
+        y_px = one.truth["across_mm"] / camera.mm_per_px + off_y_px
         look_at = Box(round(x_px - width_px / 2), round(y_px - height_px / 2), width_px, height_px)
         _outline(frame, look_at, _TRUTH_COLOUR)
     return Shown(frame, look_at)

@@ -92,7 +92,7 @@ def test_blur_in_the_picture_is_speed_times_exposure() -> None:
     scenario = _scenario(belt={"speed_mm_s": 500.0}, camera={"exposure_ms": 8.0})
     blur_px = empty_world(scenario, seed=0).blur_px(100)
     assert blur_px == pytest.approx(500 * 0.008 / 0.4)
-    square = Sprite(np.full((21, 21, 4), 255, np.uint8))
+    square = Sprite(np.full((21, 21, 4), 255, np.uint8), (10.5, 10.5))
     picture = np.zeros((80, 120, 3), np.uint8)
     overhead = Light(direction=(0, 0, 1))
     lay(picture, make_layer(square, px_per_mm=0.1, light=overhead, blur_px=blur_px), (60.5, 40.5))
@@ -106,7 +106,7 @@ def test_a_layer_lands_where_it_is_laid_to_a_fraction_of_a_pixel() -> None:
     disc = np.zeros((31, 31, 4), np.uint8)
     y, x = np.mgrid[0:31, 0:31] - 15
     disc[x**2 + y**2 <= 225] = 255
-    layer = make_layer(Sprite(disc), px_per_mm=0.1, light=Light(direction=(0, 0, 1)))
+    layer = make_layer(Sprite(disc, (15.5, 15.5)), px_per_mm=0.1, light=Light(direction=(0, 0, 1)))
     for centre in ((50.5, 40.5), (50.75, 40.2), (51.0, 39.9)):
         picture = np.zeros((80, 100, 3), np.uint8)
         lay(picture, layer, centre)

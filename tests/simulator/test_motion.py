@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import pytest
 
 from edge_runtime.errors import InputError
 from simulator.belt import motion_kernel
-from simulator.layout import touching_mm
+from simulator.layout import Outline, touching_mm
 from simulator.line import open_source
 from simulator.motion import BeltMotion, Wheel
 from simulator.renderer import Renderer
 from simulator.scenario import Scenario, load_scenario, parse_scenario
 from simulator.stamp import travel_kernel
-from simulator.world import World, build_world, empty_world
+from simulator.world import LARGEST_MM, World, build_world, empty_world
 
 S = 1_000_000_000
 
@@ -146,9 +147,14 @@ def test_the_travel_kernel_moves_by_the_fraction_and_blurs_by_the_way(fraction_p
 
 def test_discs_touch_at_the_sum_of_their_radii() -> None:
     y, x = np.mgrid[-20:21, -20:21]
-    large, small = x**2 + y**2 <= 400, (x**2 + y**2 <= 144)[8:-8, 8:-8]
+    large = Outline(x**2 + y**2 <= 400, (20.5, 20.5))
+    small = Outline((x**2 + y**2 <= 144)[8:-8, 8:-8], (12.5, 12.5))
     assert touching_mm(large, small, 0.0) == pytest.approx(32, abs=1)
-    assert touching_mm(large, small, 16.0) == pytest.approx((32**2 - 16**2) ** 0.5, abs=1.5)
+    for across_mm in (-16.0, 16.0):
+        assert touching_mm(large, small, across_mm) == pytest.approx((32**2 - 16**2) ** 0.5, abs=1.5)
+    # Held elsewhere, the same discs touch at another distance.
+    held = replace(small, anchor_mm=(9.5, 12.5))
+    assert touching_mm(large, held, 0.0) == pytest.approx(touching_mm(large, small, 0.0) + 3)
 
 
 def test_the_stated_share_of_fruit_touches_and_no_other() -> None:
@@ -158,7 +164,7 @@ def test_the_stated_share_of_fruit_touches_and_no_other() -> None:
     for lane in range(4):
         own = [fruit for fruit in fruits if fruit.lane == lane]
         for a, b in pairwise(own):
-            if b.position_mm - a.position_mm < 62:
+            if b.position_mm - a.position_mm < LARGEST_MM:
                 touching |= {a.fruit_id, b.fruit_id}
             else:
                 assert b.position_mm - a.position_mm >= 75 - 1e-6
