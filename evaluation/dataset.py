@@ -21,6 +21,7 @@ from evaluation.manifest import count, parse_box, read_manifest, read_text, some
 from evaluation.picture import PICTURE_SUFFIXES, is_readable, read_image
 
 SOURCE = "source"
+_FRAME = "frame"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +43,15 @@ class Item(Picture):
     """A labelled picture.
 
     `group` keeps related pictures on one side of a split; without one in the manifest it is the fruit, or else the
-    file's hash, so that copies of one file stay together. `fruit` names one physical fruit.
+    file's hash, so that copies of one file stay together. `fruit` names one physical fruit. `from_line`: cut out of a
+    frame of a line, as `ripeline collect` does, and not a photograph.
     """
 
     label: str
     group: str
     fruit: str | None = None
     source: str | None = None
+    from_line: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,8 @@ def read_dataset(
 
     The order of labels is the ripeness order: `labels`, else `labels.txt` (one a line), else alphabetical with a
     notice. `manifest.csv`, if there, needs a column `file`; `label` must agree with the folder; `group` (else `fruit`,
-    else the file's hash), `fruit`, `source` and `box_px` ("x y w h" or "[x, y, w, h]") are optional. Files that cannot
-    be decoded whole are left out with a notice.
+    else the file's hash), `fruit`, `source`, `frame` (of the line it was cut from) and `box_px` ("x y w h" or
+    "[x, y, w, h]") are optional. Files that cannot be decoded whole are left out with a notice.
 
     Args:
         folder: The data.
@@ -296,6 +299,7 @@ def _item(path: Path, file: str, sha256: str, label: str, row: dict[str, str], d
         group=row.get("group") or row.get("fruit") or sha256,
         fruit=row.get("fruit") or None,
         source=row.get(domain) or None,
+        from_line=bool(row.get(_FRAME)),
     )
 
 

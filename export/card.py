@@ -72,4 +72,7 @@ def _interval(ends: tuple[float, float] | None) -> str:
 def _correlation(found: ViewCorrelation) -> str:
     if found.origin == "default":
         return f"{found.rho:.2f}, a cautious default: too few pictures are known to show the same fruit"
-    return f"{found.rho:.2f}, measured on {found.pictures} pictures of {found.fruits} fruits"
+    where = f"{found.pictures} pictures of {found.fruits} fruits"
+    if found.origin == "photographs":
+        return f"{found.rho:.2f}, since {where} are photographs, less alike than frames ({found.estimate:.2f})"
+    return f"{found.rho:.2f}, measured on {where}"

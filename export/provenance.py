@@ -41,6 +41,7 @@ def provenance(run: Run, conversions: Mapping[str, JsonValue], samples: Sequence
         # Names, not paths: the same run must give the same bundle from wherever its weights were read.
         "training": record.config.model_dump(mode="json", exclude={"data"})
         | {"weights": Path(record.config.weights).name},
+        "view_correlation": record.evidence.view_correlation.model_dump(mode="json"),
         "code_sha256": code_sha256(),
         "versions": versions,
         "conversions": dict(conversions),

@@ -85,7 +85,9 @@ def measure_run(
             factor = used[Split.TEST] / own
         probabilities[split] = answer.probabilities
         if split is Split.VALIDATION:
-            correlation = measure_view_correlation(truth, answer.probabilities, [item.fruit for item in some])
+            correlation = measure_view_correlation(
+                truth, answer.probabilities, [item.fruit for item in some], [item.from_line for item in some]
+            )
             evidence = _evidence(model, items, spec, config, correlation, fine_tuned=fine_tuned)
         scores[split] = score(
             labels,

@@ -136,6 +136,12 @@ def _correlation_words(found: ViewCorrelation) -> str:
             f"takes {LEAST_FRUITS} validation fruits with several pictures each (column fruit of manifest.csv); here "
             f"are {found.fruits}."
         )
+    if found.origin == "photographs":
+        return (
+            f"Views of one fruit are taken to err together by \u03c1 = {found.rho:.2f}. On {found.pictures} validation "
+            f"pictures of {found.fruits} fruits it is {found.estimate:.2f}, but these are photographs (no column "
+            "frame in manifest.csv), less alike than frames of a line, such as `ripeline collect` keeps."
+        )
     return (
         f"Views of one fruit err together by \u03c1 = {found.rho:.2f} (95 %: {found.ci95[0]:.2f} to "
         f"{found.ci95[1]:.2f}), measured on {found.pictures} validation pictures of {found.fruits} fruits."

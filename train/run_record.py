@@ -124,6 +124,7 @@ class SplitRow:
     fruit: Annotated[str | None, _EmptyIsNone] = None
     source: Annotated[str | None, _EmptyIsNone] = None
     box_px: Annotated[str | None, _EmptyIsNone] = None
+    from_line: bool = False
 
     @classmethod
     def of(cls, item: Item, split: Split) -> SplitRow:
@@ -138,6 +139,7 @@ class SplitRow:
             fruit=item.fruit,
             source=item.source,
             box_px=f"{box.x_px} {box.y_px} {box.width_px} {box.height_px}" if box else None,
+            from_line=item.from_line,
         )
 
     def item(self, path: Path) -> Item:
@@ -152,6 +154,7 @@ class SplitRow:
             group=self.group,
             fruit=self.fruit,
             source=self.source,
+            from_line=self.from_line,
         )
 
 

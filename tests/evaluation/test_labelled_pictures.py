@@ -59,6 +59,11 @@ def test_manifest_gives_group_fruit_source_and_box(folder: Path) -> None:
     assert any("4 pictures not in" in notice for notice in read_dataset(folder, ["green", "red"]).notices)
 
 
+def test_a_picture_with_a_frame_number_is_from_a_line(folder: Path) -> None:
+    (folder / "manifest.csv").write_text("file,frame\ngreen/0.jpg,0\ngreen/1.jpg,\n")
+    assert [item.from_line for item in read_dataset(folder).items[:3]] == [True, False, False]
+
+
 @pytest.mark.parametrize("name", ["manifest.csv", "labels.txt"])
 def test_a_text_file_in_another_encoding_is_refused_by_name(folder: Path, name: str) -> None:
     (folder / name).write_bytes("file,label,group\ngreen/0.jpg,green,Überlingen\n".encode("cp1252"))
