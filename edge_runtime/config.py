@@ -117,7 +117,10 @@ class DecideSettings(Section):
         description="What another look at a fruit costs, as a share of the dearest mistake; 0: look until decide_at.",
     )
     decide_from: FiniteFloat = Field(
-        default=0.3, ge=0, le=1, description="Share of the picture's length before which no fruit is decided."
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Share of the picture's length before which no fruit is classified or decided.",
     )
     decide_at: FiniteFloat = Field(
         default=0.6,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.decide import energy, fuse
-from edge_runtime.records import TrackedDetection
+from edge_runtime.records import Image, TrackedDetection
 from edge_runtime.sequential import prospect
 
 Logits = npt.NDArray[np.float32]
@@ -43,6 +43,7 @@ class FruitEvidence:
         self._whole: list[Logits] = []
         self._cut: Logits | None = None
         self._cut_area_px = 0.0
+        self.held: tuple[TrackedDetection, Image] | None = None
         self.is_settled = False
 
     def wants(self, view: TrackedDetection) -> bool:
@@ -53,6 +54,17 @@ class FruitEvidence:
         if self.is_settled:
             return False
         return not view.detection.touches_border or (not self._whole and view.detection.area_px > self._cut_area_px)
+
+    def would_hold(self, view: TrackedDetection) -> bool:
+        """Whether a view from before it counts is worth keeping: the first whole one, or what an edge cuts least."""
+        if self.held is None:
+            return True
+        kept = self.held[0].detection
+        return kept.touches_border and (not view.detection.touches_border or view.detection.area_px > kept.area_px)
+
+    def hold(self, view: TrackedDetection, model_input: Image) -> None:
+        """Keep a view, `[size, size, 3]` uint8, in case that no other one comes."""
+        self.held = view, model_input
 
     def follow(self, view: TrackedDetection) -> None:
         """Take in where it is now; its place on the belt gets surer by every view, inferred or not."""

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from edge_runtime.config import LineConfig
 from edge_runtime.decide import Policy
 from edge_runtime.fruit_evidence import FruitEvidence, Weighing
@@ -39,7 +42,8 @@ class Pipeline:
     """Localise, follow, classify and decide, one frame at a time.
 
     A fruit is decided once: as soon as further views would not pay, but not before it has come as far as `decide_from`
-    of the picture's length and so shown that it is there; at the latest at `decide_at`, or when it is gone.
+    of the picture's length and so shown that it is there; at the latest at `decide_at`, or when it is gone. Views from
+    before `decide_from` could not speed that up and are not classified; one is held for a fruit that comes no farther.
 
     Args:
         manifest: Of the bundle; its labels, input and identity.
@@ -88,10 +92,12 @@ class Pipeline:
                 update = self._tracker.update(frame, detections)
             self._recent.append(frame)
             for some in (update.tracked, update.earlier):
-                self._classify([view for view in some if view.fruit_id not in self._decided], watch)
+                self._take_in([view for view in some if view.fruit_id not in self._decided], watch)
             with watch.stage("decide"):
-                due = [view.fruit_id for view in update.tracked if self._is_due(view, frame)]
+                due = [view.fruit_id for view in update.tracked if self._is_due(view)]
                 gone = [fruit for fruit in update.finished if fruit not in due and fruit not in update.lost]
+            self._classify_held(gone, watch)
+            with watch.stage("decide"):
                 decisions = self._decide([*due, *gone], frame.captured_ns)
                 for fruit in update.finished:
                     self._open.pop(fruit, None)
@@ -100,41 +106,64 @@ class Pipeline:
 
     def finish(self, now_ns: int) -> list[Decision]:
         """Decide about what is still on the belt when the pictures end."""
-        lost = self._tracker.finish().lost
-        return self._decide(sorted(self._open.keys() - set(lost)), now_ns)
+        left = sorted(self._open.keys() - set(self._tracker.finish().lost))
+        self._classify_held(left, _Stopwatch())
+        return self._decide(left, now_ns)
 
-    def _classify(self, views: Sequence[TrackedDetection], watch: _Stopwatch) -> None:
+    def _take_in(self, views: Sequence[TrackedDetection], watch: _Stopwatch) -> None:
         pictures = {one.index: one.image for one in self._recent}
-        wanted = []
+        wanted, early = list[TrackedDetection](), list[TrackedDetection]()
         for view in views:
             fruit = self._open.setdefault(view.fruit_id, FruitEvidence(self._weighing, view))
             fruit.follow(view)
-            if fruit.wants(view) and view.frame_index in pictures:
+            if view.frame_index not in pictures:
+                continue
+            way = self._way(view)
+            if way is not None and way < self._rules.decide_from:
+                early += [view] if fruit.would_hold(view) else []
+            elif fruit.wants(view):
                 wanted.append(view)
-        if not wanted:
+        if not wanted and not early:
             return
         with watch.stage("preprocess"):
-            crops = [(pictures[view.frame_index], view.detection.box) for view in wanted]
+            crops = [(pictures[view.frame_index], view.detection.box) for view in (*wanted, *early)]
             inputs = to_model_inputs(crops, self._manifest.input)
+        for view, one in zip(early, inputs[len(wanted) :], strict=True):
+            self._open[view.fruit_id].hold(view, one.copy())
+        self._classify(wanted, inputs[: len(wanted)], watch)
+
+    def _classify_held(self, fruit_ids: Sequence[int], watch: _Stopwatch) -> None:
+        """Look at the one view that there is of each fruit that came no farther."""
+        unseen = (self._open[fruit_id] for fruit_id in fruit_ids if fruit_id in self._open)
+        held = [fruit.held for fruit in unseen if fruit.held is not None and not fruit.views]
+        if held:
+            self._classify([view for view, _ in held], np.stack([one for _, one in held]), watch)
+
+    def _classify(self, views: Sequence[TrackedDetection], inputs: npt.NDArray[np.uint8], watch: _Stopwatch) -> None:
+        if not views:
+            return
         with watch.stage("infer"):
             logits = self._engine.logits(inputs)
-        for view, row in zip(wanted, logits, strict=True):
+        for view, row in zip(views, logits, strict=True):
             self._open[view.fruit_id].add(view, row)
 
-    def _is_due(self, view: TrackedDetection, frame: Frame) -> bool:
-        height, width = frame.image.shape[:2]
+    def _way(self, view: TrackedDetection) -> float | None:
+        """How far through the picture a fruit has come, 0 to 1; None before the belt's direction is known."""
+        height, width = self._recent[-1].image.shape[:2]
         x, y = view.detection.box.centre_px
-        share = {
+        return {
             BeltDirection.RIGHT: x / width,
             BeltDirection.LEFT: 1 - x / width,
             BeltDirection.DOWN: y / height,
             BeltDirection.UP: 1 - y / height,
-            None: 0.0,
+            None: None,
         }[self._tracker.direction]
-        fruit = self._open.get(view.fruit_id)
-        if fruit is None or not fruit.views or view.support < SUPPORT:
+
+    def _is_due(self, view: TrackedDetection) -> bool:
+        fruit, way = self._open.get(view.fruit_id), self._way(view)
+        if fruit is None or not fruit.views or view.support < SUPPORT or way is None:
             return False
-        return share >= (self._rules.decide_from if fruit.is_settled else self._rules.decide_at)
+        return way >= (self._rules.decide_from if fruit.is_settled else self._rules.decide_at)
 
     def _decide(self, fruit_ids: Sequence[int], now_ns: int) -> list[Decision]:
         decisions = []
