@@ -49,7 +49,7 @@ class MemoryPorts:
     def open_camera(self) -> PacedCamera:
         """All frames in memory, by the clock from now on."""
         line = fast_line(self.seconds)
-        return PacedCamera(Rendered(line), line.encoder, delay_ms=0.0)
+        return PacedCamera(Rendered(line), line.encoder)
 
     def open_encoder(self) -> None:
         """None: frames are stamped."""

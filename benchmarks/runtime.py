@@ -135,7 +135,7 @@ class Counting:
 
 def at_pace(bundle: Bundle, chosen: Selection, line: SimulatedLine, frames: Rendered) -> dict[str, Any]:
     """The frames as a camera would give them: what was dropped, and how late decisions came."""
-    camera = PacedCamera(frames, line.encoder, delay_ms=0.0)
+    camera = PacedCamera(frames, line.encoder)
     decisions: list[Decision] = []
     captured_ns: dict[int, int] = {}
     late_ms: list[float] = []

@@ -131,12 +131,12 @@ def run_line(
     """
     tally = Tally(labels)
     reporters = tuple(reporters)
-    begun, first_ns, now_ns = time.perf_counter(), None, 0
+    begun, first_ns, now_ns, read_ns = time.perf_counter(), None, 0, 0
     failure: RipelineError | None = None
 
     def report(decisions: Sequence[Decision]) -> list[Decision]:
-        if camera.live:
-            decisions = [replace(decision, decided_ns=time.monotonic_ns()) for decision in decisions]
+        known_ns = time.monotonic_ns() if camera.live else read_ns
+        decisions = [replace(decision, decided_ns=known_ns) for decision in decisions]
         for decision in decisions:
             tally.decision(decision)
             for reporter in reporters:
@@ -150,6 +150,7 @@ def run_line(
             first_ns, now_ns = first_ns if first_ns is not None else frame.captured_ns, frame.captured_ns
             if duration_s is not None and now_ns - first_ns >= duration_s * 1e9:
                 break
+            read_ns = now_ns if frame.read_ns is None else frame.read_ns
             step = pipeline.step(frame)
             tally.frame(step)
             step = replace(step, decisions=report(step.decisions))

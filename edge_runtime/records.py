@@ -53,13 +53,15 @@ class Frame:
     """One picture of the belt.
 
     `captured_ns` is the monotonic time of exposure; for a file, its place in the recording. `belt_mm` is the encoder's
-    distance at that moment, None without an encoder.
+    distance at that moment, None without an encoder. `read_ns` is when a picture in virtual time can be read, on the
+    same clock; None where the real clock says so, and for recordings, which do not know.
     """
 
     image: Image
     index: int
     captured_ns: int
     belt_mm: float | None = None
+    read_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,10 @@ class SimulatedCamera:
                 continue
             image = _faulty(fault, self._renderer, index, before)
             before = image
-            stamped_ns = int(shutter.stamped_ns[index]) + self._encoder.start_ns
-            yield Frame(image, index, stamped_ns, self._encoder.position_mm(stamped_ns))
+            stamped_ns, read_ns = (
+                int(at[index]) + self._encoder.start_ns for at in (shutter.stamped_ns, shutter.read_ns)
+            )
+            yield Frame(image, index, stamped_ns, self._encoder.position_mm(stamped_ns), read_ns)
 
     def picture(self, index: int) -> Image:
         """What was delivered for one exposure, faults included; for a lost one the picture before it."""
@@ -80,19 +82,15 @@ class PacedCamera:
     Args:
         camera: Whose frames are drawn, in a thread of their own, ahead of time where the machine is fast enough.
         encoder: Set to the clock's time of the first exposure.
-        delay_ms: From exposure to the frame being read.
         start_ns: The clock's time of the first exposure, which may be past: a camera that is opened again joins a world
             that has run on. None for now.
     """
 
     live = True
 
-    def __init__(
-        self, camera: SimulatedCamera, encoder: SimulatedEncoder, *, delay_ms: float, start_ns: int | None = None
-    ) -> None:
+    def __init__(self, camera: SimulatedCamera, encoder: SimulatedEncoder, *, start_ns: int | None = None) -> None:
         self.name, self.frame_rate_hz = camera.name, camera.frame_rate_hz
-        self._camera, self._encoder, self._delay_ns = camera, encoder, round(1e6 * delay_ms)
-        self._start_ns = start_ns
+        self._camera, self._encoder, self._start_ns = camera, encoder, start_ns
         self.dropped = 0
         self._overrun = 0
         self._newest: Frame | None = None
@@ -122,7 +120,7 @@ class PacedCamera:
 
     def _pace(self) -> None:
         for frame in self._camera.frames():
-            due_ns = frame.captured_ns + self._delay_ns
+            due_ns = frame.captured_ns if frame.read_ns is None else frame.read_ns
             time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
             with self._changed:
                 if self._done:

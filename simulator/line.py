@@ -144,9 +144,8 @@ def line_of(
     """Put a world behind the ports; `fruit_images` is where its fruit were cut out from."""
     renderer, encoder = Renderer(world), world.encoder(start_ns=start_ns or 0)
     frames = SimulatedCamera(world, encoder, name=name, renderer=renderer)
-    delay_ms = world.scenario.camera.delay_ms
     return SimulatedLine(
-        camera=PacedCamera(frames, encoder, delay_ms=delay_ms, start_ns=start_ns) if paced else frames,
+        camera=PacedCamera(frames, encoder, start_ns=start_ns) if paced else frames,
         encoder=encoder,
         ejector=SimulatedEjector(world, start_ns=start_ns or 0),
         direction=BeltDirection.RIGHT,

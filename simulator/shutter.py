@@ -16,7 +16,8 @@ class Shutter:
     """The exposures of a run.
 
     `exposed_ns` `[frames]` int64 are the middles of exposures (of the middle row, with a rolling shutter), `belt_mm`
-    `[frames]` float64 the belt's way at those times.
+    `[frames]` float64 the belt's way at those times, `stamped_ns` `[frames]` int64 what frames are stamped with,
+    and `read_ns` `[frames]` int64 when they can be read: the delay after the exposure as it is stamped.
     """
 
     def __init__(self, scenario: Scenario, motion: BeltMotion, wheel: Wheel, *, seed: int) -> None:
@@ -25,9 +26,11 @@ class Shutter:
         camera = scenario.camera
         jitter_ms = camera.stamp_jitter_ms * np.random.default_rng([seed, 0x57A3]).standard_normal(self.frames)
         late_ms = camera.delay_ms if camera.stamps == "read" else 0.0
+        since_stamp_ns = round(1e6 * (camera.delay_ms - late_ms))
         stamps = self.exposed_ns + np.round(1e6 * (late_ms + jitter_ms)).astype(np.int64)
         # Time goes on however coarse the clock: no driver hands out a stamp before the last one's.
         self.stamped_ns = np.maximum.accumulate(np.maximum(stamps, 0) - np.arange(self.frames)) + np.arange(self.frames)
+        self.read_ns = self.stamped_ns + since_stamp_ns
         self._faults = [_during(fault, self.exposed_ns, seed, number) for number, fault in enumerate(scenario.fault)]
         self._kinds = [fault.kind for fault in scenario.fault]
 

@@ -36,7 +36,6 @@ class EjectionInVirtualTime:
         ejector: Gets the orders.
         ejectors: As in `line.toml`.
         policy: Weighs a fruit against the neighbours that it would take along.
-        delay_ms: From the exposure of the frame that decided to the decision being known.
     """
 
     def __init__(
@@ -46,12 +45,9 @@ class EjectionInVirtualTime:
         ejector: Ejector,
         ejectors: Sequence[EjectorSettings],
         policy: Policy,
-        *,
-        delay_ms: float = 0.0,
     ) -> None:
         self._encoder, self._ejector, self._policy = encoder, ejector, policy
         self._ejection = Ejection(ejectors)
-        self._delay_ns = round(1e6 * delay_ms)
         self._now_ns = self._rest_until_ns = 0
         self._stream = file.open("w", encoding="utf-8")
 
@@ -62,9 +58,9 @@ class EjectionInVirtualTime:
         self._write(*self._ejection.decided(decision, gain, self._belt()))
         self._rest_until_ns = 0
 
-    def advance(self, captured_ns: int, tracked: Iterable[TrackedDetection] = ()) -> None:
-        """Let time run until a frame exposed at `captured_ns` has been read, and take in where it shows fruit."""
-        self._run_until(captured_ns)
+    def advance(self, read_ns: int, tracked: Iterable[TrackedDetection] = ()) -> None:
+        """Let time run until `read_ns`, when a frame has been read, and take in where it shows fruit."""
+        self._run_until(read_ns)
         for view in tracked:
             if view.position_mm is not None:
                 self._ejection.seen(view.fruit_id, view.position_mm)
@@ -88,8 +84,8 @@ class EjectionInVirtualTime:
     ) -> None:
         self.close()
 
-    def _run_until(self, captured_ns: int) -> None:
-        while self._now_ns + POLL_NS <= captured_ns + self._delay_ns:
+    def _run_until(self, time_ns: int) -> None:
+        while self._now_ns + POLL_NS <= time_ns:
             self._now_ns += POLL_NS
             self._poll()
 

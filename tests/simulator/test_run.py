@@ -24,6 +24,13 @@ frame_rate_hz = 20.0
 """
 
 
+NEAR = """
+[ejector]
+at_mm = 10.0
+"""
+"""A valve at the picture's edge: a fruit is decided about at most 130 mm before it, a third of a second."""
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory, ripeline: Ripeline, bundle_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("line")
@@ -63,3 +70,27 @@ def test_a_line_without_faults_is_counted_and_its_strokes_hit(out: Path, ripelin
     assert figures["timing"]["capture_to_fire_ms"]["p50"] > 0
     for wrong in figures["worst"]:
         assert (out / wrong["picture"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "stamps", "late"), [(40.0, "exposure", 0.0), (40.0, "read", 0.0), (800.0, "exposure", 1.0)]
+)
+def test_what_the_camera_hands_over_late_is_decided_and_thrown_out_late(
+    delay_ms: float, stamps: str, late: float, tmp_path: Path, ripeline: Ripeline, bundle_dir: Path
+) -> None:
+    scene = f"{SCENE}delay_ms = {delay_ms}\nstamps = {json.dumps(stamps)}\n{NEAR}"
+    (tmp_path / "late.toml").write_text(scene)
+    words = ["--source", f"sim:{tmp_path / 'late.toml'}?seed=2", "-o", tmp_path / "out", "--trace"]
+    if stamps == "read":
+        (tmp_path / "line.toml").write_text(f"[camera]\ndelay_ms = {delay_ms}\n")
+        words += ["--config", tmp_path / "line.toml"]
+    assert ripeline("run", bundle_dir, *words).code == 0
+    figures = ripeline("score", tmp_path / "out", tmp_path / "out", "--json").document
+    decided_ms = figures["timing"]["capture_to_decision_ms"]
+    assert decided_ms["n"] >= 20
+    assert decided_ms["p50"] == delay_ms  # decided on the frame of the last view, when it could be read
+    assert figures["acting"]["late"]["share"] == late
+    decisions = {one["fruit_id"]: one for one in _lines(tmp_path / "out" / "decisions.jsonl")}
+    for one in _lines(tmp_path / "out" / "firings.jsonl"):
+        if one["fired_ns"] is not None:
+            assert one["fired_ns"] >= decisions[one["fruit_id"]]["decided_ns"]
