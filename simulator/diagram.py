@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from simulator.evidence import Evidence, Row
-from simulator.matching import Matched, Stroke
+from simulator.matching import Matched, Outcome, Stroke
 from simulator.worst import Wrong
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WINDOW_S = 12.0
 CAPTION = (
-    "Grey lines: true fruit; red where one has no decision of its own. Dots: where the tracker saw it, coloured by the "
-    "verdict. Triangle: decided; in a red ring, something went wrong with it. Cross on the dotted line: a valve's "
-    "stroke; red if it missed its fruit or met another. The camera sees the band below 0."
+    "A panel a lane. The camera sees the band below 0; the dotted line is the valve. An order that was never fired "
+    "stands where its fruit passed the valve, with why. What went wrong is magenta."
 )
-_COLOURS = {"ACCEPT": "#2e7d4f", "DIVERT": "#b3392f", "UNDECIDED": "#c98a1b"}
-_WRONG, _STROKE, _TRUE = "#c62828", "#7b1fa2", "#d5cfc8"
+_VERDICTS = {"ACCEPT": "#2e7d4f", "DIVERT": "#b3392f", "UNDECIDED": "#c98a1b"}
+_WRONG, _INK, _TRUE, _FOLLOWED = "#c2007a", "#26323f", "#b9b1a8", "#8a94a0"
+_RING: dict[str, Any] = {"marker": "o", "s": 120, "facecolors": "none", "edgecolors": _WRONG, "linewidths": 1.6}
+_ORDER: dict[str, Any] = {"marker": "D", "s": 30, "facecolors": "none", "edgecolors": _WRONG, "linewidths": 1.4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,13 @@ class Clockwork:
         """Way of the belt at `[m]` times."""
         return np.asarray(np.interp(times_s, self.times_s, self.belt_mm), np.float64)
 
+    def passed_s(self, belt_mm: float) -> float:
+        """When the belt had run so far; the run's first or last second where it never had."""
+        return float(np.interp(belt_mm, self.belt_mm, self.times_s))
+
     def seen_s(self, place_mm: float) -> float:
         """When what lies at a place of the belt was in the middle of the picture."""
-        return float(np.interp(place_mm - self.length_mm / 2, self.belt_mm, self.times_s))
+        return self.passed_s(place_mm - self.length_mm / 2)
 
 
 def clockwork(evidence: Evidence) -> Clockwork | None:
@@ -68,8 +75,14 @@ def windows(wrong: Sequence[Wrong], clock: Clockwork, *, most: int) -> tuple[lis
     return sorted(starts) or [begins_s], left_out
 
 
+def lanes_of(evidence: Evidence) -> list[int]:
+    """The lanes in which there is something to show, in order."""
+    rows = [*evidence.truth, *evidence.decisions]
+    return sorted({int(row.get("lane") or 0) for row in rows} | {int(one["ejector"]) for one in evidence.ejections})
+
+
 def draw(
-    axes: Axes,
+    figure: Figure,
     evidence: Evidence,
     matched: Matched,
     strokes: Sequence[Stroke],
@@ -78,46 +91,122 @@ def draw(
     wrong: Sequence[Wrong],
     start_s: float,
 ) -> None:
-    """One window of `WINDOW_S`, from `start_s` on."""
-    ejector = evidence.ejector
-    far_mm = 40.0 + (ejector["at_mm"] if ejector else 100.0)
-    end_s = start_s + WINDOW_S
-    shown_s = np.linspace(start_s, min(end_s, float(clock.times_s[-1])), 240)
+    """One window of at most `WINDOW_S` from `start_s` on, a panel a lane, with a legend under them."""
+    lanes = lanes_of(evidence)
+    panels = figure.subplots(len(lanes), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, lane in zip(panels, lanes, strict=True):
+        part = _of_lane(evidence, lane)
+        outcomes = tuple(one for one in matched.outcomes if one.truth["lane"] == lane)
+        acted = [one for one in strokes if one.action["ejector"] == lane]
+        _draw_lane(axes, part, outcomes, acted, clock, wrong=wrong, start_s=start_s)
+        axes.set_ylabel(f"lane {lane}\nplace, mm" if len(lanes) > 1 else "place along the line, mm")
+    panels[-1].set_xlabel("seconds since the first view")
+    figure.legend(handles=_legend(valves=evidence.ejector is not None), loc="outside lower center", ncols=4, fontsize=8)
+
+
+def _of_lane(evidence: Evidence, lane: int) -> Evidence:
+    return replace(
+        evidence,
+        decisions=[one for one in evidence.decisions if (one.get("lane") or 0) == lane],
+        tracks=[one for one in evidence.tracks if (one["lane"] or 0) == lane],
+        firings=[one for one in evidence.firings if (one.get("ejector") or 0) == lane],
+    )
+
+
+def _draw_lane(
+    axes: Axes,
+    evidence: Evidence,
+    outcomes: Sequence[Outcome],
+    strokes: Sequence[Stroke],
+    clock: Clockwork,
+    *,
+    wrong: Sequence[Wrong],
+    start_s: float,
+) -> None:
+    ejector, begins_s = evidence.ejector, float(clock.times_s[0])
+    far_mm = 60.0 + (ejector["at_mm"] if ejector else 100.0)
+    end_s = min(start_s + WINDOW_S, float(clock.times_s[-1]))
+    axes.set(xlim=(start_s - begins_s, end_s - begins_s), ylim=(-clock.length_mm - 10, far_mm))
+    axes.axhspan(-clock.length_mm, 0, color="#f3f0ec", zorder=0)
+    shown_s = np.linspace(start_s, end_s, 240)
     way_mm = clock.way_mm(shown_s)
-    for one in matched.outcomes:
+    for one in outcomes:
         place_mm = way_mm - one.truth["position_mm"]
         visible = np.where((place_mm > -clock.length_mm) & (place_mm < far_mm), place_mm, np.nan)
-        lost = one.decision is None
         if np.isfinite(visible).any():
-            axes.plot(shown_s, visible, color=_WRONG if lost else _TRUE, linewidth=2.2 if lost else 1.2, zorder=1)
+            axes.plot(shown_s - begins_s, visible, zorder=1, **_LINES[one.fate])
     verdict_of = {one["fruit_id"]: one["verdict"] for one in evidence.decisions}
     views = [view for view in _within(evidence.tracks, "captured_ns", start_s) if view["belt_mm"] is not None]
     axes.scatter(
-        [view["captured_ns"] / 1e9 for view in views],
+        [view["captured_ns"] / 1e9 - begins_s for view in views],
         [view["belt_mm"] - view["position_mm"] for view in views],
         s=3,
-        c=[_COLOURS.get(verdict_of.get(view["fruit_id"], ""), "#777777") for view in views],
+        c=[_VERDICTS.get(verdict_of.get(view["fruit_id"], ""), _FOLLOWED) for view in views],
         zorder=2,
     )
     decisions = _within(evidence.decisions, "decided_ns", start_s)
-    _marks(axes, decisions, clock, marker="^", s=34, c="#26323f")
+    _marks(axes, decisions, clock, marker="^", s=34, c=_INK)
     wrong_ids = {one.decision["fruit_id"] for one in wrong if one.decision is not None}
-    rings = [one for one in decisions if one["fruit_id"] in wrong_ids]
-    _marks(axes, rings, clock, marker="o", s=120, facecolors="none", edgecolors=_WRONG, linewidths=1.6)
-    if ejector:
-        axes.axhline(ejector["at_mm"], color=_STROKE, linewidth=0.8, linestyle=":")
-        acted = [one for one in strokes if start_s <= one.action["acted_ns"] / 1e9 <= end_s]
-        axes.scatter(
-            [one.action["acted_ns"] / 1e9 for one in acted],
-            [ejector["at_mm"]] * len(acted),
-            marker="x",
-            s=34,
-            c=[_STROKE if one.hit_own and not one.hit_neighbour else _WRONG for one in acted],
-            zorder=4,
+    _marks(axes, [one for one in decisions if one["fruit_id"] in wrong_ids], clock, **_RING)
+    if not ejector:
+        return
+    axes.axhline(ejector["at_mm"], color=_INK, linewidth=0.8, linestyle=":")
+    acted = [one for one in strokes if start_s <= one.action["acted_ns"] / 1e9 <= end_s]
+    axes.scatter(
+        [one.action["acted_ns"] / 1e9 - begins_s for one in acted],
+        [ejector["at_mm"]] * len(acted),
+        marker="x",
+        s=34,
+        c=[_INK if one.hit_own and not one.hit_neighbour else _WRONG for one in acted],
+        zorder=4,
+    )
+    for at_s, reason in _never_fired(evidence, clock):
+        if start_s <= at_s <= end_s:
+            axes.scatter([at_s - begins_s], [ejector["at_mm"]], zorder=4, **_ORDER)
+            axes.annotate(
+                reason, (at_s - begins_s, ejector["at_mm"]), (0, 7), textcoords="offset points", ha="center",
+                fontsize=7, color=_WRONG, annotation_clip=True,
+            )  # fmt: skip
+
+
+_LINES: dict[str, dict[str, Any]] = {
+    "found": {"color": _TRUE, "linewidth": 1.2},
+    "unseen": {"color": _TRUE, "linewidth": 1.2, "linestyle": "--"},
+    "missed": {"color": _WRONG, "linewidth": 2.2},
+    "merged": {"color": _WRONG, "linewidth": 2.2, "linestyle": "--"},
+}
+
+
+def _legend(*, valves: bool) -> list[Artist]:
+    from matplotlib.lines import Line2D
+
+    def mark(label: str, marker: str, colour: str, size: float, *, hollow: bool = False) -> Line2D:
+        face = "none" if hollow else colour
+        return Line2D(
+            [], [], linestyle="", marker=marker, markersize=size, color=colour, markerfacecolor=face, label=label
         )
-    axes.axhspan(-clock.length_mm, 0, color="#f3f0ec", zorder=0)
-    axes.set(xlim=(start_s, end_s), ylim=(-clock.length_mm - 10, far_mm))
-    axes.set(xlabel="time, s", ylabel="place along the line, mm")
+
+    names = {"found": "true fruit", "unseen": "passed a blind camera", "missed": "missed", "merged": "merged"}
+    shown = [Line2D([], [], label=names[fate], **style) for fate, style in _LINES.items()]
+    shown += [mark(f"view of a fruit decided {verdict}", ".", colour, 6) for verdict, colour in _VERDICTS.items()]
+    shown += [mark("view of what was never decided", ".", _FOLLOWED, 6)]
+    shown += [mark("decision", "^", _INK, 6), mark("decision with an error", "o", _WRONG, 10, hollow=True)]
+    if valves:
+        shown += [mark("stroke on its fruit alone", "x", _INK, 6), mark("stroke on another or nothing", "x", _WRONG, 6)]
+        shown += [mark("order never fired, and why", "D", _WRONG, 5, hollow=True)]
+    return [*shown]
+
+
+def _never_fired(evidence: Evidence, clock: Clockwork) -> list[tuple[float, str]]:
+    """When the fruit of each order that was not fired passed the valve, or was decided about, in seconds; and why."""
+    decided_s = {one["fruit_id"]: one["decided_ns"] / 1e9 for one in evidence.decisions}
+    found = []
+    for one in evidence.firings:
+        planned_mm = one.get("planned_mm")
+        at_s = decided_s.get(one["fruit_id"]) if planned_mm is None else clock.passed_s(planned_mm)
+        if one["reason"] and at_s is not None:
+            found.append((at_s, str(one["reason"])))
+    return found
 
 
 def _inside(at_s: float, starts: Sequence[float]) -> bool:
@@ -133,4 +222,4 @@ def _marks(axes: Axes, decisions: Sequence[Row], clock: Clockwork, **style: Any)
     at_s = np.array([row["decided_ns"] for row in decisions], np.float64) / 1e9
     if len(at_s):
         places_mm = np.array([row["position_mm"] for row in decisions], np.float64)
-        axes.scatter(at_s, clock.way_mm(at_s) - places_mm, zorder=3, **style)
+        axes.scatter(at_s - clock.times_s[0], clock.way_mm(at_s) - places_mm, zorder=3, **style)

@@ -229,7 +229,9 @@ def _tracks(file: Path) -> list[Row]:
     if not file.is_file():
         return []
     floats = dict.fromkeys(("position_mm", "across_mm", "belt_mm"), float)
-    numbers: dict[str, type[int] | type[float]] = {"frame": int, "fruit_id": int, "captured_ns": int, **floats}
+    numbers: dict[str, type[int] | type[float]] = {
+        "frame": int, "fruit_id": int, "lane": int, "captured_ns": int, **floats
+    }  # fmt: skip
     text = file.read_text("utf-8", errors="replace")
     rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
     try:

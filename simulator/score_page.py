@@ -10,7 +10,7 @@ import numpy as np
 from edge_runtime.preprocess import InputSpec, to_model_input
 from edge_runtime.records import Box, Image
 from evaluation.page import PLOT_STYLE, KeyFigure, Page, Section, Tile, Tone
-from simulator.diagram import CAPTION, clockwork, draw, windows
+from simulator.diagram import CAPTION, clockwork, draw, lanes_of, windows
 from simulator.evidence import Evidence, Row
 from simulator.matching import Matched, Stroke
 from simulator.worst import Shown, Wrong
@@ -166,8 +166,8 @@ def _diagrams(
     starts, left_out = windows(wrong, clock, most=_WINDOWS)
     for start_s in starts:
         with mpl.rc_context(PLOT_STYLE):
-            figure = Figure(figsize=(10, 4.4))
-            draw(figure.subplots(), evidence, matched, strokes, clock, wrong=wrong, start_s=start_s)
+            figure = Figure(figsize=(10, 1.6 + max(3.2, 2.2 * len(lanes_of(evidence)))))
+            draw(figure, evidence, matched, strokes, clock, wrong=wrong, start_s=start_s)
             section.plot(figure, CAPTION if start_s == starts[0] else "", "Belt position against time")
     if left_out:
         section.text(f"{left_out} of {len(wrong)} errors lie outside these windows, which hold the worst.")
@@ -183,7 +183,9 @@ def _worst(section: Section, wrong: Sequence[Wrong], shown: Sequence[Shown | Non
         if picture is not None
     ]
     if tiles:
-        section.gallery(tiles, "White: the true fruit. Yellow: what was decided about. Whole frames lie in worst/.")
+        section.gallery(
+            tiles, "White frame: the true fruit. Yellow corners: what was decided about. Whole frames lie in worst/."
+        )
     else:
         header = ["what", "fruit", "frame"]
         section.table(header, [[one.what, one.as_dict()["fruit_id"], one.frame] for one in wrong[: len(shown)]])

@@ -146,9 +146,7 @@ def _film(source: str, wanted: set[int]) -> dict[int, Image]:
 def _outlined(picture: Image, one: Wrong, line: SimulatedLine | None) -> Shown:
     frame, height, width = picture.copy(), picture.shape[0], picture.shape[1]
     look_at = Box(0, 0, width, height)
-    if one.decision is not None and "box_px" in one.decision:
-        look_at = Box(*one.decision["box_px"])
-        _outline(frame, look_at, _DECISION_COLOUR)
+    decided = Box(*one.decision["box_px"]) if one.decision is not None and "box_px" in one.decision else None
     if one.truth is not None and line is not None:
         camera = line.world.scenario.camera
         belt_mm = line.world.wheel.at_mm(float(line.world.shutter.belt_mm[one.frame]))
@@ -157,9 +155,21 @@ def _outlined(picture: Image, one: Wrong, line: SimulatedLine | None) -> Shown:
         y_px = one.truth["across_mm"] / camera.mm_per_px + off_y_px
         look_at = Box(round(x_px - width_px / 2), round(y_px - height_px / 2), width_px, height_px)
         _outline(frame, look_at, _TRUTH_COLOUR)
+    if decided is not None:
+        look_at = decided if one.truth is None or line is None else look_at
+        _corners(frame, decided, _DECISION_COLOUR)
     return Shown(frame, look_at)
 
 
 def _outline(frame: Image, box: Box, colour: tuple[int, int, int]) -> None:
-    x, y, w, h = (round(v) for v in box.as_list())
+    x, y, w, h = box.as_list()
     cv2.rectangle(frame, (x, y), (x + w, y + h), colour, 2)
+
+
+def _corners(frame: Image, box: Box, colour: tuple[int, int, int]) -> None:
+    """The four corners of a box, outside of it, so that another box of the same size is seen between them."""
+    x, y, w, h = box.as_list()
+    for at_x, along in ((x - 3, 1), (x + w + 3, -1)):
+        for at_y, down in ((y - 3, 1), (y + h + 3, -1)):
+            cv2.line(frame, (at_x, at_y), (at_x + along * max(6, w // 4), at_y), colour, 3)
+            cv2.line(frame, (at_x, at_y), (at_x, at_y + down * max(6, h // 4)), colour, 3)
