@@ -19,7 +19,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from line_truth import LONG_FORM_HZ, SEED, as_toml, dense, in_columns, simulated_bundle
+from line_jobs import LONG_FORM_HZ, SEED, as_toml, dense, simulated_bundle
+from line_truth import in_columns
 from record import arguments, publish
 
 from edge_runtime.bundle import Bundle, open_bundle
