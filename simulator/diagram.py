@@ -124,7 +124,7 @@ def _draw_lane(
     start_s: float,
 ) -> None:
     ejector, begins_s = evidence.ejector, float(clock.times_s[0])
-    far_mm = 60.0 + (ejector["at_mm"] if ejector else 100.0)
+    far_mm = 90.0 + (ejector["at_mm"] if ejector else 100.0)
     end_s = min(start_s + WINDOW_S, float(clock.times_s[-1]))
     axes.set(xlim=(start_s - begins_s, end_s - begins_s), ylim=(-clock.length_mm - 10, far_mm))
     axes.axhspan(-clock.length_mm, 0, color="#f3f0ec", zorder=0)

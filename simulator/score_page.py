@@ -125,7 +125,10 @@ def _tables(page: Page, figures: Row) -> None:
         )
     timing = figures["timing"]
     spreads = [("position error, mm", acting["position_error_mm"] if acting else None)]
-    spreads += [(name.replace("_", " "), timing[name]) for name in ("capture_to_decision_ms", "capture_to_fire_ms")]
+    spreads += [
+        (name.replace("_ms", ", ms").replace("_", " "), timing[name])
+        for name in ("capture_to_decision_ms", "capture_to_fire_ms")
+    ]
     page.section("Errors of place and time").table(
         ["", "p50", "p99", "p99.9", "largest"],
         [[name, *(one[key] for key in ("p50", "p99", "p99.9", "max"))] for name, one in spreads if one],
@@ -215,6 +218,8 @@ def _interval(one: Row) -> str:
 
 
 def _with_interval(one: Row) -> str:
+    if one["share"] is None:
+        return "–"
     return _of(one) + (f": {_percent(one)} ({_interval(one)})" if one["ci95"] is not None else "")
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from simulator.diagram import Clockwork, draw
 from simulator.evidence import Evidence, read_evidence
 from simulator.line_score import score, share
 from simulator.matching import Stroke, match, strokes
+from simulator.score_page import write_score_page
+from simulator.worst import errors
 
 Row = dict[str, Any]
 ORDER = ("unripe", "turning", "ripe", "spoiled")
@@ -301,3 +306,39 @@ def test_one_decision_finds_one_fruit() -> None:
     first, second = fruit(0, place_mm=300.0), fruit(1, place_mm=320.0)
     counting = figures_of(line([first, second], [decided(first, position_mm=309.0)]))["counting"]
     assert (counting["found"]["k"], counting["merged"]["k"], counting["spurious"]["k"]) == (1, 1, 0)
+
+
+def _drawn(evidence: Evidence, *, seconds: float) -> Figure:
+    matched = match(evidence)
+    done = strokes(evidence, matched)
+    wrong = errors(matched, done, evidence.firings, accepted=("ripe",))
+    clock = Clockwork(np.array([0.0, seconds]), np.array([0.0, 300.0 * seconds]), 400.0)
+    figure = Figure()
+    draw(figure, evidence, matched, done, clock, wrong=wrong, start_s=0.0)
+    return figure
+
+
+def test_the_diagram_has_a_panel_a_lane_and_ends_with_the_run() -> None:
+    truth = [fruit(0, "spoiled"), fruit(1, lane=1), fruit(2, "spoiled", lane=1)]
+    decisions = [decided(truth[0]), decided(truth[2])]
+    late = _firing(decisions[1], fired_ns=None, reason="late") | {"ejector": 1, "planned_mm": 1100.0}
+    done = [stroke_at(truth[0], 0, 0.0)]
+    figure = _drawn(line(truth, decisions, ejections=done, firings=[_firing(decisions[0]), late]), seconds=5.0)
+    first, second = figure.axes
+    assert [axes.get_xlim() for axes in figure.axes] == [(0.0, 5.0)] * 2
+    assert [text.get_text() for text in first.texts] == []
+    (why,) = second.texts
+    assert (why.get_text(), why.xy) == ("late", (pytest.approx(1100 / 300), AT_MM))
+    magenta = [[one.get_linewidth() for one in axes.lines if one.get_color() == "#c2007a"] for axes in figure.axes]
+    assert magenta == [[], [2.2]]  # the one that was missed, in its own lane
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {"missed", "order never fired, and why", "decision"} <= labels
+
+
+def test_a_line_on_which_nothing_came_has_a_page_too(tmp_path: Path) -> None:
+    evidence = line([], [])
+    figures = figures_of(evidence) | {"identity": None, "gate": None}
+    assert figures["counting"]["found"] == {"k": 0, "n": 0, "share": None, "ci95": None}
+    matched = match(evidence)
+    write_score_page(tmp_path / "score.html", evidence, matched, [], figures, wrong=[], shown=[], beside={})
+    assert "Worst errors" in (tmp_path / "score.html").read_text("utf-8")
