@@ -28,7 +28,7 @@ NEAR = """
 [ejector]
 at_mm = 10.0
 """
-"""A valve at the picture's edge: a fruit is decided about at most 130 mm before it, a third of a second."""
+"""A valve at the picture's edge, which fruit reach within 0.7 s of the last view that their decision needs."""
 
 
 @pytest.fixture(scope="module")
