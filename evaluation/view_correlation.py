@@ -98,7 +98,7 @@ def measure_view_correlation(
 def _of_several(fruits: Sequence[str | None]) -> npt.NDArray[np.int64]:
     """Where the pictures are whose fruit has another one."""
     counts = Counter(name for name in fruits if name is not None)
-    return np.array([i for i, name in enumerate(fruits) if counts[name] > 1], np.int64)
+    return np.array([i for i, name in enumerate(fruits) if name is not None and counts[name] > 1], np.int64)
 
 
 def _count(fruits: Sequence[str | None], at: npt.NDArray[np.int64]) -> int:
