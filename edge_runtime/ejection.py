@@ -56,7 +56,10 @@ class Ejection:
                 )
                 records += [firing] if firing is not None else []
             elif passes(decision, self._ejectors[number]):
-                schedule.let_pass(decision.fruit_id, decision.position_mm, gain)
+                # Thrown out here, what belongs to another outlet would save nothing.
+                schedule.let_pass(decision.fruit_id, decision.position_mm, gain if chosen is None else min(gain, 0))
+            if belt.way_mm is not None:
+                schedule.forget_passed(belt.way_mm)
         return records
 
     def seen(self, fruit_id: int, position_mm: float) -> None:
@@ -68,7 +71,14 @@ class Ejection:
         """What is to be fired now, and what should have been and was not."""
         if belt.way_mm is None or not self.is_waiting:
             return []
-        return [firing for schedule in self._schedules for firing in schedule.due(belt.way_mm, belt.speed_mm_s, now_ns)]
+        records = []
+        for schedule in self._schedules:
+            for firing in schedule.due(belt.way_mm, belt.speed_mm_s, now_ns):
+                records.append(firing)
+                if firing.fired_ns is not None:
+                    for other in self._schedules:
+                        other.take_away(firing.fruit_id)
+        return records
 
     def rest_s(self, belt: Belt, *, fastest_mm_s: float) -> float:
         """How long nothing can be due if the belt gets no faster than that; infinite while nothing waits."""
@@ -79,6 +89,11 @@ class Ejection:
     def abandon(self, reason: str) -> list[Firing]:
         """Give up what waits."""
         return [firing for schedule in self._schedules for firing in schedule.abandon(reason)]
+
+    @property
+    def passing(self) -> int:
+        """How many fruit are on their way past ejectors, each counted at each."""
+        return sum(schedule.passing for schedule in self._schedules)
 
     @property
     def is_waiting(self) -> bool:

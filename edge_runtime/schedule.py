@@ -37,7 +37,7 @@ class Firing:
 
     `planned_mm` is the encoder's distance at which the fruit's centre is before the ejector, `fired_mm` the one at
     which the order was given. `reason` says why there was none. `neighbours` counts other fruit within the ejector's
-    width at that moment.
+    width at that moment, without those that were thrown out before.
     """
 
     fruit_id: int
@@ -120,10 +120,24 @@ class Schedule:
             else:
                 done.append(self._fire(one, acts_at_mm, belt_mm, now_ns))
             one.wanted = False
-        gone_mm = acts_at_mm - self._spec.width_mm
-        for fruit_id in [one.fruit_id for one in self._passing.values() if one.planned_mm < gone_mm]:
-            del self._passing[fruit_id]
+            if done[-1].fired_ns is not None:
+                self.take_away(one.fruit_id)
         return done
+
+    def take_away(self, fruit_id: int) -> None:
+        """A fruit was thrown out, here or upstream: no neighbour of others any more."""
+        self._passing.pop(fruit_id, None)
+
+    def forget_passed(self, belt_mm: float) -> None:
+        """Forget fruit that have gone by, so that a line on which all is good does not gather them."""
+        gone_mm = belt_mm - self._spec.width_mm
+        for fruit_id in [one.fruit_id for one in self._passing.values() if not one.wanted and one.planned_mm < gone_mm]:
+            del self._passing[fruit_id]
+
+    @property
+    def passing(self) -> int:
+        """How many fruit are on their way past the ejector, to be thrown out or not."""
+        return len(self._passing)
 
     def rest_s(self, belt_mm: float, fastest_mm_s: float) -> float:
         """How long nothing can be due if the belt gets no faster than that; infinite while nothing waits."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.config import EjectorSettings
+from edge_runtime.ejection import Belt, Ejection
 from edge_runtime.records import Decision, Verdict
 from edge_runtime.routing import route
 from edge_runtime.schedule import LATE, NEIGHBOUR, NO_POSITION, EjectorSpec, Schedule
@@ -91,7 +94,16 @@ def test_two_bad_neighbours_are_each_thrown_out() -> None:
     schedule.plan(1, 1000.0, 900.0, 0.0)
     schedule.plan(2, 1010.0, 900.0, 0.0)
     fired = [one for belt_mm in range(1100, 1300) for one in schedule.due(float(belt_mm), 0.0, belt_mm)]
-    assert [(one.fruit_id, one.fired_mm, one.neighbours) for one in fired] == [(1, 1200.0, 1), (2, 1210.0, 1)]
+    assert [(one.fruit_id, one.fired_mm, one.neighbours) for one in fired] == [(1, 1200.0, 1), (2, 1210.0, 0)]
+
+
+def test_what_was_thrown_out_before_is_no_excuse_for_hitting_a_good_fruit() -> None:
+    schedule = Schedule(WIDE)
+    schedule.plan(1, 1000.0, 900.0, 0.0, gain=1.0)
+    schedule.plan(2, 1012.0, 900.0, 0.0, gain=0.3)
+    schedule.let_pass(3, 1030.0, -0.9)
+    done = [one for belt_mm in range(1100, 1300) for one in schedule.due(float(belt_mm), 0.0, belt_mm)]
+    assert [(one.fruit_id, one.reason, one.neighbours) for one in done] == [(1, None, 1), (2, NEIGHBOUR, 1)]
 
 
 def test_a_fruit_fires_where_it_was_last_seen_to_lie() -> None:
@@ -141,3 +153,73 @@ def test_every_planned_fruit_fires_once_at_most_and_never_out_of_reach(
             assert one.planned_mm is not None
             acts_mm = one.fired_mm + 0.02 * steps[one.fired_ns or 0] * 1000
             assert one.planned_mm <= acts_mm <= one.planned_mm + WIDE.tolerance_mm
+
+
+SPOILED_OUT = EjectorSettings(at_mm=150.0, width_mm=40.0, labels=("spoiled",))
+REST_OUT = EjectorSettings(at_mm=300.0, width_mm=40.0)
+
+
+def on_belt(fruit_id: int, position_mm: float, verdict: Verdict, label: str) -> Decision:
+    return replace(decision(verdict, label, 0), fruit_id=fruit_id, position_mm=position_mm)
+
+
+def test_what_belongs_to_another_outlet_gains_nothing_by_being_hit_here() -> None:
+    ejection = Ejection([SPOILED_OUT, REST_OUT])
+    start = Belt(0.0, 0.0)
+    ejection.decided(on_belt(1, 100.0, Verdict.DIVERT, "spoiled"), 0.3, start)
+    ejection.decided(on_belt(2, 110.0, Verdict.DIVERT, "unripe"), 1.0, start)
+    ejection.decided(on_belt(3, 90.0, Verdict.ACCEPT, "ripe"), -0.9, start)
+    done = [one for way in range(500) for one in ejection.due(Belt(float(way), 0.0), way)]
+    assert [(one.fruit_id, one.ejector, one.reason, one.neighbours) for one in done] == [
+        (1, 0, NEIGHBOUR, 2),
+        (2, 1, None, 2),  # 1 is still on the belt
+    ]
+
+
+def test_a_line_on_which_all_is_good_gathers_nothing() -> None:
+    schedule, ejection = Schedule(WIDE), Ejection([REST_OUT])
+    for number in range(2000):
+        ejection.decided(on_belt(number, 50.0 * number, Verdict.ACCEPT, "ripe"), -1.0, Belt(50.0 * number, 0.0))
+        schedule.let_pass(number, 50.0 * number, -1.0)
+        schedule.forget_passed(50.0 * number)
+    assert schedule.passing < 10
+    assert ejection.passing < 10
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 400), st.sampled_from(["spoiled", "unripe", "ripe"]), st.floats(0.05, 1)),
+        min_size=1,
+        max_size=10,
+    ),
+    st.lists(st.floats(0, 12), min_size=60, max_size=120),
+)
+def test_with_two_outlets_each_fruit_goes_out_once_at_its_own_and_never_at_a_greater_loss(
+    fruit: list[tuple[float, str, float]], steps: list[float]
+) -> None:
+    outlets = (SPOILED_OUT, REST_OUT)
+    ejection, records, belt_mm = Ejection(outlets), [], 0.0
+    for number, (place_mm, label, stake) in enumerate(fruit):
+        good = label == "ripe"
+        shown = on_belt(number, place_mm, Verdict.ACCEPT if good else Verdict.DIVERT, label)
+        records += ejection.decided(shown, -stake if good else stake, Belt(0.0, 0.0))
+    for now_ns, step in enumerate(steps):
+        belt_mm += step
+        records += ejection.due(Belt(belt_mm, 0.0), now_ns)
+    records += ejection.abandon("run ended")
+    assert sorted(one.fruit_id for one in records) == [i for i, (_, label, _) in enumerate(fruit) if label != "ripe"]
+    given_up = {(one.fruit_id, one.ejector) for one in records if one.fired_mm is None}
+    for one in records:
+        place_mm, label, stake = fruit[one.fruit_id]
+        assert one.ejector == (0 if label == "spoiled" else 1)
+        if one.fired_mm is None:
+            assert one.reason in (LATE, NEIGHBOUR, "run ended")
+            continue
+        outlet = outlets[one.ejector]
+        assert 0 <= one.fired_mm - place_mm - outlet.at_mm <= outlet.spec().tolerance_mm
+        here_mm = one.fired_mm - outlet.at_mm
+        beside = [i for i, (at_mm, *_) in enumerate(fruit) if abs(at_mm - here_mm) <= 20 and i != one.fruit_id]
+        # One that was given up at this outlet before is thrown out after all.
+        saved = sum(fruit[i][2] for i in beside if (i, one.ejector) in given_up)
+        lost = sum(fruit[i][2] for i in beside if fruit[i][1] == "ripe")
+        assert stake + saved >= lost - 1e-9
