@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 from dataclasses import replace
 from functools import cache
@@ -495,3 +496,48 @@ def test_windows_show_the_worst_errors_and_count_the_rest() -> None:
     wrong = [Wrong(1.0, "", None, None, 0, 200.0 + 200 * at_s) for at_s in (50.0, 53.0, 90.0, 10.0)]
     assert windows(wrong, clock, most=2) == ([46.0, 86.0], 1)
     assert windows([], clock, most=2) == ([0.0], 0)
+
+
+def _documented() -> dict[str, set[str]]:
+    """The table of `docs/scenarios.md`: top key of `score.json` -> every name that its row explains."""
+    text = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text("utf-8").partition("## The score")[2]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return {
+        key: set(re.findall(r"`([^`]+)`", figures)) for keys, figures in rows for key in re.findall(r"`(\w+)`", keys)
+    }
+
+
+def test_every_figure_is_documented_and_every_documented_figure_is_there(tmp_path: Path, ripeline_here: Any) -> None:
+    line = _line("crowded")
+    decisions = _decisions(line.truth(), line)
+    decisions[0]["verdict"] = "DIVERT" if decisions[0]["verdict"] == "ACCEPT" else "ACCEPT"
+    _trace(line, tmp_path)
+    _run(line, decisions, tmp_path)
+    (tmp_path / "summary.json").write_text(
+        json.dumps(
+            json.loads((tmp_path / "summary.json").read_text("utf-8"))
+            | {"frames": {"read": line.world.shutter.frames, "processed": line.world.shutter.frames, "dropped": 0}}
+        )
+    )
+    (tmp_path / "gate.toml").write_text('[at_least]\n"counting.found" = 0.5\n')
+    assert ripeline_here("score", tmp_path, tmp_path, "--gate", tmp_path / "gate.toml").code == 0
+    figures, documented = json.loads((tmp_path / "score.json").read_text("utf-8")), _documented()
+    assert set(figures) == set(documented)
+    own = {"k", "n", "share", "ci95", *LABELS}  # of every share, and names that the data bring
+    for key in ("counting", "identity", "grading", "streams", "acting", "timing", "gate"):
+        found = _names(figures[key]) - own
+        assert found - set(figures["acting"]["not_fired"]) <= documented[key] | {"mean"}, key
+        assert {name for name in documented[key] if re.fullmatch(r"[a-z_0-9]+", name)} - own <= found | _NAMED_ONLY, key
+    assert {name for one in figures["worst"] for name in one} == documented["worst"]
+    for part in ("by_label", "by_lane", "by_minute"):
+        assert all(set(one) == {"counting", "grading", "acting", "timing"} for one in figures[part].values())
+
+
+_NAMED_ONLY = {"delay_ms"}
+"""In the explanations, not in the file."""
+
+
+def _names(figures: Any) -> set[str]:
+    if not isinstance(figures, dict):
+        return set()
+    return set(figures).union(*map(_names, figures.values()))
