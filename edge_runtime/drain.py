@@ -64,6 +64,10 @@ class Drain:
         """How it stands."""
         return self._facts
 
+    def lives(self) -> bool:
+        """Whether the thread is there, which only a want of memory can end."""
+        return self._thread.is_alive()
+
     def is_behind(self) -> bool:
         """Whether the receiver lacks records; True where the journal cannot tell."""
         try:

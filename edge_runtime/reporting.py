@@ -49,7 +49,9 @@ class Reporting:
         self._told_at = 0.0
 
     def work(self) -> None:
-        """One round, some 30 ms where there is nothing to do."""
+        """One round, some 30 ms where there is nothing to do; MemoryError where a receiver's thread has died of one."""
+        if not all(one.lives() for one in self._drains):
+            raise MemoryError("a receiver is not served any more")
         if not self._recorder.work():
             time.sleep(_IDLE_S)
         now = time.monotonic()

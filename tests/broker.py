@@ -8,9 +8,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from typing import Any, Self
 
 import pytest
@@ -81,6 +81,35 @@ def running_broker(folder: Path, *settings: str) -> Iterator[Broker]:
         yield broker.start()
     finally:
         broker.end()
+
+
+@contextmanager
+def slow_link(port: int, bytes_per_s: int) -> Iterator[int]:
+    """A port of the loopback address through which one gets to another, slowly; no byte is lost."""
+    server = socket.create_server(("127.0.0.1", 0))
+    over = Event()
+
+    def carry(source: socket.socket, target: socket.socket, pause_s: float) -> None:
+        with suppress(OSError):
+            while not over.is_set() and (data := source.recv(bytes_per_s // 10)):
+                target.sendall(data)
+                time.sleep(pause_s)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = server.accept()
+                far = socket.create_connection(("127.0.0.1", port))
+                for source, target, pause_s in ((near, far, 0.1), (far, near, 0.0)):
+                    Thread(target=carry, args=(source, target, pause_s), daemon=True).start()
+
+    Thread(target=serve, daemon=True).start()
+    try:
+        yield int(server.getsockname()[1])
+    finally:
+        over.set()
+        server.close()
 
 
 class Subscriber:

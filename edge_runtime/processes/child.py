@@ -51,10 +51,18 @@ def begin(name: str, on_orphaned: Callable[[], None] = lambda: os._exit(1)) -> N
 
 def run(main: Callable[[LinePlan, Memory], None], plan: LinePlan, memory: Memory) -> NoReturn:
     """A process of the line from its beginning to its end."""
-    main(plan, memory)
-    # All is closed by now. To take an interpreter apart costs more time than a busy machine has left for the end.
+    code = 1
+    try:
+        main(plan, memory)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        log.exception("ended by an error that nobody expected")
+    # All is closed. To take an interpreter apart costs more time than a busy machine has left for the end, and without
+    # memory it may hang.
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def raise_priority() -> str:

@@ -34,7 +34,7 @@ def new_segment(line: str, size: int, what: str) -> SharedMemory:
         InputError: There is no room. Unasked, the kernel would find out at the first touch and end the process.
     """
     try:
-        memory = SharedMemory(f"{_mark(line)}{secrets.token_hex(4)}", create=True, size=size)
+        memory = SharedMemory(f"{mark(line)}{secrets.token_hex(4)}", create=True, size=size)
     except OSError as error:
         raise _no_room(size, what, error) from error
     try:
@@ -49,7 +49,7 @@ def new_segment(line: str, size: int, what: str) -> SharedMemory:
 
 def remove_leftovers(line: str) -> None:
     """Take away what earlier runs of a line left; to be called by who holds its lock, before anything is made."""
-    for file in FOLDER.glob(f"{_mark(line)}*"):
+    for file in FOLDER.glob(f"{mark(line)}*"):
         with suppress(OSError):  # another user's
             file.unlink()
 
@@ -71,7 +71,8 @@ def fence() -> None:
         pass
 
 
-def _mark(line: str) -> str:
+def mark(line: str) -> str:
+    """How the names of a line's segments begin."""
     return f"ripeline-{hashlib.sha256(line.encode()).hexdigest()[:12]}-"
 
 

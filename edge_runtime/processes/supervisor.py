@@ -27,7 +27,7 @@ from edge_runtime.processes.vision import run_vision
 _LOOK_S = 0.05
 _TELL_EVERY_S = 1.0
 _TO_REST_S = 0.5
-_LEFT_BY_S = {Stop.SEEING: 1.0, Stop.ACTING: 1.0 + FINISH_S + 0.2, Stop.REPORTING: 3.6}
+LEFT_BY_S = {Stop.SEEING: 1.0, Stop.ACTING: 1.0 + FINISH_S + 0.2, Stop.REPORTING: 3.6}
 """How long after the word to stop the processes of each turn have left, or are killed.
 
 What is left of the 5 s that the whole line has is for the supervisor itself: the summary, and its own end.
@@ -131,7 +131,7 @@ class Supervisor:
 
     def _end(self) -> None:
         begun_s = time.monotonic()
-        for turn, by_s in _LEFT_BY_S.items():
+        for turn, by_s in LEFT_BY_S.items():
             self.board[Cell.SUPERVISOR_STOP] = turn
             leaving = [child for child in self._children if child.role.leaves is turn]
             left = [child.leave(begun_s + by_s) for child in leaving]

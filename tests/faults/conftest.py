@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +17,43 @@ from tests.faults.running import Line, begin_line, until
 _NUMBER = itertools.count()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def start_shared(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Line]]:
+    """Starts lines that the tests of a module share; ends them after the last."""
+    with _starting(bundle_dir, tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture
 def start(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Line]]:
-    """Starts lines; ends them after the tests."""
+    """Starts lines; ends them after the test."""
+    with _starting(bundle_dir, tmp_path_factory) as start:
+        yield start
+
+
+@contextmanager
+def _starting(bundle_dir: Path, folders: pytest.TempPathFactory) -> Iterator[Callable[..., Line]]:
     started: list[Line] = []
 
-    def begin(*, source: str | None = None, seconds: int = 300, bundle: Path = bundle_dir) -> Line:
+    def start(*, bundle: Path = bundle_dir, **how: Any) -> Line:
         name = f"faults-{os.getpid()}-{next(_NUMBER)}"
-        line = begin_line(tmp_path_factory.mktemp("line"), name, bundle, source=source, seconds=seconds)
-        started.append(line)
-        return line
+        started.append(begin_line(folders.mktemp("line"), name, bundle, **how))
+        return started[-1]
 
-    yield begin
-    for line in started:
-        line.process.kill()
-        line.process.wait()
+    try:
+        yield start
+    finally:
+        for line in started:
+            line.process.kill()
+            line.process.wait()
 
 
 @pytest.fixture(scope="module")
-def line(start: Callable[..., Line]) -> Iterator[Line]:
+def line(start_shared: Callable[..., Line]) -> Line:
     """A line that sorts; shared by the tests of a module, each of which leaves it sorting again."""
-    begun = start()
+    begun = start_shared()
     until(lambda: begun.permits(True, 0), what="it sorts")
-    yield begun
-    begun.process.kill()
+    return begun
 
 
 _ROWS: list[Row] = []

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.processes.shared import FOLDER, mark
 from simulator.outputs import relay_drops_ns
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +62,7 @@ coil = 0
 """
 
 
-def until(found: Callable[[], Any], *, seconds: float = 60.0, what: str = "") -> Any:
+def until(found: Callable[[], Any], *, seconds: float = 180.0, what: str = "") -> Any:
     """What `found` gives once it gives something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -83,6 +84,7 @@ class Line:
     """A line in processes of its own."""
 
     process: subprocess.Popen[str]
+    command: Sequence[str]
     name: str
     output: Path
     faults: Path
@@ -130,7 +132,7 @@ class Line:
 
     def becomes_safe(self, after_ns: int) -> float:
         """Waits for it; milliseconds from that time."""
-        return (until(lambda: self.permits(False, after_ns), what=f"safe: {self.words()}")[0] - after_ns) / 1e6
+        return (until(lambda: self.permits(False, after_ns), what=f"safe: {self.says()[-2000:]}")[0] - after_ns) / 1e6
 
     def causes(self, after_ns: int) -> set[str]:
         """The faults for which it went to its safe state after a time."""
@@ -141,7 +143,7 @@ class Line:
 
     def runs_again(self, after_ns: int) -> float:
         """Waits until it sorts and has for a moment; milliseconds from that time."""
-        again_ns: int = until(lambda: self.permits(True, after_ns), what=f"running: {self.words()}")[-1]
+        again_ns: int = until(lambda: self.permits(True, after_ns), what=f"running: {self.says()[-2000:]}")[-1]
         until(lambda: time.monotonic_ns() - again_ns > 300_000_000)
         return (again_ns - after_ns) / 1e6
 
@@ -225,9 +227,17 @@ class Line:
         places = sorted(row["acted_mm"] for row in self.strokes())
         return sum(later - earlier < 20.0 for earlier, later in itertools.pairwise(places))
 
-    def words(self) -> str:
-        """The end of what it said."""
-        return (self.output.parent / f"{self.name}.log").read_text("utf-8")[-2000:]
+    def says(self) -> str:
+        """What it has said."""
+        return (self.output.parent / f"{self.output.name}.log").read_text("utf-8")
+
+    def segments(self) -> set[str]:
+        """The shared memory of this line that there is."""
+        return {file.name for file in FOLDER.glob(f"{mark(self.name)}*")}
+
+    def begin_again(self) -> Line:
+        """The same line once more, into a folder of its own."""
+        return _begin(self.command, self.name, self.output.with_name(f"{self.output.name}-again"))
 
 
 def begin_line(
@@ -236,9 +246,10 @@ def begin_line(
     bundle: Path,
     *,
     source: str | None = None,
-    seconds: int = 300,
+    seconds: int = 900,
     rate_hz: float = RATE_HZ,
     frames: float = THRESHOLD_FRAMES,
+    env: Mapping[str, str] | None = None,
 ) -> Line:
     """Start a line, simulated unless a source is given; its thresholds are so many frame periods."""
     on_blind, outputs = ("stop_line", RUN_PERMIT) if source is None else ("pass_all", "")
@@ -246,20 +257,24 @@ def begin_line(
     (folder / "line.toml").write_text(text + outputs)
     (folder / "belt.toml").write_text(SCENARIO.format(seconds=seconds, rate_hz=rate_hz))
     (folder / "faults").mkdir()
-    words: Sequence[object] = [
+    command = [
         sys.executable, "-m", "tests.faults.line", folder / "faults", "run", bundle,
-        "--source", source or f"sim:{folder / 'belt.toml'}?clock=real",
-        "--config", folder / "line.toml", "-o", folder / "out",
+        "--source", source or f"sim:{folder / 'belt.toml'}?clock=real", "--config", folder / "line.toml",
         "--engine", "onnxruntime", "--artefact", "onnx-fp32",
     ]  # fmt: skip
-    with (folder / f"{name}.log").open("w") as log:
+    return _begin([str(word) for word in command], name, folder / "out", env)
+
+
+def _begin(command: Sequence[str], name: str, output: Path, env: Mapping[str, str] | None = None) -> Line:
+    folder = output.parent
+    with (folder / f"{output.name}.log").open("w") as log:
         process = subprocess.Popen(
-            [str(word) for word in words],
+            [*command, "-o", str(output)],
             cwd=ROOT,
-            env={**os.environ, "RUNTIME_DIRECTORY": str(folder / "runtime")},
+            env={**os.environ, "RUNTIME_DIRECTORY": str(folder / "runtime"), **(env or {})},
             stdout=subprocess.DEVNULL,
             stderr=log,
             text=True,
             start_new_session=True,
         )
-    return Line(process, name, folder / "out", folder / "faults", folder / "runtime" / name)
+    return Line(process, command, name, output, folder / "faults", folder / "runtime" / name)

@@ -29,7 +29,7 @@ Note = Callable[..., None]
 def test_a_fault_stops_the_line_until_it_is_gone(line: Line, fault_table: Note, switch: str, fault: Fault) -> None:
     at_ns = line.switch(switch, True)
     to_safe_ms = line.becomes_safe(at_ns)
-    until(lambda: fault in line.causes(at_ns), what=f"{fault} is named: {line.words()}")
+    until(lambda: fault in line.causes(at_ns), what=f"{fault} is named: {line.says()}")
     gone_ns = line.switch(switch, False)
     recovered_ms = line.runs_again(gone_ns)
     lost, doubled = line.lost(), line.doubled()

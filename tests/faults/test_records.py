@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 import pytest
 
+from edge_runtime.drain import ReporterFacts
 from edge_runtime.journal import Journal, RunIdentity
 from edge_runtime.reporting import OWN_FILE, SPOOL, read_facts
 from edge_runtime.spool import SpoolWriter
-from tests.broker import Broker, Subscriber, running_broker, wait_until
+from tests.broker import Broker, Subscriber, running_broker, slow_link, wait_until
 from tests.decisions import decision
 from tests.disks import small_disk
 
@@ -39,8 +41,8 @@ while True:
 class Line:
     """A spool that decisions go into, and a reporter process that can be killed, stopped and started again."""
 
-    def __init__(self, folder: Path, journal: Path, settings: str = "") -> None:
-        self.folder, self.journal = folder, journal
+    def __init__(self, folder: Path, journal: Path, settings: str, env: Mapping[str, str]) -> None:
+        self.folder, self.journal, self._env = folder, journal, env
         self.runtime = folder / "run"
         self.runtime.mkdir()
         (folder / "line.toml").write_text(f'name = "north"\n[journal]\nkeep_free_mb = 0\n{settings}')
@@ -49,7 +51,9 @@ class Line:
         self.decided = 0
 
     def start(self) -> Self:
-        self._process = subprocess.Popen([sys.executable, "-c", REPORTER, self.folder, self.journal])
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", REPORTER, self.folder, self.journal], env=os.environ | self._env
+        )
         return self
 
     def decide(self, count: int) -> None:
@@ -63,6 +67,20 @@ class Line:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def starve(self) -> None:
+        """It gets no more memory than it has."""
+        assert self._process is not None
+        resource.prlimit(self._process.pid, resource.RLIMIT_AS, (1_000_000, resource.RLIM_INFINITY))
+
+    def ended(self) -> int:
+        """Waits until it has by itself; how."""
+        assert self._process is not None
+        return self._process.wait(60)
+
+    def receivers(self) -> tuple[ReporterFacts, ...]:
+        facts = read_facts(self.runtime)
+        return () if facts is None else facts[1]
 
     def recorded(self) -> Counter[int]:
         with Journal(self.journal) as journal:
@@ -90,11 +108,13 @@ def lost_and_doubled(found: Counter[int], line: Line) -> dict[str, int]:
 
 
 @contextmanager
-def line_with(folder: Path, broker: Broker | None, journal: Path | None = None) -> Iterator[Line]:
+def line_with(
+    folder: Path, port: int | None, journal: Path | None = None, *, env: Mapping[str, str] | None = None
+) -> Iterator[Line]:
     report = ""
-    if broker is not None:
-        report = f'[[report]]\nname = "plant"\n[report.mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\ntls = false\n'
-    line = Line(folder, journal or folder / "journal.db", report)
+    if port is not None:
+        report = f'[[report]]\nname = "plant"\n[report.mqtt]\nhost = "127.0.0.1"\nport = {port}\ntls = false\n'
+    line = Line(folder, journal or folder / "journal.db", report, env or {})
     try:
         yield line.start()
     finally:
@@ -109,7 +129,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 def test_a_reporter_that_is_killed_again_and_again(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
-    with line_with(tmp_path, broker) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
+    with line_with(tmp_path, broker.port) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
         for round_ in range(3):
             line.decide(150)
             wait_until(lambda before=150 * round_: len(subscriber.payloads()) > before, "some decisions to arrive")
@@ -127,7 +147,7 @@ def test_a_reporter_that_is_killed_again_and_again(tmp_path: Path, broker: Broke
 def test_a_broker_that_comes_late(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
     with Subscriber(broker, "ripeline/north/decisions") as subscriber:
         broker.end()
-        with line_with(tmp_path, broker) as line:
+        with line_with(tmp_path, broker.port) as line:
             line.decide(300)
             wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all without a broker")
             broker.start()
@@ -140,7 +160,7 @@ def test_a_broker_that_comes_late(tmp_path: Path, broker: Broker, fault_table: F
 
 
 def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
-    with line_with(tmp_path, broker) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
+    with line_with(tmp_path, broker.port) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
         line.decide(200)
         wait_until(lambda: len(subscriber.payloads()) == 200, "the first to arrive")
         broker.end(signal.SIGTERM)
@@ -157,7 +177,7 @@ def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path, broker: Broker, 
 
 
 def test_a_broker_that_hangs(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
-    with line_with(tmp_path, broker) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
+    with line_with(tmp_path, broker.port) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
         line.decide(50)
         wait_until(lambda: len(subscriber.payloads()) == 50, "the first to arrive")
         broker.pause()
@@ -171,6 +191,47 @@ def test_a_broker_that_hangs(tmp_path: Path, broker: Broker, fault_table: FaultT
         found = lost_and_doubled(numbers(subscriber.payloads()), line)
     assert found == {"lost": 0, "doubled": 0}
     fault_table("broker hangs (SIGSTOP)", **found, recovered_ms=took_ms, note="the other receiver is not held up")
+
+
+def test_a_broker_that_is_slow(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
+    """200 decisions are some 180 kB: more than this link carries while a broker that hangs would be given up."""
+    with (
+        slow_link(broker.port, 10_000) as port,
+        line_with(tmp_path, port) as line,
+        Subscriber(broker, "ripeline/north/decisions") as subscriber,
+    ):
+        begun = time.monotonic()
+        line.decide(200)
+        wait_until(lambda: line.in_file() == line.everything(), "the other receiver to get all")
+        assert len(subscriber.payloads()) < 200, "the link was slow"
+        told = set()
+        while line.everything() - numbers(subscriber.payloads()):
+            assert time.monotonic() - begun < 120
+            told |= {one.error for one in line.receivers()}
+            time.sleep(0.2)
+        took_ms = (time.monotonic() - begun) * 1000
+        found = lost_and_doubled(numbers(subscriber.payloads()), line)
+    assert found == {"lost": 0, "doubled": 0}
+    assert told == {None}, "slow is not away"
+    fault_table("broker slow (10 kB/s)", **found, recovered_ms=took_ms, note="the other receiver is not held up")
+
+
+def test_a_reporter_that_gets_no_more_memory(tmp_path: Path, fault_table: FaultTable) -> None:
+    """Nor has it any to spare: it asks for the room of each batch, and finds no other where that is refused."""
+    env = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+    with line_with(tmp_path, None, env=env) as line:
+        line.decide(10)
+        wait_until(lambda: line.in_file() == line.everything(), "the first to arrive")
+        line.starve()
+        line.decide(3000)
+        assert line.ended() != 0
+        begun = time.monotonic()
+        line.start()
+        wait_until(lambda: line.in_file() == line.everything(), "the rest to arrive")
+        took_ms = (time.monotonic() - begun) * 1000
+        found = [lost_and_doubled(line.in_file(), line), lost_and_doubled(line.recorded(), line)]
+    assert found == [{"lost": 0, "doubled": 0}] * 2
+    fault_table("no more memory for reporter", **found[0], recovered_ms=took_ms, note="decisions wait in memory")
 
 
 def test_a_disk_that_is_full(tmp_path: Path, fault_table: FaultTable) -> None:
