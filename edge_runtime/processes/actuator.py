@@ -34,6 +34,9 @@ POLL_NS = 1_000_000
 IDLE_NS = 4_000_000
 """Between two looks around, and between two rounds while nothing waits to be thrown out."""
 
+REST_NS = 250_000
+"""At least, however long a round took."""
+
 FINISH_S = 1.5
 STATES = tuple(LineState)
 FAULTS = tuple(Fault)
@@ -43,6 +46,8 @@ def run_actuator(plan: LinePlan, memory: Memory) -> None:
     """Act until the line ends; the outputs rest afterwards, whatever happens."""
     orphaned = threading.Event()
     begin("actuator", orphaned.set)
+    # First, since to lay out a simulated line takes long, and nothing that does may run at the priority below.
+    encoder = plan.ports.open_encoder()
     priority = raise_priority()  # before the outputs have threads, which inherit it
     with ExitStack() as stack:
         board = stack.enter_context(closing(Board.open(memory.board)))
@@ -50,7 +55,6 @@ def run_actuator(plan: LinePlan, memory: Memory) -> None:
         outputs = stack.enter_context(closing(_opened(plan, board)))
         inbox = stack.enter_context(closing(Inbox(plan.actuator_box)))
         ring = stack.enter_context(closing(FrameRing.open(memory.ring, memory.frame_bytes)))
-        encoder = plan.ports.open_encoder()
         actuator = Actuator(
             plan.config,
             board,
@@ -87,8 +91,9 @@ def _loop(actuator: Actuator, inbox: Inbox, board: Board, orphaned: threading.Ev
             hurried = board[Cell.SUPERVISOR_STOP] >= Stop.REPORTING
             if not actuator.is_waiting or now_ns >= leave_ns or hurried:
                 break
-        # Absolute: a round that took long is not added to the next one's wait.
-        next_ns = max(next_ns + (POLL_NS if actuator.is_waiting else IDLE_NS), now_ns)
+        # Absolute: a round that took long is not added to the next one's wait. But at this priority rounds without
+        # any rest between them would leave nobody else the processor.
+        next_ns = max(next_ns + (POLL_NS if actuator.is_waiting else IDLE_NS), now_ns + REST_NS)
         time.sleep((next_ns - now_ns) / 1e9)
     actuator.rest()
 
