@@ -3,7 +3,7 @@
 The very same line twice (scenario, seed, length, density of the long form of `line_truth.py`): by `run` in one process
 in virtual time, where no picture is dropped, and in processes by the real clock, the newest picture first. Both are
 scored against the same truth. Fruit that the live camera could not see whole, because the processes were still starting
-or had ended, are missed by neither. By the real clock the machine matters: a busy one drops pictures, and says so.
+or had ended, count in neither. By the real clock the machine matters: a busy one drops pictures, and says so.
 
     python benchmarks/line_truth_processes.py [--bundle BUNDLE] [--fruit N] [--scenario NAME] [--keep DIR]
         [--quick] [--json]
@@ -12,8 +12,6 @@ or had ended, are missed by neither. By the real clock the machine matters: a bu
 from __future__ import annotations
 
 import csv
-import json
-import shutil
 import sys
 import tempfile
 from dataclasses import replace
@@ -21,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from line_jobs import Job, RunFailedError, fit_to_run, job_of, ripeline, simulated_bundle
-from line_truth import in_columns, row
+from line_truth import in_columns
 from record import arguments, publish
 
 from edge_runtime.errors import RipelineError
+from simulator.evidence import Row, read_evidence
+from simulator.line_score import score
+from simulator.matching import match, strokes
 
 SCENARIOS = ("calm", "crowded", "worst_day")
 _SHARES = ("found", "label right", "undecided", "yield", "hit")
@@ -53,9 +54,7 @@ def main() -> None:
             sys.exit(str(error))
     figures = {
         "fruit_at_least": options.fruit,
-        "lines": [
-            {"one_process": row(name, together), "processes": row(name, apart)} for name, together, apart in lines
-        ],
+        "lines": [{"scenario": name, "one_process": together, "processes": apart} for name, together, apart in lines],
     }
     table = [_HEADER]
     for name, together, apart in lines:
@@ -87,9 +86,7 @@ def both_ways(job: Job, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         ]
         ripeline(*words, "--force")
     first, last = frames_of(apart)
-    for output in (together, apart):
-        judge_from_to(output / "truth.jsonl", first, last)
-    return ripeline("score", together, together), ripeline("score", apart, apart)
+    return judged(together, first, last), judged(apart, first, last)
 
 
 def frames_of(output: Path) -> tuple[int, int]:
@@ -101,14 +98,33 @@ def frames_of(output: Path) -> tuple[int, int]:
     return min(frames), max(frames)
 
 
-def judge_from_to(truth: Path, first: int, last: int) -> None:
-    """Leave fruit uncounted that were not whole in these frames alone: as if no good picture of them had been taken."""
-    shutil.copy2(truth, truth.with_name("whole-truth.jsonl"))
-    rows = [json.loads(line) for line in truth.read_text("utf-8").splitlines()]
-    for one in rows:
-        if one["first_frame"] < first or one["last_frame"] > last:
-            one["good_frames"] = 0
-    truth.write_text("".join(json.dumps(one) + "\n" for one in rows), "utf-8")
+def judged(output: Path, first: int, last: int) -> dict[str, Any]:
+    """The figures of a run, of fruit that were whole in these frames alone and of what was decided about them."""
+    evidence = read_evidence(output, output)
+    matched = match(evidence)
+
+    def counts(fruit: Row | None) -> bool:
+        return fruit is None or (first <= fruit["first_frame"] and fruit["last_frame"] <= last)
+
+    def is_about_them(row: Row) -> bool:
+        return counts(matched.fruit_of.get(row["fruit_id"]))
+
+    part = replace(
+        evidence,
+        truth=[fruit for fruit in evidence.truth if counts(fruit)],
+        decisions=[one for one in evidence.decisions if is_about_them(one)],
+        firings=[one for one in evidence.firings if is_about_them(one)],
+    )
+    about_them = replace(
+        matched,
+        outcomes=tuple(one for one in matched.outcomes if counts(one.truth)),
+        spare=tuple(one for one in matched.spare if counts(one.truth)),
+    )
+    done = [one for one in strokes(evidence, matched) if is_about_them(one.action)]
+    costs = evidence.summary["costs"]
+    accepted = [label for label, cost in costs.items() if min(cost, key=lambda verdict: cost[verdict]) == "ACCEPT"]
+    figures = score(part, about_them, done, accepted=accepted)
+    return {key: figures[key] for key in ("counting", "grading", "streams", "acting", "timing")}
 
 
 _HEADER = ["run", "frames", "dropped", "fruit", *_SHARES, "merged", "extra", "cost", "late", "error p99, mm"]
