@@ -70,7 +70,8 @@ def prospect(
     rest[top] = 0.0
     rest /= max(rest.sum(), _CERTAIN)
     further = np.array(look_ahead)
-    gained = np.array([independent_views(views + each, rho) - worth for each in look_ahead])
+    # At a rho of nearly 1 rounding would make what is gained less than nothing.
+    gained = np.array([max(independent_views(views + each, rho) - worth, 0.0) for each in look_ahead])
     variance = (strength * gained)[:, np.newaxis, np.newaxis]
     # [look_ahead, whether the likeliest label is right, nodes]
     moved = odds + _SIGNS * variance / 2 + np.sqrt(variance) * _NODES

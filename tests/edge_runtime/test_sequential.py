@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_runtime.decide import Policy, fuse
@@ -80,6 +80,7 @@ def test_correlated_views_are_worth_no_more_than_their_number(views: int, rho: f
 
 
 @given(st.floats(0.001, 0.999), st.integers(1, 20), st.floats(0.05, 1))
+@example(0.5, 4, 0.9999999999999999)
 def test_looking_on_for_nothing_is_never_expected_to_harm(share: float, views: int, rho: float) -> None:
     ahead = prospect(np.array([1 - share, share]), COSTS, views=views, rho=rho, view_cost=0.0)
     assert ahead.later <= ahead.now + 0.01
