@@ -52,7 +52,8 @@ def main() -> None:
         for name in scenario_names():
             rows.append(compare(bundle, chosen, name, 20 if options.quick else options.fruit))
             print(f"{name} done", file=sys.stderr, flush=True)
-    publish("sequential", {"seed": SEED, "fewer_bar": FEWER_BAR, "rows": rows}, table(rows), options)
+    rho = bundle.manifest.provenance.get("view_correlation")
+    publish("sequential", {"seed": SEED, "fewer_bar": FEWER_BAR, "rho": rho, "rows": rows}, table(rows), options)
 
 
 class Looks:

@@ -129,6 +129,9 @@ class DecideSettings(Section):
         description="Share of the picture's length along the belt at which a fruit is decided at the latest.",
     )
 
+    white_balance: bool = Field(
+        default=True, description="Take changes of the light out of crops, by what they do to the empty belt."
+    )
     unfamiliar_mb: FiniteFloat = Field(
         default=100.0, ge=0, description="Disk for pictures of fruit that look like nothing the model learned from."
     )

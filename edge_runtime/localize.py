@@ -117,6 +117,14 @@ class Localizer:
         fruit = [blob for blob in self._blobs if blob.area >= least_area or self._is_half_in(blob, size)]
         return [_detection(blob, width / size[0], height / size[1], size) for blob in fruit]
 
+    @property
+    def scene(self) -> Image | None:
+        """What the empty scene looks like now, `[height, width, 3]` uint8 YCrCb, smaller; None before the first frame.
+
+        The next frame overwrites it.
+        """
+        return None if self._background is None else self._background.mean
+
     def _new_background(self, picture: Image, min_area: float, max_area: float) -> Background:
         known = known_belt(picture, self._colours) if self._colours else None
         sensitivity = self._settings.sensitivity

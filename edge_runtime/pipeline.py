@@ -21,6 +21,7 @@ from edge_runtime.ports import Engine
 from edge_runtime.preprocess import to_model_inputs
 from edge_runtime.records import BeltDirection, Decision, Frame, TrackedDetection, Verdict
 from edge_runtime.track import Tracker
+from edge_runtime.white_balance import WhiteBalance
 
 STAGES = ("localize", "track", "preprocess", "infer", "decide", "frame")
 
@@ -77,6 +78,7 @@ class Pipeline:
             energy_limit,
         )
         self._localizer = Localizer(config.localize, config.belt)
+        self._light = WhiteBalance() if rules.white_balance else None
         self._tracker = Tracker(config.track, config.belt)
         self._open: dict[int, FruitEvidence] = {}
         self._decided: set[int] = set()
@@ -88,6 +90,8 @@ class Pipeline:
         with watch.stage("frame"):
             with watch.stage("localize"):
                 detections = self._localizer.detect(frame.image)
+                if self._light is not None:
+                    self._light.follow(self._localizer.scene)
             with watch.stage("track"):
                 update = self._tracker.update(frame, detections)
             self._recent.append(frame)
@@ -128,6 +132,8 @@ class Pipeline:
         with watch.stage("preprocess"):
             crops = [(pictures[view.frame_index], view.detection.box) for view in (*wanted, *early)]
             inputs = to_model_inputs(crops, self._manifest.input)
+            if self._light is not None:
+                inputs = self._light.apply(inputs)
         for view, one in zip(early, inputs[len(wanted) :], strict=True):
             self._open[view.fruit_id].hold(view, one.copy())
         self._classify(wanted, inputs[: len(wanted)], watch)

@@ -322,6 +322,22 @@ def test_decided_fruit_are_not_looked_at_again() -> None:
     assert pipeline.finish(0) == []
 
 
+@pytest.mark.parametrize("balanced", [True, False])
+def test_in_fading_light_a_fruit_is_told_as_in_the_first_light(balanced: bool) -> None:
+    class Fading(DrawnCamera):
+        def frames(self) -> Iterator[Frame]:
+            for frame in super().frames():
+                light = np.float32(max(0.55, 1 - 0.006 * max(0, frame.index - 40)))
+                dim = np.round(frame.image * light).astype(np.uint8)
+                yield Frame(dim, frame.index, frame.captured_ns, frame.belt_mm)
+
+    late = [Fruit(6000, RED)]  # a quarter of a minute later: the scene is learnt slowly, and so is the light
+    config = CONFIG.model_copy(update={"decide": DecideSettings(white_balance=balanced)})
+    ((steady,), (faded,)) = run(DrawnCamera(late, 560), config)[1], run(Fading(late, 560), config)[1]
+    odds = [float(np.log(one.probabilities["ripe"] / (1 - one.probabilities["ripe"]))) for one in (steady, faded)]
+    assert odds[1] / odds[0] == pytest.approx(1.0 if balanced else 0.55, abs=0.08)
+
+
 def test_the_lines_own_policy_decides_and_is_named() -> None:
     policy = Policy.accepting(LABELS, ["unripe"], origin="line.toml")
     _, kept = run(DrawnCamera(LOAD, 110), policy=policy)
