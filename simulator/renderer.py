@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_runtime.records import Image
 from simulator.belt import belt_texture, soil
+from simulator.codec import FilmCoder
 from simulator.cutout import Photographed
 from simulator.footage import belt_from_picture
 from simulator.light import Light
@@ -64,9 +65,18 @@ class Renderer:
         self._stamps: dict[_Key, Stamp] = {}
         self._rolling: dict[int, RollingFruit] = {}
         self._extents: dict[int, Extent] = {}
+        self._film: FilmCoder | None = None
+        if camera.mpeg4:
+            size_px = (camera.width_px, camera.height_px)
+            frames, rate_hz = world.shutter.frames, camera.frame_rate_hz
+            self._film = FilmCoder(self._draw, frames=frames, rate_hz=rate_hz, size_px=size_px)
 
     def render(self, index: int) -> Image:
         """The picture of frame `index`, `[height, width, 3]` uint8 RGB."""
+        return self._draw(index) if self._film is None else self._film.picture(index)
+
+    def _draw(self, index: int) -> Image:
+        """The picture as the sensor delivers it."""
         world = self._world
         exposed_ns, belt_mm = int(world.shutter.exposed_ns[index]), float(world.shutter.belt_mm[index])
         belt_px = belt_mm * self._px_per_mm

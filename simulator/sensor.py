@@ -47,8 +47,10 @@ class Sensor:
         picture = self._noise.add_to(picture, index)  # type: ignore[arg-type]
         if self._camera.jpeg_quality is None:
             return picture
+        # JPEG keeps less of colours than of brightness, and of blue than of red: the order of channels matters.
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self._camera.jpeg_quality])
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[return-value]
+        return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
     def _set_gain(self, seconds: float) -> None:
         """Grey levels out for a grey level in are `gain * scale`; in bytes, as a sixth of the work it is in floats."""

@@ -61,7 +61,7 @@ def full_line(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulatedLine, 
     """A green belt with four lanes full of fruit, that is looked at from when they have come."""
     file = tmp_path_factory.mktemp("full") / "full.toml"
     file.write_text(
-        'base = "calm"\n[fruit]\nlanes = 4\nper_second = 40.0\nmin_spacing_mm = 62.0\nspacing = "regular"\n'
+        'base = "calm"\n[fruit]\nlanes = 4\nper_second = 40.0\nmin_spacing_mm = 70.0\nspacing = "regular"\n'
         '[belt]\nkind = "green"\n[camera]\nwidth_px = 640\nheight_px = 360\nmm_per_px = 0.6\n'
     )
     line = open_scenario(str(file), seed=1, duration_s=3.2)
