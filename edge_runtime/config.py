@@ -275,11 +275,18 @@ def _validated(path: Path, option: str, model: type[_File]) -> _File:
         # By way of JSON, in which strictness (no "3" for 3) still takes a string for an enum and an array for a tuple.
         return model.model_validate_json(as_json, strict=True)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(path, text, problem, model) for problem in error.errors())) from error
+        raise ConfigError("\n".join(explain(path, text, problem, model) for problem in error.errors())) from error
 
 
-def _explain(path: Path, text: str, problem: Any, model: type[BaseModel]) -> str:
-    """One line for one pydantic error: file, line and column, key, what is wrong, what was expected."""
+def explain(path: Path | str, text: str, problem: Any, model: type[BaseModel]) -> str:
+    """One line for one of pydantic's errors: file, line and column, key, what is wrong, what was expected.
+
+    Args:
+        path: What the document is called.
+        text: The document, TOML.
+        problem: One of `ValidationError.errors()`.
+        model: What the document was read as.
+    """
     error = problem.get("ctx", {}).get("error")
     place = place_of(text, error.place if isinstance(error, ContradictionError) else problem["loc"])
     where = f"{path}:{place[0]}:{place[1]}" if place else str(path)

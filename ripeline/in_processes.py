@@ -16,7 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from ripeline.line_ports import RealPorts, SimulatedPorts
-from ripeline.line_source import SIMULATED
+from ripeline.line_source import SIMULATED, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +87,7 @@ def ports(asked: Asked, config: LineConfig) -> tuple[LinePorts, LineConfig, Simu
         return RealPorts(asked.source, asked.encoder, config), config, None
     simulated = SimulatedPorts(asked.source, time.monotonic_ns() + _TO_START_NS, asked.duration_s, asked.output, config)
     line = simulated.line()
+    tell(line)
     known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
     ejectors = config.ejector or tuple(line.ejectors())
     belt = config.belt.model_copy(update=known)

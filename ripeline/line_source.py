@@ -77,12 +77,19 @@ def open_source(
                 remedy="leave out --encoder",
             )
         line = open_source(source.removeprefix(SIMULATED), duration_s=duration_s)
+        tell(line)
         known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
         belt = settings.belt.model_copy(update=known)
         camera = at_exposure(line.camera, line.encoder, settings)
         return camera, line.encoder, settings.model_copy(update={"belt": belt}), line
     positions = recorded_encoder(source, encoder, settings)
     return at_exposure(open_camera(source, settings.camera), positions, settings), positions, settings, None
+
+
+def tell(line: SimulatedLine) -> None:
+    """Say what of a simulated line's photographs was left out."""
+    for text in line.world.notices:
+        console.notice(text)
 
 
 def line_id(source: str, output: Path) -> str | None:

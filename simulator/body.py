@@ -127,6 +127,28 @@ def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> 
         px_per_mm: Scale of the picture.
         margin_mm: Room around the body, for what stands off it.
     """
+    size, places, ground, inside, depth = _meet(shape, pose, px_per_mm, margin_mm)
+    axes = basis(pose)
+    points = _refine(shape, ground, axes[2], low=inside, f_low=depth)
+    return View(size, places, points.T, (axes @ normals(shape, points)).T, px_per_mm)
+
+
+def silhouette(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> View:
+    """The same pixels as of `look_at`, at a quarter of the cost: `points` and `normals` are empty."""
+    size, places, *_ = _meet(shape, pose, px_per_mm, margin_mm)
+    nothing = np.empty((0, 3), np.float32)
+    return View(size, places, nothing, nothing, px_per_mm)
+
+
+def _meet(
+    shape: Shape, pose: Pose, px_per_mm: float, margin_mm: float
+) -> tuple[tuple[int, int], npt.NDArray[np.intp], Array, Array, Array]:
+    """Which rays meet the body.
+
+    Returns:
+        The picture's (height, width); of the `n` rays that do, the pixels along its rows `[n]`, the feet in body
+        coordinates `[3, n]`, and a height inside the body with how far outside that is, both `[n]`.
+    """
     axes = basis(pose)
     yaw, tilt = (np.abs([math.cos(angle), math.sin(angle)]) for angle in (pose.yaw_rad, pose.tilt_rad))
     # The picture of a box around the body bounds what rays can meet.
@@ -144,9 +166,8 @@ def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> 
     ground, ray = axes[:2].T @ np.stack([x[columns], y[rows, 0]]), axes[2]
     inside, depth = _heights_inside(shape, ground, ray)
     hits = np.flatnonzero(np.isfinite(inside))
-    points = _refine(shape, ground[:, hits], ray, low=inside[hits], f_low=depth[hits])
     places = rows[hits] * width + columns[hits]
-    return View((height, width), places, points.T, (axes @ normals(shape, points)).T, px_per_mm)
+    return (height, width), places, ground[:, hits], inside[hits], depth[hits]
 
 
 def widest_mm(shape: Shape) -> float:

@@ -24,13 +24,17 @@ _FOURCC = "mp4v"
 
 @dataclass(frozen=True, slots=True)
 class ClipSummary:
-    """What was written. `source` is what `run --source` takes: the video, or the folder of pictures."""
+    """What was written. `source` is what `run --source` takes: the video, or the folder of pictures.
+
+    `notices` are sentences for people.
+    """
 
     folder: Path
     source: Path
     frames: int
     fruits: int
     labels: dict[str, int]
+    notices: tuple[str, ...]
 
 
 def write_clip(
@@ -90,7 +94,8 @@ def write_clip(
         encoding="utf-8",
     )
     labels = Counter(str(row["label"]) for row in truth)
-    return ClipSummary(folder, sink.path, len(in_file), len(truth), dict(sorted(labels.items())))
+    by_label = dict(sorted(labels.items()))
+    return ClipSummary(folder, sink.path, len(in_file), len(truth), by_label, line.world.notices)
 
 
 def _as_filmed(row: dict[str, Any], in_file: list[int]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Cutouts:
     """A folder of labelled photographs, one sub-folder a label, to take fruit from.
 
     Pictures with one `fruit` in the manifest are views of one fruit; each other picture is a fruit of its own.
+    `notices` are sentences for people about what was left out.
 
     Raises:
         InputError: The folder is no labelled data.
@@ -50,7 +51,7 @@ class Cutouts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        dataset = read_dataset(folder, every_label=False)
+        dataset = read_dataset(folder, _labels(folder), every_label=False)
         self._fruits: dict[str, list[list[Item]]] = {}
         for label in dataset.labels:
             fruits: dict[str, list[Item]] = {}
@@ -60,21 +61,21 @@ class Cutouts:
             self._fruits[label] = list(fruits.values())
         self._cut: dict[str, npt.NDArray[np.uint8] | None] = {}
         self.labels = tuple(label for label in dataset.labels if self._fruits[label])
+        self.notices = dataset.notices
         if not self.labels:
             raise InputError(f"No labelled picture in {folder}.", expected="folder/<label>/*.jpg")
 
-    def draw(self, rng: np.random.Generator, *, diameter_px: float) -> tuple[str, Photographed]:
-        """A label and a fruit of it, turned at random, whose smaller extent is about `diameter_px`.
+    def draw(self, label: str, rng: np.random.Generator, *, diameter_px: float) -> Photographed:
+        """A fruit of a label, turned at random, whose smaller extent is about `diameter_px`.
 
         Raises:
             InputError: None of the photographs that were tried shows a fruit that can be told from its background.
         """
-        label = self.labels[int(rng.integers(len(self.labels)))]
         fruits = self._fruits[label]
         for place in rng.permutation(len(fruits))[:_TRIES_EACH]:
             views = tuple(cut for item in fruits[int(place)] if (cut := self._view(item)) is not None)
             if views:
-                return label, Photographed(views, float(rng.uniform(0, 360)), diameter_px)
+                return Photographed(views, float(rng.uniform(0, 360)), diameter_px)
         raise InputError(
             f"No fruit can be cut out of the '{label}' pictures in {self.folder}.",
             expected="one fruit a picture, in the middle, of another colour than what lies behind it",
@@ -85,6 +86,13 @@ class Cutouts:
         if item.file not in self._cut:
             self._cut[item.file] = cut_out(_fruit_pixels(item))
         return self._cut[item.file]
+
+
+def _labels(folder: Path) -> list[str] | None:
+    """The sub-folders where nobody says which labels there are; their order makes no difference here."""
+    if not folder.is_dir() or (folder / "labels.txt").is_file():
+        return None
+    return sorted(place.name for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
 
 
 def cut_out(image: Image) -> npt.NDArray[np.uint8] | None:

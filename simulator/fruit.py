@@ -18,6 +18,8 @@ SPOILED_FROM_SHARE = 0.025
 
 BRUISE_WEIGHT = 0.25
 DIAMETER_MM = (25.0, 40.0)
+LONGEST_MM = 46.0
+"""No body is longer, without stem and sepals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def sample_fruit(rng: np.random.Generator, label: str) -> Fruit:
     pose = Pose(yaw_rad=_angle(rng), tilt_rad=float(np.clip(rng.normal(0.05, 0.2), -0.25, 0.5)), roll_rad=_angle(rng))
     shape = Shape(
         diameter_mm=diameter_mm,
-        length_mm=min(diameter_mm * float(rng.uniform(0.92, 1.4)), 46.0),
+        length_mm=min(diameter_mm * float(rng.uniform(0.92, 1.4)), LONGEST_MM),
         shoulder_exponent=float(rng.uniform(0.32, 0.5)),
         tip_exponent=float(rng.uniform(0.5, 0.88)),
         oval=float(rng.uniform(0, 0.08)),

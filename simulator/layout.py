@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from simulator.scenario import FruitSection
-
-Mask = npt.NDArray[np.bool_]
+from simulator.sprite import Outline
 
 _TRIPLES = 0.3
 _PRESSED_MM = 0.5
@@ -22,17 +20,6 @@ class Group:
     position_mm: float
     lane: int
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What a fruit covers of the belt, `mask` `[h, w]`, one pixel a millimetre, and where its body's middle is in it.
-
-    `anchor_mm` is (x, y) from the mask's upper left corner.
-    """
-
-    mask: Mask
-    anchor_mm: tuple[float, float]
 
 
 def lay_groups(
@@ -51,7 +38,7 @@ def lay_groups(
     groups: list[Group] = []
     room_mm = last_mm - first_mm
     for lane in range(section.lanes):
-        wanted = max(1 if lane == 0 else 0, (count + section.lanes - 1 - lane) // section.lanes)
+        wanted = (count + section.lanes - 1 - lane) // section.lanes
         sizes = _sizes(wanted, section.touching_share, rng)
         while sizes and _least_mm(sizes, section.min_spacing_mm, reach_mm) > room_mm:
             sizes.pop()
@@ -72,7 +59,7 @@ def touching_mm(below: Outline, above: Outline, across_mm: float) -> float:
     """How far upstream a fruit lies that touches another.
 
     Args:
-        below: The fruit downstream, to the right in the picture.
+        below: The fruit downstream, to the right in the picture, one pixel a millimetre.
         above: The other one.
         across_mm: The other one's place across the belt less the first one's.
 
@@ -81,14 +68,14 @@ def touching_mm(below: Outline, above: Outline, across_mm: float) -> float:
     """
     height, width = above.mask.shape
     # A strip as wide as the upper one can be moved to, with the lower one's left edge at `width`.
-    down = round(across_mm + below.anchor_mm[1] - above.anchor_mm[1])
+    down = round(across_mm + below.anchor_px[1] - above.anchor_px[1])
     strip = np.zeros((height, 2 * width + below.mask.shape[1]), np.bool_)
     top, bottom = max(down, 0), min(down + height, below.mask.shape[0])
     if top < bottom:
         strip[top - down : bottom - down, width:-width] = below.mask[top:bottom]
     for left in range(width + below.mask.shape[1]):
         if (strip[:, left : left + width] & above.mask).any():
-            away_mm = (width + below.anchor_mm[0]) - (left + above.anchor_mm[0])
+            away_mm = (width + below.anchor_px[0]) - (left + above.anchor_px[0])
             return max(away_mm + 1 - _PRESSED_MM, 1.0)
     return 1.0
 

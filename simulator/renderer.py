@@ -14,11 +14,12 @@ from simulator.belt import belt_texture, soil
 from simulator.codec import FilmCoder
 from simulator.cutout import Photographed
 from simulator.footage import belt_from_picture
+from simulator.fruit import Fruit
 from simulator.light import Light
 from simulator.optics import make_layer
 from simulator.rolling import RollingFruit
 from simulator.sensor import Sensor
-from simulator.sprite import Extent, Sprite, draw_sprite
+from simulator.sprite import Extent, Sprite, draw_outline, draw_sprite
 from simulator.stamp import Stamp, make_stamp, press, travel_kernel
 from simulator.world import LARGEST_MM, PlacedFruit, World
 
@@ -96,7 +97,11 @@ class Renderer:
     def extent(self, fruit: PlacedFruit) -> Extent:
         """The box around a fruit in the picture, without blur; of a rolling one, as it lies."""
         if fruit.fruit_id not in self._extents:
-            self._extents[fruit.fruit_id] = self._sprite(fruit, 0).extent
+            if isinstance(fruit.look, Fruit) and not fruit.rolls:
+                outline = draw_outline(fruit.look, px_per_mm=self._px_per_mm)
+            else:
+                outline = self._sprite(fruit, 0).outline
+            self._extents[fruit.fruit_id] = outline.extent
         return self._extents[fruit.fruit_id]
 
     def _belt(self, whole_px: int) -> Image:
@@ -124,7 +129,7 @@ class Renderer:
             return kept
         sprite = self._sprite(fruit, step)
         if step == 0:
-            self._extents[fruit.fruit_id] = sprite.extent
+            self._extents[fruit.fruit_id] = sprite.outline.extent
         layer = make_layer(
             sprite, px_per_mm=self._px_per_mm, light=self._light, focus_px=self._world.scenario.camera.focus_px
         )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from edge_runtime.config import explain
+from edge_runtime.contradictions import ContradictionError
 from edge_runtime.errors import InputError
 from simulator.belt import BeltKind
-from simulator.fruit import LABELS
+from simulator.fruit import LONGEST_MM
 
 
 class _Section(BaseModel):
@@ -76,23 +78,27 @@ Spacing = Literal["random", "regular"]
 
 
 class FruitSection(_Section):
-    """`[fruit]`: what lies on it. `mix` holds the share of each label."""
+    """`[fruit]`: what lies on it. `mix` holds the share of each label; see `mix_of`."""
 
-    per_second: FiniteFloat = Field(default=2.0, gt=0, le=100, description="All lanes together, at speed_mm_s.")
+    per_second: FiniteFloat = Field(
+        default=2.0, ge=0, le=100, description="All lanes together, at speed_mm_s; 0 for an empty belt."
+    )
     spacing: Spacing = Field(default="random", description="random: a Poisson process above the least spacing.")
     min_spacing_mm: FiniteFloat = Field(default=75.0, ge=70, description="Least distance of centres along the belt.")
     touching_share: FiniteFloat = Field(default=0.0, ge=0, le=1, description="Share that touches a neighbour.")
     rolling_share: FiniteFloat = Field(default=0.0, ge=0, le=1, description="Share that turns about its own axis.")
     turns_per_m: FiniteFloat = Field(default=2.0, gt=0, le=20, description="Of those that roll, a metre of belt.")
     lanes: int = Field(default=1, ge=1, le=16)
-    mix: dict[str, FiniteFloat] = {"spoiled": 0.2, "unripe": 0.2, "turning": 0.2, "ripe": 0.4}
+    mix: dict[str, Annotated[FiniteFloat, Field(ge=0)]] | None = None
 
     @model_validator(mode="after")
-    def _known_labels(self) -> Self:
-        unknown = sorted(set(self.mix) - set(LABELS))
-        if unknown or not self.mix or min(self.mix.values()) < 0 or sum(self.mix.values()) <= 0:
-            raise ValueError(f"mix takes shares of {', '.join(LABELS)} that are not all zero")
+    def _some_fruit(self) -> Self:
+        if self.mix is not None and sum(self.mix.values()) <= 0:
+            raise ContradictionError(("fruit", "mix"), "takes the share of each label, not all zero")
         return self
+
+
+_Gain = Annotated[FiniteFloat, Field(ge=0.1, le=10)]
 
 
 class CameraSection(_Section):
@@ -112,7 +118,7 @@ class CameraSection(_Section):
     stamp_jitter_ms: FiniteFloat = Field(default=0.0, ge=0, le=50, description="Standard deviation of time stamps.")
     focus_px: FiniteFloat = Field(default=0.4, ge=0, le=10, description="Standard deviation of the lens's blur.")
     gain_db: FiniteFloat = Field(default=0.0, ge=-24, le=24, description="Amplifies picture and noise.")
-    white_balance: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (1.0, 1.0, 1.0)
+    white_balance: tuple[_Gain, _Gain, _Gain] = (1.0, 1.0, 1.0)
     noise_levels: FiniteFloat = Field(
         default=1.5, ge=0, le=40, description="Standard deviation in grey levels at 0 dB."
     )
@@ -197,6 +203,17 @@ class Scenario(_Section):
     fault: tuple[FaultSection, ...] = ()
 
     @model_validator(mode="after")
+    def _lanes_hold_fruit(self) -> Self:
+        lanes, width_mm = self.fruit.lanes, self.camera.height_px * self.camera.mm_per_px
+        if width_mm / lanes < LONGEST_MM:
+            raise ContradictionError(
+                ("fruit", "lanes"),
+                f"{width_mm:g} mm of belt leave {width_mm / lanes:.3g} mm for each of {lanes}, and a fruit is up to "
+                f"{LONGEST_MM:g} mm long; take fewer lanes, or a larger camera.height_px or camera.mm_per_px",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _trigger_in_time(self) -> Self:
         every_mm, belt = self.camera.trigger_every_mm, self.belt
         fastest_mm_s = belt.speed_mm_s * (1 + (belt.ramps.share if belt.ramps else 0.0) + 4 * belt.jitter)
@@ -243,7 +260,8 @@ def parse_scenario(text: str, name: str) -> Scenario:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"Scenario {name}: {error}", expected="valid TOML") from error
     except ValidationError as error:
-        raise InputError("\n".join(_explain(name, error))) from error
+        problems = (explain(f"Scenario {name}", text, problem, Scenario) for problem in error.errors())
+        raise InputError("\n".join(problems)) from error
 
 
 def changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
@@ -273,10 +291,6 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merged(merged[key], value) if both else value
     return merged
-
-
-def _explain(name: str, error: ValidationError) -> list[str]:
-    return [f"Scenario {name}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
 
 
 def _folder() -> resources.abc.Traversable:

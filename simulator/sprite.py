@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from simulator.body import View, look_at
+from simulator.body import View, look_at, silhouette
 from simulator.calyx import Crown, calyx_reach_mm, draw_crown, grow_crown
 from simulator.fruit import Fruit
 from simulator.light import Light
@@ -25,6 +25,20 @@ class Extent:
 
     size_px: tuple[int, int]
     offset_px: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a fruit covers, `mask` `[height, width]`, cut to the box around it, and its anchor there (see `Sprite`)."""
+
+    mask: npt.NDArray[np.bool_]
+    anchor_px: tuple[float, float]
+
+    @property
+    def extent(self) -> Extent:
+        """The box around all of it."""
+        height, width = self.mask.shape
+        return Extent((width, height), (width / 2 - self.anchor_px[0], height / 2 - self.anchor_px[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +59,9 @@ class Sprite:
         return self.image.shape[1], self.image.shape[0]
 
     @property
-    def extent(self) -> Extent:
-        """The box around all of it."""
-        width, height = self.size_px
-        return Extent((width, height), (width / 2 - self.anchor_px[0], height / 2 - self.anchor_px[1]))
+    def outline(self) -> Outline:
+        """What it covers."""
+        return Outline(self.image[..., 3] > 127, self.anchor_px)
 
     def by_its_box(self) -> Sprite:
         """The same, held by the middle of the whole box."""
@@ -60,6 +73,24 @@ def draw_sprite(fruit: Fruit, *, px_per_mm: float, light: Light | None = None) -
     """Draw a fruit as it lies, seen from above."""
     view = look_at(fruit.shape, fruit.pose, px_per_mm=px_per_mm * OVERSAMPLING, margin_mm=calyx_reach_mm(fruit))
     return put_together(fruit, view, paint(fruit, view), grow_crown(fruit), light or Light())
+
+
+def draw_outline(fruit: Fruit, *, px_per_mm: float) -> Outline:
+    """The outline of what `draw_sprite` draws, as a rule without painting it."""
+    if any(defect.kind == "mould" for defect in fruit.defects):
+        return draw_sprite(fruit, px_per_mm=px_per_mm).outline  # hairs stand out from it
+    margin_mm = calyx_reach_mm(fruit)
+    view = silhouette(fruit.shape, fruit.pose, px_per_mm=px_per_mm * OVERSAMPLING, margin_mm=margin_mm)
+    crown, cover = grow_crown(fruit), view.pixels.astype(np.uint8)
+    behind, front = draw_crown(crown, fruit, view, Light()) if crown else ([], [])
+    for stroke in behind + front:
+        replace(stroke, rgba=(1.0, 0.0, 0.0, 0.0)).draw(cover)
+    # At the wanted scale a pixel is covered where half of it is.
+    height, width = (side // OVERSAMPLING for side in view.shape)
+    mask = cover.reshape(height, OVERSAMPLING, width, OVERSAMPLING).sum(axis=(1, 3)) * 2 >= OVERSAMPLING**2
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    across, down = _middle(view)
+    return Outline(mask[y : y + height, x : x + width], (across - x, down - y))
 
 
 def put_together(fruit: Fruit, view: View, skin: Skin, crown: Crown | None, light: Light) -> Sprite:

@@ -16,15 +16,17 @@ import numpy as np
 from edge_runtime.errors import InputError
 from simulator.cutout import Cutouts, Photographed
 from simulator.encoder import SimulatedEncoder
-from simulator.fruit import DIAMETER_MM, Fruit, Pose, sample_fruit
-from simulator.layout import Group, Outline, lay_groups, touching_mm
+from simulator.fruit import DIAMETER_MM, LABELS, Fruit, Pose, sample_fruit
+from simulator.layout import Group, lay_groups, touching_mm
 from simulator.motion import BeltMotion, Wheel, belt_motion
-from simulator.scenario import Scenario
+from simulator.scenario import FruitSection, Scenario
 from simulator.shutter import Shutter
-from simulator.sprite import draw_sprite
+from simulator.sprite import Outline, draw_outline
 
 LARGEST_MM = 70.0
 """Room for any fruit: its stem and sepals reach no further than half of this from the middle of its body."""
+
+_USUAL_MIX = {"spoiled": 0.2, "unripe": 0.2, "turning": 0.2, "ripe": 0.4}
 
 _TAIL_S = 120.0
 """The belt runs on after the last frame, so that what was decided can be thrown out."""
@@ -50,7 +52,10 @@ class PlacedFruit:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A scenario with its fruit, in order of `position_mm`, and all that moves."""
+    """A scenario with its fruit, in order of `position_mm`, and all that moves.
+
+    `notices` are sentences for people about what photographs do not ride.
+    """
 
     scenario: Scenario
     seed: int
@@ -58,6 +63,7 @@ class World:
     motion: BeltMotion
     wheel: Wheel
     shutter: Shutter
+    notices: tuple[str, ...] = ()
 
     def centre_px(self, fruit: PlacedFruit, belt_mm: float) -> tuple[float, float]:
         """Where a fruit's centre is in the picture when the belt has run `belt_mm`; x grows with the belt."""
@@ -104,9 +110,12 @@ def build_world(scenario: Scenario, *, seed: int, cutouts: Cutouts | None = None
         cutouts: Photographed fruit to use instead of drawn ones.
 
     Raises:
-        InputError: The run is too short for any fruit to cross the picture.
+        InputError: The run is too short for any fruit to cross the picture, or `mix` names none that there are.
     """
     empty = empty_world(scenario, seed=seed)
+    shares, notices = mix_of(scenario.fruit, cutouts)
+    if scenario.fruit.per_second == 0:
+        return replace(empty, notices=notices)
     rng = np.random.default_rng([seed, 1])
     camera, belt = scenario.camera, scenario.belt
     first_mm = camera.width_px * camera.mm_per_px + LARGEST_MM / 2
@@ -119,14 +128,14 @@ def build_world(scenario: Scenario, *, seed: int, cutouts: Cutouts | None = None
             remedy="Make the run longer or the belt faster.",
         )
     way_mm = empty.motion.position_mm(round(scenario.seconds * 1e9))
-    count = max(1, round(scenario.fruit.per_second * way_mm / belt.speed_mm_s))
+    count = round(scenario.fruit.per_second * way_mm / belt.speed_mm_s)
     groups = lay_groups(scenario.fruit, first_mm=first_mm, last_mm=last_mm, count=count, reach_mm=LARGEST_MM, rng=rng)
     fruits: list[PlacedFruit] = []
     for group in groups:
-        fruits += _place(scenario, group, len(fruits), seed=seed, rng=rng, cutouts=cutouts)
+        fruits += _place(scenario, group, len(fruits), seed=seed, rng=rng, shares=shares, cutouts=cutouts)
     in_order = sorted(fruits, key=lambda fruit: fruit.position_mm)
     numbered = tuple(replace(fruit, fruit_id=number) for number, fruit in enumerate(in_order))
-    return replace(empty, fruits=numbered)
+    return replace(empty, fruits=numbered, notices=notices)
 
 
 def empty_world(scenario: Scenario, *, seed: int) -> World:
@@ -136,6 +145,35 @@ def empty_world(scenario: Scenario, *, seed: int) -> World:
     return World(scenario, seed, (), motion, wheel, Shutter(scenario, motion, wheel, seed=seed))
 
 
+def mix_of(section: FruitSection, cutouts: Cutouts | None) -> tuple[dict[str, float], tuple[str, ...]]:
+    """How often each label rides, summing to 1, and what there is to say about photographs.
+
+    Without a `mix` drawn fruit have the usual one, and photographed ones show every label equally often. With one,
+    labels that it does not name stay at home.
+
+    Raises:
+        InputError: It names a label that fruit are not drawn for, or none of those that were photographed.
+    """
+    known = LABELS if cutouts is None else cutouts.labels
+    usual = _USUAL_MIX if cutouts is None else dict.fromkeys(known, 1.0)
+    wanted = usual if section.mix is None else section.mix
+    strangers = ", ".join(label for label in wanted if label not in known)
+    shares = {label: wanted[label] for label in known if wanted.get(label, 0.0) > 0}
+    if not shares or (strangers and cutouts is None):
+        raise InputError(
+            f"fruit.mix names {strangers or 'no label that rides'}.", expected=f"shares of {', '.join(known)}"
+        )
+    notices: list[str] = []
+    if cutouts is not None:
+        notices += cutouts.notices
+        if strangers:
+            notices.append(f"fruit.mix names {strangers}, of which {cutouts.folder} has no picture.")
+        if left_out := ", ".join(label for label in known if label not in shares):
+            notices.append(f"Pictures of {left_out} do not ride: fruit.mix gives them no share.")
+    total = sum(shares.values())
+    return {label: share / total for label, share in shares.items()}, tuple(notices)
+
+
 def _place(
     scenario: Scenario,
     group: Group,
@@ -143,6 +181,7 @@ def _place(
     *,
     seed: int,
     rng: np.random.Generator,
+    shares: dict[str, float],
     cutouts: Cutouts | None,
 ) -> list[PlacedFruit]:
     """The fruit of one group, the first where the group is, each further one upstream, touching the one before."""
@@ -158,7 +197,7 @@ def _place(
             beside_mm = 0.6 * min(placed[-1].diameter_mm, DIAMETER_MM[0])
             previous_mm = placed[-1].across_mm
             across_mm = min(max(across_mm, previous_mm - beside_mm), previous_mm + beside_mm)
-        fruit = _fruit(scenario, number + further, seed=seed, cutouts=cutouts)
+        fruit = _fruit(scenario, number + further, seed=seed, shares=shares, cutouts=cutouts)
         if group.size > 1:
             own_outline = _outline(fruit.look, camera.mm_per_px)
             if outline is not None:
@@ -170,17 +209,18 @@ def _place(
     return placed
 
 
-def _fruit(scenario: Scenario, number: int, *, seed: int, cutouts: Cutouts | None) -> PlacedFruit:
+def _fruit(
+    scenario: Scenario, number: int, *, seed: int, shares: dict[str, float], cutouts: Cutouts | None
+) -> PlacedFruit:
     """A fruit that lies nowhere yet."""
     own = np.random.default_rng([seed, 2, number])
+    labels = sorted(shares)
+    label = labels[int(own.choice(len(labels), p=[shares[label] for label in labels]))]
     if cutouts is not None:
         diameter_mm = float(own.uniform(*DIAMETER_MM))
-        label, look = cutouts.draw(own, diameter_px=diameter_mm / scenario.camera.mm_per_px)
+        look = cutouts.draw(label, own, diameter_px=diameter_mm / scenario.camera.mm_per_px)
         return PlacedFruit(number, label, None, diameter_mm, 0.0, 0.0, 0, look)
-    mix = scenario.fruit.mix
-    labels = sorted(mix)
-    shares = np.array([mix[label] for label in labels])
-    fruit = sample_fruit(own, labels[int(own.choice(len(labels), p=shares / shares.sum()))])
+    fruit = sample_fruit(own, label)
     return PlacedFruit(number, fruit.label, fruit.ripeness, fruit.shape.diameter_mm, 0.0, 0.0, 0, fruit)
 
 
@@ -195,8 +235,7 @@ def _rolling(fruit: PlacedFruit) -> PlacedFruit:
 def _outline(look: Fruit | Photographed, mm_per_px: float) -> Outline:
     """What a fruit covers of the belt, one pixel a millimetre."""
     if isinstance(look, Fruit):
-        sprite = draw_sprite(look, px_per_mm=1.0)
-        return Outline(sprite.image[..., 3] > 127, sprite.anchor_px)
+        return draw_outline(look, px_per_mm=1.0)
     sprite = look.sprite(0.0)
     width, height = (max(1, round(side_px * mm_per_px)) for side_px in sprite.size_px)
     alpha = cv2.resize(sprite.image[..., 3], (width, height), interpolation=cv2.INTER_AREA)

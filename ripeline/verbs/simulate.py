@@ -134,8 +134,10 @@ def clip(
             fruit_images=None if fruit_images is None else str(fruit_images),
         )
     source = folder / summary.source.name
+    for text in summary.notices:
+        console.notice(text)
     labels = ", ".join(f"{count} {label}" for label, count in summary.labels.items())
-    console.say(f"{summary.frames} frames with {summary.fruits} fruit ({labels}) in {folder}")
+    console.say(f"{summary.frames} frames with {summary.fruits} fruit{f' ({labels})' * bool(labels)} in {folder}")
     console.say(f"Next: ripeline run BUNDLE --source {source} -o OUT --annotate")
     console.emit(
         {

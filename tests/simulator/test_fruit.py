@@ -12,7 +12,7 @@ import pytest
 from simulator.body import basis, look_at, radius_mm
 from simulator.fruit import LABELS, RIPE_FROM, TURNING_FROM, Defect, Fruit, Pose, sample_fruit, turned
 from simulator.paint import paint
-from simulator.sprite import draw_sprite
+from simulator.sprite import draw_outline, draw_sprite
 from simulator.world import LARGEST_MM
 
 
@@ -97,6 +97,15 @@ def test_a_fruit_is_drawn_the_same_every_time() -> None:
 def test_a_sprite_is_cut_to_what_shows() -> None:
     alpha = draw_sprite(_fruits("ripe", 1)[0], px_per_mm=2).image[..., 3] > 127
     assert all(edge.any() for edge in (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]))
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_an_outline_is_that_of_the_drawn_fruit(label: str) -> None:
+    for fruit in _fruits(label, 12):
+        for px_per_mm in (1.0, 2.5):
+            drawn, outline = (draw(fruit, px_per_mm=px_per_mm) for draw in (draw_sprite, draw_outline))
+            assert np.array_equal(outline.mask, drawn.outline.mask)
+            assert outline.extent == drawn.outline.extent
 
 
 def test_no_fruit_is_larger_than_the_room_that_the_world_gives_it() -> None:

@@ -143,14 +143,26 @@ def test_every_scenario_that_ships_is_valid_and_described() -> None:
     ("text", "message"),
     [
         ("seconds = ", "valid TOML"),
-        ("secnds = 3", "secnds"),
-        ("[fruit]\nmix = {plum = 1.0}", "spoiled, unripe, turning, ripe"),
-        ("[belt]\nspeed_mm_s = -1", "belt.speed_mm_s"),
+        ("secnds = 3", r"mine:1:1: unknown key secnds; did you mean seconds\?"),
+        ("[belt]\nx = 3", "mine:2:1: unknown key belt.x; known here: kind, picture, speed_mm_s"),
+        ("[belt.ramps]\nshare = 2", r"mine:2:1: belt.ramps.share: .* less than 1"),
+        ("[[fault]]\nkind = 'black'", r"fault.1.at_s is missing"),
+        ("[fruit]\nmix = {plum = 0.0}", "mine:2:1: .*share of each label, not all zero"),
+        ("[fruit]\nmix = {ripe = -1.0, unripe = 2.0}", "fruit.mix.ripe: .* greater than or equal to 0"),
+        ("[belt]\nspeed_mm_s = -1", "mine:2:1: belt.speed_mm_s"),
+        ("[camera]\nwhite_balance = [1, 0, 1]", r"camera.white_balance.2: .*greater than or equal to 0.1"),
+        ("[camera]\nwhite_balance = [11, 1, 1]", r"camera.white_balance.1: .*less than or equal to 10"),
+        ("base = 'calm'\n[fruit]\nlanes = 8", "mine:3:1: .*216 mm of belt leave 27 mm for each of 8, .* fewer lanes"),
     ],
 )
 def test_a_broken_scenario_names_its_mistake(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_scenario(text, "mine")
+
+
+def test_no_fruit_is_drawn_for_a_label_that_is_none() -> None:
+    with pytest.raises(InputError, match=r"(?s)fruit.mix names plum.*spoiled, unripe, turning, ripe"):
+        build_world(parse_scenario("[fruit]\nmix = {ripe = 1.0, plum = 1.0}", "mine"), seed=0)
 
 
 def test_an_unknown_scenario_lists_the_known_ones() -> None:

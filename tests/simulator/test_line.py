@@ -192,6 +192,40 @@ def test_photographed_fruit_ride_the_belt_with_their_labels(tmp_path: Path) -> N
         assert (red > 1.5 * green) if row["label"] == "red" else (green > 1.5 * red)
 
 
+@pytest.mark.parametrize(
+    ("mix", "share_red", "notices"),
+    [
+        ("", 0.5, []),
+        ("mix = {red = 3.0, green = 1.0}", 0.75, []),
+        ("mix = {red = 1.0}", 1.0, ["Pictures of green do not ride"]),
+        ("mix = {red = 1.0, green = 1.0, blue = 2.0}", 0.5, ["names blue, of which"]),
+    ],
+)
+def test_photographed_fruit_ride_as_often_as_the_mix_says(
+    tmp_path: Path, mix: str, share_red: float, notices: list[str]
+) -> None:
+    scenario = parse_scenario(f'base = "calm"\nseconds = 60.0\n[fruit]\n{mix}\n', "mixed")
+    world = build_world(scenario, seed=1, cutouts=Cutouts(_photographs(tmp_path)))
+    labels = [fruit.label for fruit in world.fruits]
+    assert len(labels) > 100
+    assert labels.count("red") / len(labels) == pytest.approx(share_red, abs=0.15)
+    assert len(world.notices) == len(notices)
+    assert all(words in notice for words, notice in zip(notices, world.notices, strict=True))
+
+
+def test_a_mix_of_labels_without_a_picture_is_refused(tmp_path: Path) -> None:
+    scenario = parse_scenario('base = "calm"\n[fruit]\nmix = {ripe = 1.0}', "other")
+    with pytest.raises(InputError, match=r"(?s)fruit.mix names ripe.*shares of .*red"):
+        build_world(scenario, seed=1, cutouts=Cutouts(_photographs(tmp_path)))
+
+
+def test_photographs_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    data = _photographs(tmp_path / "data")
+    (data / "red" / "broken.png").write_bytes(b"no picture")
+    summary = write_clip(tmp_path / "clip", seed=2, fruit_images=data, **SHORT)
+    assert any("broken.png" in notice for notice in summary.notices)
+
+
 def test_pictures_of_one_fruit_are_its_views_as_it_rolls(tmp_path: Path) -> None:
     """Green on one side, red on the other, and both sides are shown."""
     data = tmp_path / "data"
@@ -274,7 +308,7 @@ def test_photographs_in_which_nothing_stands_out_are_refused(tmp_path: Path) -> 
     (tmp_path / "ripe").mkdir()
     cv2.imwrite(str(tmp_path / "ripe" / "0.png"), np.full((100, 100, 3), 90, np.uint8))
     with pytest.raises(InputError, match="ripe"):
-        Cutouts(tmp_path).draw(np.random.default_rng(0), diameter_px=60)
+        Cutouts(tmp_path).draw("ripe", np.random.default_rng(0), diameter_px=60)
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), 1e9, 0.0])

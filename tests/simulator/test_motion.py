@@ -13,11 +13,12 @@ import pytest
 
 from edge_runtime.errors import InputError
 from simulator.belt import motion_kernel
-from simulator.layout import Outline, touching_mm
+from simulator.layout import touching_mm
 from simulator.line import open_source
 from simulator.motion import BeltMotion, Wheel
 from simulator.renderer import Renderer
 from simulator.scenario import Scenario, load_scenario, parse_scenario
+from simulator.sprite import Outline
 from simulator.stamp import travel_kernel
 from simulator.world import LARGEST_MM, World, build_world, empty_world
 
@@ -153,7 +154,7 @@ def test_discs_touch_at_the_sum_of_their_radii() -> None:
     for across_mm in (-16.0, 16.0):
         assert touching_mm(large, small, across_mm) == pytest.approx((32**2 - 16**2) ** 0.5, abs=1.5)
     # Held elsewhere, the same discs touch at another distance.
-    held = replace(small, anchor_mm=(9.5, 12.5))
+    held = replace(small, anchor_px=(9.5, 12.5))
     assert touching_mm(large, held, 0.0) == pytest.approx(touching_mm(large, small, 0.0) + 3)
 
 

@@ -94,3 +94,16 @@ def test_what_the_camera_hands_over_late_is_decided_and_thrown_out_late(
     for one in _lines(tmp_path / "out" / "firings.jsonl"):
         if one["fired_ns"] is not None:
             assert one["fired_ns"] >= decisions[one["fruit_id"]]["decided_ns"]
+
+
+def test_an_empty_belt_is_run_and_scored(tmp_path: Path, ripeline: Ripeline, bundle_dir: Path) -> None:
+    scene = 'base = "calm"\nseconds = 1.0\n[fruit]\nper_second = 0\n[camera]\nwidth_px = 480\nheight_px = 240\n'
+    (tmp_path / "empty.toml").write_text(scene)
+    clip = ripeline("simulate", "clip", tmp_path / "clip", "--scenario", tmp_path / "empty.toml", "--json").document
+    assert (clip["frames"], clip["fruits"], clip["labels"]) == (30, 0, {})
+    words = ["--source", f"sim:{tmp_path / 'empty.toml'}", "-o", tmp_path / "out", "--trace"]
+    assert ripeline("run", bundle_dir, *words).code == 0
+    assert (tmp_path / "out" / "truth.jsonl").read_bytes() == b""
+    counting = ripeline("score", tmp_path / "out", tmp_path / "out", "--json").document["counting"]
+    assert (counting["true"], counting["spurious"]["k"]) == (0, 0)
+    assert (tmp_path / "out" / "score.html").is_file()
