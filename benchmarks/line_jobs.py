@@ -51,19 +51,29 @@ class Job:
     work: float
 
 
-def prepare(options: Namespace, folder: Path) -> list[Job]:
-    """Make what the runs need: bundles, and scenarios as files."""
-    wanted = options.scenario or [*scenario_names(), *([REAL] if options.photographs else [])]
-    jobs = []
-    if any(name != REAL for name in wanted):
-        bundle = fit_to_run(options.bundle) if options.bundle else simulated_bundle(folder, quick=options.quick)
-        jobs = [job_of(name, name, {}, bundle, options, folder) for name in wanted if name != REAL]
-    if REAL in wanted:
-        bundle, fruit = real_bundle(folder, options.photographs, options.weights)
-        changes = {"belt": {"picture": str(options.belt.absolute())}, "fruit": {"lanes": 3, "per_second": 4.0}}
-        job = job_of(REAL, "calm", changes, bundle, options, folder)
-        jobs.append(replace(job, source=f"{job.source}&fruit-images={fruit.absolute()}"))
-    return jobs
+def drawn_jobs(options: Namespace, folder: Path) -> list[Job]:
+    """The wanted scenarios that ship, as files, and the bundle for them.
+
+    Raises:
+        RunFailedError: There is no bundle to run.
+    """
+    wanted = [name for name in options.scenario or scenario_names() if name != REAL]
+    if not wanted:
+        return []
+    bundle = fit_to_run(options.bundle) if options.bundle else simulated_bundle(folder, quick=options.quick)
+    return [job_of(name, name, {}, bundle, options, folder) for name in wanted]
+
+
+def real_job(options: Namespace, folder: Path) -> Job:
+    """Real strawberries on `calm`, with a bundle that was trained on others.
+
+    Raises:
+        RunFailedError: There is no bundle to run.
+    """
+    bundle, fruit = real_bundle(folder, options.photographs, options.weights)
+    changes = {"belt": {"picture": str(options.belt.absolute())}, "fruit": {"lanes": 3, "per_second": 4.0}}
+    job = job_of(REAL, "calm", changes, bundle, options, folder)
+    return replace(job, source=f"{job.source}&fruit-images={fruit.absolute()}")
 
 
 def job_of(name: str, base: str, changes: Changes, bundle: Path, options: Namespace, folder: Path) -> Job:
@@ -187,7 +197,9 @@ def ripeline(*words: object) -> dict[str, Any]:
     except subprocess.TimeoutExpired as error:
         raise RunFailedError(f"ripeline {words[0]} did not end within {_LONGEST_S:g} s") from error
     if done.returncode not in (0, _GATE_SAID_NO):
-        raise RunFailedError(f"ripeline {words[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+        said = done.stderr.strip()
+        why = said[max(0, said.rfind("Error: ")) :][-2000:]
+        raise RunFailedError(f"ripeline {words[0]} ended with {done.returncode}: {why}")
     document: dict[str, Any] = json.loads(done.stdout)
     return document
 

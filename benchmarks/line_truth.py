@@ -33,7 +33,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from line_jobs import REAL, SEED, Job, RunFailedError, measure, measured, prepare
+from line_jobs import REAL, SEED, Job, RunFailedError, drawn_jobs, measure, measured, real_job
 from record import RESULTS, arguments, publish
 
 from edge_runtime.errors import RipelineError
@@ -68,11 +68,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
+        failed: dict[str, str] = {}
         try:
-            jobs = prepare(options, folder)
+            jobs = drawn_jobs(options, folder)
         except (RunFailedError, RipelineError) as error:
             sys.exit(str(error))
-        scores, failed = run_all(jobs, folder)
+        if options.photographs and REAL in (options.scenario or [REAL]):
+            try:
+                jobs.append(real_job(options, folder))
+            except (RunFailedError, RipelineError) as error:
+                failed[REAL] = str(error)  # the drawn lines are still worth their time
+        scores = run_all(jobs, folder, failed)
     said = [f"{name} failed: {text}" for name, text in failed.items()]
     said += judge(options.gate, scores) if options.gate else []
     header, rows = comparison(scores)
@@ -83,15 +89,11 @@ def main() -> None:
         sys.exit("\n".join(said))
 
 
-def run_all(jobs: Sequence[Job], folder: Path) -> tuple[Scores, dict[str, str]]:
-    """Measure all, the longest first.
-
-    Returns:
-        Scores, and what went wrong with the scenarios that have none, by name.
-    """
+def run_all(jobs: Sequence[Job], folder: Path, failed: dict[str, str]) -> Scores:
+    """Measure all, the longest first; what goes wrong with one is noted in `failed` under its name."""
     scores: Scores = {job.name: one for job in jobs if (one := measured(job, folder)) is not None}
-    failed: dict[str, str] = {}
     longest_first = sorted((job for job in jobs if job.name not in scores), key=lambda job: job.work, reverse=True)
+    wanted = len(jobs) + len(failed)
     total, done, begun = sum(job.work for job in longest_first), 0.0, time.monotonic()
     with ThreadPoolExecutor(RUNS_AT_A_TIME) as pool:
         running = {pool.submit(measure, job, folder): job for job in longest_first}
@@ -100,13 +102,13 @@ def run_all(jobs: Sequence[Job], folder: Path) -> tuple[Scores, dict[str, str]]:
             try:
                 scores[job.name] = future.result()
             except Exception as error:  # whatever it was, the other lines are still worth their time
-                failed[job.name] = f"{type(error).__name__}: {error}"
+                failed[job.name] = str(error) or type(error).__name__
             done += job.work
             kept = [row(name, one) for name, one in scores.items()]
             (folder / "line_truth.json").write_text(json.dumps({"scenarios": kept, "failed": failed}), "utf-8")
             to_go_s = (time.monotonic() - begun) * (total - done) / done
-            tell(job.name, len(scores), failed, len(jobs), to_go_s=to_go_s)
-    return {name: scores[name] for name in sorted(scores, key=in_order)}, failed
+            tell(job.name, len(scores), failed, wanted, to_go_s=to_go_s)
+    return {name: scores[name] for name in sorted(scores, key=in_order)}
 
 
 def in_order(name: str) -> tuple[bool, str]:
@@ -117,7 +119,7 @@ def in_order(name: str) -> tuple[bool, str]:
 def tell(name: str, well: int, failed: dict[str, str], all_of_them: int, *, to_go_s: float) -> None:
     """One line of progress; the end is expected at the pace so far."""
     ends = time.strftime("%H:%M", time.localtime(time.time() + to_go_s))
-    word = f"FAILED: {failed[name]}" if name in failed else "done"
+    word = f"FAILED, {failed[name].splitlines()[0]}" if name in failed else "done"
     left = all_of_them - well - len(failed)
     to_go = f"; about {to_go_s / 60:.0f} min to go, until {ends}" if left else ""
     print(f"{well + len(failed)} of {all_of_them}: {name} {word}{to_go}", file=sys.stderr, flush=True)

@@ -342,3 +342,10 @@ def test_a_line_on_which_nothing_came_has_a_page_too(tmp_path: Path) -> None:
     matched = match(evidence)
     write_score_page(tmp_path / "score.html", evidence, matched, [], figures, wrong=[], shown=[], beside={})
     assert "Worst errors" in (tmp_path / "score.html").read_text("utf-8")
+
+
+def test_a_spare_decision_is_about_the_fruit_that_it_lies_nearest_to() -> None:
+    first, second = fruit(0, place_mm=300.0, label="spoiled"), fruit(1, place_mm=318.0)
+    between = decided(second) | {"fruit_id": 900, "position_mm": 310.0}  # 10 mm from the first, 8 from the second
+    matched = match(line([first, second], [decided(first), decided(second), between]))
+    assert matched.fruit_of[900] is second
