@@ -61,19 +61,21 @@ def _cheapest(
 ) -> dict[int, int]:
     costs = np.full((len(rows), len(columns)), _APART)
     for row, number in enumerate(rows):
-        here = tracks[number].predicted(way_px)
+        track = tracks[number]
+        here, gate_px = track.predicted(way_px), gate * track.diameter + GATE_SLACK_PX
+        low, high = here.low - gate_px, here.high + gate_px
         for column, other in enumerate(columns):
-            costs[row, column] = _cost(tracks[number], here, seen[other], gate)
+            if seen[other].low <= high and seen[other].high >= low:
+                costs[row, column] = _cost(track, here, seen[other], gate_px)
     if not (costs < _APART).any():
         return {}
     _, partners, _ = lap.lapjv(costs, extend_cost=True, cost_limit=2.0)
     return {rows[row]: columns[column] for row, column in enumerate(partners) if column >= 0}
 
 
-def _cost(track: FruitTrack, here: Extent, seen: Extent, gate: float) -> float:
+def _cost(track: FruitTrack, here: Extent, seen: Extent, gate_px: float) -> float:
     """Distance in gates, at most 1, or `_APART`."""
-    gate_px = gate * track.diameter + GATE_SLACK_PX
-    if seen.low - here.high > gate_px or here.low - seen.high > gate_px or not track.is_aligned(seen):
+    if not track.is_aligned(seen):
         return _APART
     distance = distance_px(here, seen)
     moved = shift_px(track.last, seen)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from cv2.typing import MatLike
 
 from edge_runtime.records import Image
-from edge_runtime.shadow import Plane, Shade
+from edge_runtime.shadow import GREY, Plane, Planes, Shade
 
 # Luma, red and blue difference: the least that a thing must differ by, in grey levels, at sensitivity 1.
-FLOOR = (20.0, 9.0, 9.0)
+FLOORS = (20.0, 9.0, 9.0)
 SPREADS = 4.0
 TINT_FLOOR, TINT_SPREADS = 10.8, 2.4
 """The least that both colour differences of a thing together exceed."""
 
 CAMERA_NOISE = 2.0
-STRIPS = 8
-WARM_UP_STRIPS = 2
+STRIPS = 16
+WARM_UP_STRIPS = 4
 WARM_UP_FRAMES = 64
-LEARNING_RATE = 0.1
+LEARNING_RATE = 0.2
 REVEALED_SHARE = 0.08
 SAMPLES = 160
 LOOKED_AT_PX = 40
@@ -106,126 +104,135 @@ class Background:
         belt: BeltGuess | None = None,
     ) -> None:
         self._sensitivity = sensitivity
-        self._belt = belt or guess_belt(first, travels_along_x)
-        self._belt_limit = self._limit(self._belt.spread)
-        self._mean = first.astype(np.float32)
-        self._spread = np.maximum(self._belt.spread, CAMERA_NOISE)
-        self._threshold = self._limit(self._spread)
+        belt = belt or guess_belt(first, travels_along_x)
+        self._belt: Planes = np.ascontiguousarray(belt.expected.transpose(2, 0, 1))
+        self._belt_spread = np.ascontiguousarray(belt.spread.transpose(2, 0, 1))
+        self._belt_limits = np.empty_like(self._belt)
+        self.mean: Planes = np.ascontiguousarray(first.transpose(2, 0, 1))
+        self._mean = self.mean.astype(np.float32)
+        self._spread = np.maximum(self._belt_spread, CAMERA_NOISE)
         self._frames = 0
-        self.mean = first.copy()
         # Results land in buffers that are kept: fresh memory for each frame costs more than the arithmetic.
-        self._excess = np.empty_like(first)
-        self._planes, self._limits = ([np.empty(first.shape[:2], np.uint8) for _ in range(n)] for n in (5, 4))
-        self.shade = Shade(first)
+        self._limits = np.empty_like(self.mean)
+        self._tint_limit = np.empty(first.shape[:2], np.uint8)
+        self._scratch = np.empty((4, *first.shape[:2]), np.uint8)
+        self.shade = Shade(self.mean)
+        for spread, floor, limit in zip(self._belt_spread, FLOORS, self._belt_limits, strict=True):
+            self._lay_limit(spread, floor, limit)
         self._lay_limits(slice(None))
-        self._areas, self._lying = self._label_lying(first, min_area, max_area)
+        self._areas, self._lying = self._label_lying(self.mean, min_area, max_area)
         self._lying_mask = (self._lying > 0).astype(np.uint8) * 255
 
-    def foreground(self, picture: Image) -> Plane:
+    def foreground(self, picture: Planes) -> Plane:
         """Mask, 0 or 255, of what differs from the empty scene; overwritten by the next call."""
-        cv2.absdiff(picture, self.mean, dst=self._excess)
-        cv2.split(self._excess, self._planes[:3])
+        luma, red, blue = zip(picture, self.mean, self._limits, strict=True)
+        one, other, exceeds, mask = self._scratch
+        cv2.compare(cv2.absdiff(*luma[:2], dst=one), luma[2], cv2.CMP_GT, dst=mask)
+        for plane, (now, empty, limit) in ((one, red), (other, blue)):
+            cv2.compare(cv2.absdiff(now, empty, dst=plane), limit, cv2.CMP_GT, dst=exceeds)
+            cv2.bitwise_or(mask, exceeds, dst=mask)
         # What is as dark and nearly as grey as the belt differs a little in both colours: mould on rubber.
-        luma, red, blue, tint, mask = self._planes
-        cv2.add(red, blue, dst=tint)
-        cv2.compare(luma, self._limits[0], cv2.CMP_GT, dst=mask)
-        for plane, limit in zip((red, blue, tint), self._limits[1:], strict=True):
-            cv2.bitwise_or(mask, cv2.compare(plane, limit, cv2.CMP_GT, dst=plane), dst=mask)
-        return mask
+        cv2.compare(cv2.add(one, other, dst=one), self._tint_limit, cv2.CMP_GT, dst=exceeds)
+        cv2.bitwise_or(mask, exceeds, dst=mask)
+        return mask  # type: ignore[no-any-return]
 
-    def gain(self, picture: Image) -> float:
+    def gain(self, picture: Planes) -> float:
         """How many times as light as the scene most of the picture is."""
-        every = max(1, picture.shape[1] // LOOKED_AT_PX)
-        now, before = picture[::every, ::every, 0].astype(np.float32), self.mean[::every, ::every, 0]
-        return float(np.median(now / np.maximum(before, np.uint8(8))))
+        every = max(1, picture.shape[2] // LOOKED_AT_PX)
+        now, before = picture[0, ::every, ::every].astype(np.float32), self.mean[0, ::every, ::every]
+        ratios = (now / np.maximum(before, np.uint8(8))).ravel()
+        middle = ratios.size // 2
+        return float(np.partition(ratios, middle)[middle])
 
     def follow_light(self, gain: float) -> bool:
         """Scale the scene when the light on all of it changed at once (lamp, exposure); True if it did."""
         if abs(gain - 1) < LEAST_GAIN:
             return False
-        self._mean[..., 0] *= gain
-        self._mean[..., 1:] = 128 + (self._mean[..., 1:] - 128) * gain
-        cv2.convertScaleAbs(self._mean, dst=self.mean)
-        self.shade.learn(self.mean, slice(None))
+        self._mean[0] *= gain
+        self._mean[1:] = GREY + (self._mean[1:] - GREY) * gain
+        for mean, shown in zip(self._mean, self.mean, strict=True):
+            cv2.convertScaleAbs(mean, dst=shown)
+        self.shade.learn(slice(None))
         return True
 
-    def correct(self, picture: Image, foreground: Plane) -> bool:
+    def correct(self, picture: Planes, foreground: Plane) -> bool:
         """Learn from belt that came to light where the first picture had fruit; True if anything was learnt."""
         if not self._areas.any():
             return False
-        box = cv2.boundingRect(cv2.bitwise_and(foreground, self._lying_mask))
-        if not box[2]:
+        x, y, width, height = cv2.boundingRect(cv2.bitwise_and(foreground, self._lying_mask))
+        if not width:
             return False
-        part = np.s_[box[1] : box[1] + box[3], box[0] : box[0] + box[2]]
+        part = np.s_[y : y + height, x : x + width]
         lying = self._lying[part]
-        is_belt = _any_channel(
-            cv2.subtract(cv2.absdiff(picture[part], self._belt.expected[part]), self._belt_limit[part])
-        )
-        revealed = (lying > 0) & (foreground[part] > 0) & (is_belt == 0)
+        revealed = (lying > 0) & (foreground[part] > 0) & ~self._differs_from_belt(picture, part)
         if not revealed.any():
             return False
         counts = np.bincount(lying[revealed], minlength=len(self._areas))
         gone = np.flatnonzero((counts >= REVEALED_SHARE * self._areas) & (self._areas > 0))
         if gone.size == 0:
             return False
-        self._reset(np.isin(self._lying, gone))
+        self._set(np.isin(self._lying, gone), self._belt, np.maximum(self._belt_spread, np.float32(CAMERA_NOISE)))
         self._areas[gone] = 0
         return True
 
-    def learn(self, picture: Image, keep_out: Plane) -> None:
+    def learn(self, picture: Planes, keep_out: Plane) -> None:
         """Follow slow changes, outside the mask `keep_out`; one strip of the picture at a time once warmed up."""
-        height = picture.shape[0]
+        height = picture.shape[1]
         strips = WARM_UP_STRIPS if self._frames < WARM_UP_FRAMES else STRIPS
         strip, visit = self._frames % strips, self._frames // strips
-        rate = max(LEARNING_RATE, 1 / (visit + 2))
+        rate = max(LEARNING_RATE, 2 / (visit + 3))
         self._learn_rows(picture, keep_out, slice(height * strip // strips, height * (strip + 1) // strips), rate)
         self._frames += 1
 
-    def absorb(self, picture: Image, mask: Plane) -> None:
+    def absorb(self, picture: Planes, mask: Plane) -> None:
         """Take what the mask covers as part of the empty scene from now on."""
-        where = mask > 0
-        self._mean[where] = picture[where]
-        self._spread[where] = CAMERA_NOISE
-        self.mean[where] = picture[where]
-        self._threshold[where] = self._limit(self._spread[where].reshape(-1, 1, 3)).reshape(-1, 3)
+        self._set(mask > 0, picture, np.full_like(self._spread, CAMERA_NOISE))
+
+    def _set(self, where: npt.NDArray[np.bool_], scene: Planes, spread: npt.NDArray[np.float32]) -> None:
+        """Put this scene and spread where the empty one turned out to be another."""
+        self._mean[:, where] = scene[:, where]
+        self.mean[:, where] = scene[:, where]
+        self._spread[:, where] = spread[:, where]
         self._lay_limits(slice(None))
 
-    def _learn_rows(self, picture: Image, keep_out: Plane, rows: slice, rate: float) -> None:
-        allowed = cv2.bitwise_not(keep_out[rows], dst=self._planes[1][rows])
-        difference = cv2.absdiff(picture[rows], self.mean[rows], dst=self._excess[rows])
-        cv2.accumulateWeighted(picture[rows], self._mean[rows], rate, allowed)
-        cv2.accumulateWeighted(difference, self._spread[rows], rate, allowed)
-        cv2.convertScaleAbs(self._mean[rows], dst=self.mean[rows])
-        self._limit(self._spread[rows], self._threshold[rows])
+    def _learn_rows(self, picture: Planes, keep_out: Plane, rows: slice, rate: float) -> None:
+        excess, allowed = self._scratch[:2, rows]
+        cv2.bitwise_not(keep_out[rows], dst=allowed)
+        for now, shown, mean, spread in zip(
+            *(planes[:, rows] for planes in (picture, self.mean, self._mean, self._spread)), strict=True
+        ):
+            cv2.absdiff(now, shown, dst=excess)
+            cv2.accumulateWeighted(now, mean, rate, allowed)
+            cv2.accumulateWeighted(excess, spread, rate, allowed)
+            cv2.convertScaleAbs(mean, dst=shown)
         self._lay_limits(rows)
 
     def _lay_limits(self, rows: slice) -> None:
-        """The thresholds as planes, those of luma, both colours, and both together; and what the shade looks like."""
-        *_, red, blue, tint = limits = [plane[rows] for plane in self._limits]
-        cv2.split(self._threshold[rows], limits[:3])
+        """The thresholds of luma, of both colours, and of both together; and what the shade looks like."""
+        for spread, floor, limit in zip(self._spread[:, rows], FLOORS, self._limits[:, rows], strict=True):
+            self._lay_limit(spread, floor, limit)
         share = TINT_SPREADS / SPREADS
-        least = (TINT_FLOOR - share * (FLOOR[1] + FLOOR[2])) / self._sensitivity
-        cv2.addWeighted(red, share, blue, share, least, dst=tint)
-        self.shade.learn(self.mean, rows)
+        least = (TINT_FLOOR - share * (FLOORS[1] + FLOORS[2])) / self._sensitivity
+        _, red, blue = self._limits[:, rows]
+        cv2.addWeighted(red, share, blue, share, least, dst=self._tint_limit[rows])
+        self.shade.learn(rows)
 
-    def _limit(self, spread: npt.NDArray[np.float32], out: Image | None = None) -> Image:
-        scaled = cv2.convertScaleAbs(spread, dst=out, alpha=SPREADS / self._sensitivity)
-        floor = np.array([[*FLOOR, 0.0]]) / self._sensitivity
-        limit: Image = cv2.add(scaled, floor.T, dst=scaled)  # type: ignore[assignment]
-        return limit
+    def _lay_limit(self, spread: npt.NDArray[np.float32], floor: float, limit: Plane) -> None:
+        cv2.convertScaleAbs(spread, dst=limit, alpha=SPREADS / self._sensitivity, beta=floor / self._sensitivity)
 
-    def _reset(self, where: npt.NDArray[np.bool_]) -> None:
-        self._mean[where] = self._belt.expected[where]
-        self.mean[where] = self._belt.expected[where]
-        self._spread[where] = np.maximum(self._belt.spread[where], CAMERA_NOISE)
-        self._threshold[where] = self._limit(self._spread[where].reshape(-1, 1, 3)).reshape(-1, 3)
-        self._lay_limits(slice(None))
+    def _differs_from_belt(self, picture: Planes, part: tuple[slice, slice]) -> npt.NDArray[np.bool_]:
+        """Where a part of the picture is not the belt as it was guessed."""
+        excess = [
+            cv2.compare(cv2.absdiff(now[part], belt[part]), limit[part], cv2.CMP_GT)
+            for now, belt, limit in zip(picture, self._belt, self._belt_limits, strict=True)
+        ]
+        return np.asarray((excess[0] | excess[1] | excess[2]) > 0)
 
     def _label_lying(
-        self, first: Image, min_area: float, max_area: float
+        self, first: Planes, min_area: float, max_area: float
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
         """What in the first picture is no belt, by label: areas (0 for what cannot be one fruit) and the labels."""
-        differs = _any_channel(cv2.subtract(cv2.absdiff(first, self._belt.expected), self._belt_limit))
+        differs = self._differs_from_belt(first, np.s_[:, :]).view(np.uint8)
         opened = cv2.morphologyEx(differs, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
         areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
@@ -235,11 +242,3 @@ class Background:
         # A fruit's soft edge lies outside its label but is fruit all the same.
         grown = cv2.dilate(labels.astype(np.float32), np.ones((5, 5), np.uint8)).astype(np.int32)
         return areas, grown
-
-
-def _any_channel(excess: MatLike, planes: Sequence[Plane] | None = None) -> Plane:
-    """255 where any channel is above 0; in the first of `planes`, if given."""
-    first, second, third = cv2.split(excess, planes)
-    cv2.max(first, second, dst=first)
-    cv2.max(first, third, dst=first)
-    return cv2.threshold(first, 0, 255, cv2.THRESH_BINARY, dst=first)[1]  # type: ignore[return-value]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,7 @@ NEARLY_SAME_PLACE = 0.5
 OTHER_EDGE = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """A detection along the belt's way: `low` is its upstream and `high` its downstream edge, in pixels from the
     picture's upstream edge; an edge that the picture cuts is no edge of the fruit.
     """

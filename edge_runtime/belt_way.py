@@ -105,14 +105,21 @@ class BeltWay:
         """
         places, riding = [], []
         for each in seen:
-            old = [place for place in self._places if overlap(place[0], each) >= LYING_OVERLAP]
-            place = min(old, key=lambda place: place[1], default=(each, self.way_px))
-            if moved_px > self._gate * each.diameter:
-                place = (each, self.way_px)
+            place = (each, self.way_px)
+            if moved_px <= self._gate * each.diameter:
+                place = min(self._lying(each), key=lambda place: place[1], default=place)
             places.append(place)
             riding.append(self.way_px - place[1] < LYING_TRAVEL * each.length)
         self._places = places
         return riding
+
+    def _lying(self, seen: Extent) -> list[tuple[Extent, float]]:
+        """What lay where this lies in the frame before."""
+        return [
+            place
+            for place in self._places
+            if place[0].low < seen.high and seen.low < place[0].high and overlap(place[0], seen) >= LYING_OVERLAP
+        ]
 
     def _common_shift_px(
         self, tracks: Sequence[FruitTrack], seen: Sequence[Extent], expected_px: float

@@ -16,7 +16,7 @@ from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.records import Box, Detection, Image
 from edge_runtime.separate import Rectangle, outlines_of, separate
-from edge_runtime.shadow import Plane
+from edge_runtime.shadow import Plane, Planes
 
 WORK_SIDE_PX = 640
 THINNEST = 0.75
@@ -69,7 +69,8 @@ class Localizer:
         self._along_x = None if belt.direction is None else is_horizontal(belt.direction)
         self._background: Background | None = None
         self._shape: tuple[int, ...] = ()
-        self._small = self._picture = np.empty((0, 0, 3), np.uint8)
+        self._small = np.empty((0, 0, 3), np.uint8)
+        self._planes: Planes = np.empty((3, 0, 0), np.uint8)
         self._blobs: list[_Blob] = []
         self._areas: deque[float] = deque(maxlen=RECENT_AREAS)
         self._strange_frames = 0
@@ -86,11 +87,11 @@ class Localizer:
         height, width = image.shape[:2]
         factor = self._settings.downscale or max(2, round(max(height, width) / WORK_SIDE_PX))
         size = (max(8, width // factor), max(8, height // factor))
-        picture = self._shrink(image, size)
+        small, picture = self._shrink(image, size)
         min_area, max_area = self._area_limits(height, width, factor)
         if self._background is None or self._shape != image.shape:
             self._shape = image.shape
-            self._background = self._new_background(picture, min_area, max_area)
+            self._background = self._new_background(small, min_area, max_area)
             self._blobs, self._strange_frames = [], 0
         mask = self._background.foreground(picture)
         gain = self._background.gain(picture) if cv2.countNonZero(mask) > SUSPICIOUS_SHARE * mask.size else 1.0
@@ -107,7 +108,7 @@ class Localizer:
         if is_dark or self._background is None:
             return []
         mask = _clean(mask)
-        usual_area = float(np.median(self._areas)) if len(self._areas) >= ENOUGH_AREAS else 0.0
+        usual_area = sorted(self._areas)[len(self._areas) // 2] if len(self._areas) >= ENOUGH_AREAS else 0.0
         blobs = _blobs(mask, picture, self._background, (min_area, max_area, usual_area))
         self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]
         self._blobs = self._absorb_still(blobs, picture, mask)
@@ -138,12 +139,15 @@ class Localizer:
         by_x, by_y = x <= 0 or x + w >= size[0], y <= 0 or y + h >= size[1]
         return (by_x and self._along_x is not False) or (by_y and self._along_x is not True)
 
-    def _shrink(self, image: Image, size: tuple[int, int]) -> Image:
-        """The working picture, YCrCb, in a buffer that the next frame overwrites."""
+    def _shrink(self, image: Image, size: tuple[int, int]) -> tuple[Image, Planes]:
+        """The working picture, YCrCb, also plane by plane, in buffers that the next frame overwrites."""
         if self._small.shape[:2] != size[::-1]:
-            self._small, self._picture = np.empty((2, size[1], size[0], 3), np.uint8)
+            self._small = np.empty((size[1], size[0], 3), np.uint8)
+            self._planes = np.empty((3, size[1], size[0]), np.uint8)
         cv2.resize(image, size, dst=self._small, interpolation=cv2.INTER_AREA)
-        return cv2.cvtColor(self._small, cv2.COLOR_RGB2YCrCb, dst=self._picture)  # type: ignore[return-value]
+        cv2.cvtColor(self._small, cv2.COLOR_RGB2YCrCb, dst=self._small)
+        cv2.split(self._small, list(self._planes))
+        return self._small, self._planes
 
     def _area_limits(self, height: int, width: int, factor: int) -> tuple[float, float]:
         short = min(height, width)
@@ -151,14 +155,13 @@ class Localizer:
         largest = (self._settings.max_diameter_px or short) / factor
         return math.pi / 4 * smallest**2, math.pi / 4 * largest**2
 
-    def _absorb_still(self, blobs: list[_Blob], picture: Image, mask: Plane) -> list[_Blob]:
+    def _absorb_still(self, blobs: list[_Blob], picture: Planes, mask: Plane) -> list[_Blob]:
         """Make what stays put while other things move part of the background; a stopped belt makes nothing so."""
         assert self._background is not None
         something_moves = any(blob.moving_frames for blob in self._blobs)
         kept = []
-        overlaps = _overlaps([blob.box for blob in blobs], [blob.box for blob in self._blobs])
-        for blob, row in zip(blobs, overlaps, strict=True):
-            followed = _follow(blob, self._blobs, row, something_moves)
+        for blob, old in zip(blobs, _predecessors(blobs, self._blobs), strict=True):
+            followed = blob if old is None else _follow(blob, old, something_moves)
             if followed.still_frames < STILL_FRAMES:
                 kept.append(followed)
                 continue
@@ -179,11 +182,17 @@ def _surround(blob: _Blob, others: list[_Blob], mask: Plane) -> Plane:
     return region
 
 
-def _follow(blob: _Blob, earlier: list[_Blob], overlaps: npt.NDArray[np.float64], something_moves: bool) -> _Blob:
-    """The blob with what its predecessor knows about standing still; `overlaps` `[earlier]` are those with it."""
-    if not earlier or overlaps.max() < SAME_OVERLAP:
-        return blob
-    old = earlier[int(overlaps.argmax())]
+def _predecessors(blobs: list[_Blob], earlier: list[_Blob]) -> list[_Blob | None]:
+    """For each blob the one that lay where it lies, in the frame before."""
+    if not blobs or not earlier:
+        return [None] * len(blobs)
+    overlaps = _overlaps([blob.box for blob in blobs], [blob.box for blob in earlier])
+    best, most = overlaps.argmax(axis=1).tolist(), overlaps.max(axis=1).tolist()
+    return [earlier[number] if share >= SAME_OVERLAP else None for number, share in zip(best, most, strict=True)]
+
+
+def _follow(blob: _Blob, old: _Blob, something_moves: bool) -> _Blob:
+    """The blob with what its predecessor knows about standing still."""
     # Against the place where it last stood, not the frame before: slow things hardly move from frame to frame.
     if _overlap(blob.box, old.anchor) < STILL_OVERLAP:
         return _Blob(blob.box, blob.area, blob.anchor, moving_frames=MOVING_FRAMES)
@@ -201,12 +210,12 @@ def _clean(mask: Plane) -> Plane:
     return cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _square(5))  # type: ignore[return-value]
 
 
-def _blobs(mask: Plane, picture: Image, background: Background, areas: tuple[float, float, float]) -> list[_Blob]:
+def _blobs(mask: Plane, picture: Planes, background: Background, areas: tuple[float, float, float]) -> list[_Blob]:
     """Things in the mask; `areas` are the least, the largest and the usual one (0: not known)."""
     min_area, max_area, usual_area = areas
     regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
     blobs = []
-    for outlines in background.shade.cut_off(regions, picture):
+    for outlines in background.shade.cut_off(regions, mask, picture):
         for thing in separate(outlines, min_area, usual_area):
             *_, width, height = thing.box
             is_sliver = min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)

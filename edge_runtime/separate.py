@@ -20,7 +20,6 @@ PROMINENCE = 1.25
 FRAGMENT = 0.1
 WHOLE = 0.3
 MIN_WIDTH = 6
-LARGE_CORE = 8
 COMPACT = 0.35
 SINGLE = 0.8
 LEAST_PART = 0.35
@@ -63,61 +62,68 @@ def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0
     """
     areas = [area_of(outline) for outline in outlines]
     largest = max(areas)
-    whole = [outline for outline, area in zip(outlines, areas, strict=True) if area >= WHOLE * largest]
-    if len(whole) > 1:
-        return [thing for outline in whole for thing in _cut_at_waists(outline, min_area, usual_area)]
-    kept = [outline for outline, area in zip(outlines, areas, strict=True) if area >= FRAGMENT * largest]
-    if len(kept) > 1:
-        return [Thing(cv2.boundingRect(np.concatenate(kept)), sum(map(area_of, kept)))]  # type: ignore[arg-type]
-    return _cut_at_waists(kept[0], min_area, usual_area)
+    parts = [each for each in zip(outlines, areas, strict=True) if each[1] >= FRAGMENT * largest]
+    whole = [each for each in parts if each[1] >= WHOLE * largest]
+    if len(whole) == 1 and len(parts) > 1:
+        together = np.concatenate([outline for outline, _ in parts])
+        return [Thing(cv2.boundingRect(together), sum(area for _, area in parts))]  # type: ignore[arg-type]
+    return [thing for outline, area in whole for thing in _cut_at_waists(outline, area, min_area, usual_area)]
 
 
-def _cut_at_waists(outline: MatLike, min_area: float, usual_area: float) -> list[Thing]:
-    box, area = cv2.boundingRect(outline), area_of(outline)
+def _cut_at_waists(outline: MatLike, area: float, min_area: float, usual_area: float) -> list[Thing]:
+    box = cv2.boundingRect(outline)
     one = [Thing(box, area)]  # type: ignore[arg-type]
     if area <= SINGLE * usual_area or min(box[2:]) < MIN_WIDTH:
         return one
-    if cv2.contourArea(outline) >= CONVEX * cv2.contourArea(cv2.convexHull(outline)):
+    if area - len(outline) / 2 - 1 >= CONVEX * cv2.contourArea(cv2.convexHull(outline)):
         return one
     left, top, width, height = box
-    framed = np.zeros((height + 2, width + 2), np.uint8)
-    mask: Mask = cv2.drawContours(framed, [outline], 0, (255,), cv2.FILLED, offset=(1 - left, 1 - top))  # type: ignore[assignment]
+    mask = np.zeros((height + 2, width + 2), np.uint8)
+    cv2.drawContours(mask, [outline], 0, (255,), cv2.FILLED, offset=(1 - left, 1 - top))
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    cores = max((_cores(depth, neck * float(depth.max())) for neck in NECKS), key=len)
+    deepest = float(cv2.minMaxLoc(depth)[1])
+    cores = max((_cores(depth, neck * deepest) for neck in NECKS), key=len)
     if len(cores) < 2:
         return one
-    parts = [nearest & mask for nearest in _nearest(cores)]
+    parts = [cv2.bitwise_and(part, mask) for part in _nearest(cores, mask.shape)]  # type: ignore[arg-type]
     areas = [cv2.countNonZero(part) for part in parts]
     # Pieces of a strip or a frame are no round things: such a shape is left whole, to be judged as what it is.
-    compact = [float(depth[core > 0].max()) >= COMPACT * area**0.5 for core, area in zip(cores, areas, strict=True)]
+    compact = [core.depth >= COMPACT * area**0.5 for core, area in zip(cores, areas, strict=True)]
     if min(areas) < max(min_area, LEAST_PART * usual_area) or not all(compact):
         return one
     pieces = [max(outlines_of(part), key=area_of) + np.array((left - 1, top - 1), np.int32) for part in parts]
-    return [thing for piece in pieces for thing in _cut_at_waists(piece, min_area, usual_area)]
+    return [thing for piece in pieces for thing in _cut_at_waists(piece, area_of(piece), min_area, usual_area)]
 
 
-def _cores(depth: MatLike, least: float) -> list[Mask]:
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What is left of a thing without its rim, and where and how deep its deepest point lies."""
+
+    outline: MatLike
+    middle: tuple[int, int]
+    depth: float
+
+
+def _cores(depth: MatLike, least: float) -> list[_Core]:
     """Regions deeper than `least` that rise well above it; none where there is but one."""
     outlines = outlines_of((depth > least).view(np.uint8))
     if len(outlines) < 2:
         return []
-    found = [cv2.drawContours(np.zeros(depth.shape, np.uint8), [each], 0, (255,), cv2.FILLED) for each in outlines]
-    return [core for core in found if depth[core > 0].max() >= PROMINENCE * least]  # type: ignore[misc]
+    found = []
+    for outline in outlines:
+        inside = cv2.drawContours(np.zeros(depth.shape, np.uint8), [outline], 0, (255,), cv2.FILLED)
+        _, deepest, _, (x, y) = cv2.minMaxLoc(depth, inside)
+        found.append(_Core(outline, (x, y), float(deepest)))
+    return [core for core in found if core.depth >= PROMINENCE * least]
 
 
-def _nearest(cores: Sequence[Mask]) -> list[Mask]:
-    """Where each of the cores is the nearest one; in a smaller picture, in a quarter of the time, if they are large."""
-    small = [np.ascontiguousarray(core[::2, ::2]) for core in cores]
-    every = 2 if min(cv2.countNonZero(core) for core in small) >= LARGE_CORE else 1
-    sampled = small if every == 2 else cores
-    seeds = np.full(sampled[0].shape, 255, np.uint8)
-    for core in sampled:
-        seeds[core > 0] = 0
-    _, nearest = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_CCOMP)
-    height, width = cores[0].shape
-    whole = nearest.repeat(every, axis=0).repeat(every, axis=1)[:height, :width]
-    return [_where(whole == nearest[core > 0][0]) for core in sampled]
-
-
-def _where(condition: npt.NDArray[np.bool_]) -> Mask:
-    return condition.view(np.uint8) * np.uint8(255)
+def _nearest(cores: Sequence[_Core], size: tuple[int, int]) -> list[Mask]:
+    """Where each of the cores is the nearest one; in a smaller picture, in a quarter of the time, if that shows all."""
+    seeds = np.full(size, 255, np.uint8)
+    cv2.drawContours(seeds, [core.outline for core in cores], -1, (0,), cv2.FILLED)
+    every = 1 if any(seeds[y // 2 * 2, x // 2 * 2] for x, y in (core.middle for core in cores)) else 2
+    small = np.ascontiguousarray(seeds[::every, ::every])
+    _, labels = cv2.distanceTransformWithLabels(small, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_CCOMP)
+    nearest = labels.astype(np.uint8).repeat(every, axis=0).repeat(every, axis=1)[: size[0], : size[1]]
+    own = [int(labels[y // every, x // every]) for x, y in (core.middle for core in cores)]
+    return [cv2.compare(nearest, label, cv2.CMP_EQ) for label in own]  # type: ignore[call-overload]

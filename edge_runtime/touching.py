@@ -68,20 +68,26 @@ def part(
         usual_px: Size of most fruit, 0 if not known.
         direction: Where the belt runs.
     """
+    joint = [looks_joint(one.extent, usual_px) for one in seen]
+    if not any(joint):
+        return list(seen)
     known = [
-        (number, track.predicted(way_px))
+        (number, here)
         for number, track in enumerate(tracks)
-        if track.whole_views >= KNOWN_VIEWS and not looks_joint(track.predicted(way_px), usual_px)
+        if track.whole_views >= KNOWN_VIEWS and not looks_joint(here := track.predicted(way_px), usual_px)
     ]
     parts: list[Seen] = []
-    for one in seen:
+    for one, is_joint in zip(seen, joint, strict=True):
+        if not is_joint:
+            parts.append(one)
+            continue
         inside = [(number, box) for number, box in known if _is_within(box, one.extent)]
         inside.sort(key=lambda each: each[1].low)
         apart = all(
             first.high - second.low <= (1 - WITHIN) * min(first.length, second.length)
             for (_, first), (_, second) in pairwise(inside)
         )
-        if inside and apart and looks_joint(one.extent, usual_px):
+        if inside and apart:
             parts += _cut(one, inside, REST * (usual_px or inside[0][1].length), direction)
         else:
             parts.append(one)
@@ -119,8 +125,7 @@ def _cut(one: Seen, inside: Sequence[tuple[int, Extent]], rest_px: float, direct
 def _piece(one: Seen, low: float, high: float, direction: BeltDirection, owner: int | None = None) -> list[Seen]:
     """What lies between two places along the belt."""
     whole, box = one.extent, one.detection.box
-    extent = replace(
-        whole,
+    extent = whole._replace(
         low=low,
         high=high,
         low_cut=whole.low_cut and low <= whole.low,

@@ -56,6 +56,7 @@ class Tracker:
         self._tracks: list[FruitTrack] = []
         self._next_id = 1
         self._sizes_px: deque[float] = deque(maxlen=RECENT_SIZES)
+        self._usual_px = 0.0
 
     @property
     def direction(self) -> BeltDirection | None:
@@ -192,11 +193,17 @@ class Tracker:
                 kept.append(track)
             elif track.fruit_id is not None:
                 update.finished.append(track.fruit_id)
-                self._sizes_px.append(track.diameter)
+                self._learn_size(track.diameter)
                 if not track.is_supported:
                     update.lost.append(track.fruit_id)
         self._tracks = kept
         update.finished.sort()
+
+    def _learn_size(self, diameter_px: float) -> None:
+        """What most fruit measure; not known until enough were seen."""
+        self._sizes_px.append(diameter_px)
+        if len(self._sizes_px) >= ENOUGH_SIZES:
+            self._usual_px = float(np.median(self._sizes_px))
 
     def _view(self, track: FruitTrack, sighting: Sighting, frame: Frame) -> TrackedDetection:
         assert track.fruit_id is not None
@@ -217,11 +224,6 @@ class Tracker:
             lane=min(max(lane, 0), self._settings_belt.lanes - 1),
             support=track.support,
         )
-
-    @property
-    def _usual_px(self) -> float:
-        """Size of most fruit; 0 until enough were seen."""
-        return float(np.median(self._sizes_px)) if len(self._sizes_px) >= ENOUGH_SIZES else 0.0
 
     @property
     def _is_horizontal(self) -> bool:
