@@ -404,3 +404,45 @@ def test_touching_fruit_are_one_track_each_however_they_are_seen(
         assert frames == sorted(set(frames))
         assert last[number].position_mm == pytest.approx((each.way_px + WIDTH) * SCALE, abs=3)
     assert last[1].position_mm < last[2].position_mm  # type: ignore[operator]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.floats(45, 65), min_size=3, max_size=3),
+    st.lists(st.one_of(st.just(0.0), st.floats(2, 20)), min_size=40, max_size=80),
+    st.lists(st.sampled_from(["apart", "first two", "last two", "all", "black"]), min_size=5, max_size=40),
+    st.sampled_from(list(BeltDirection)),
+)
+def test_three_in_a_row_are_never_more_than_three_and_keep_their_order(
+    sizes: list[float], speeds: list[float], shown: list[str], direction: BeltDirection
+) -> None:
+    middles = [40.0, 40 + (sizes[0] + sizes[1]) / 2, 40 + sizes[0] / 2 + sizes[1] + sizes[2] / 2]
+    fruit = [Fruit(way, diameter_px=size) for way, size in zip(middles, sizes, strict=True)]
+    ways = [*np.cumsum(speeds), *(sum(speeds) + 20.0 * np.arange(1, 55))]
+
+    def view(index: int, each: list[Detection]) -> list[Detection]:
+        how = shown[index % len(shown)]
+        if how == "black":
+            return []
+        # What has not come in yet, or is gone, is part of no pair.
+        first, second = {"apart": (1, 2), "first two": (2, 3), "last two": (1, 3), "all": (3, 3)}[how]
+        return [one for some in (each[:first], each[first:second], each[second:]) for one in joined(some)]
+
+    line = Line(fruit, direction)
+    views = line.run(ways, view)
+    assert sorted(line.finished) == sorted(set(line.finished))
+    assert set(ids(views)) <= set(line.finished)
+    assert len(line.finished) <= 3
+    by_frame: dict[int, dict[int, float]] = {}
+    for each in views:
+        assert each.position_mm is not None
+        together = by_frame.setdefault(each.frame_index, {})
+        assert each.fruit_id not in together
+        together[each.fruit_id] = each.position_mm
+    # Who was ahead once stays ahead.
+    orders = {tuple(sorted(together, key=lambda one: together[one])) for together in by_frame.values()}
+    leads = {(one, other) for order in orders for place, one in enumerate(order) for other in order[place + 1 :]}
+    assert not any((other, one) in leads for one, other in leads)
+    last = {each.fruit_id: each.position_mm for each in views}
+    gaps = np.diff(sorted(place for place in last.values() if place is not None))
+    assert (gaps > 0.3 * min(sizes) * SCALE).all()
