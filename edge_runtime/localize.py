@@ -124,7 +124,7 @@ class Localizer:
 
         The next frame overwrites it.
         """
-        return None if self._background is None else self._background.mean
+        return None if self._background is None else self._background.mean.transpose(1, 2, 0)
 
     def _new_background(self, picture: Image, min_area: float, max_area: float) -> Background:
         known = known_belt(picture, self._colours) if self._colours else None

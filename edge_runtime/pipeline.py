@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -53,6 +53,7 @@ class Pipeline:
         policy: The bundle's own, or the line's.
         config: `line.toml`.
         energy_limit: Of the artefact on this engine; None where the bundle does not know it.
+        stopwatch: What the stages are timed by, seconds.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Pipeline:
         policy: Policy,
         config: LineConfig,
         energy_limit: float | None = None,
+        stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         costs = policy.table(manifest.labels)
         rules = config.decide
@@ -77,6 +79,7 @@ class Pipeline:
             rules.view_cost * float(costs.max()),
             energy_limit,
         )
+        self._stopwatch = stopwatch
         self._localizer = Localizer(config.localize, config.belt)
         self._light = WhiteBalance() if rules.white_balance else None
         self._tracker = Tracker(config.track, config.belt)
@@ -86,7 +89,7 @@ class Pipeline:
 
     def step(self, frame: Frame) -> Step:
         """Take in one frame; decisions come in the order in which fruit reach their end."""
-        watch = _Stopwatch()
+        watch = _Stopwatch(self._stopwatch)
         with watch.stage("frame"):
             with watch.stage("localize"):
                 detections = self._localizer.detect(frame.image)
@@ -111,7 +114,7 @@ class Pipeline:
     def finish(self, now_ns: int) -> list[Decision]:
         """Decide about what is still on the belt when the pictures end."""
         left = sorted(self._open.keys() - set(self._tracker.finish().lost))
-        self._classify_held(left, _Stopwatch())
+        self._classify_held(left, _Stopwatch(self._stopwatch))
         return self._decide(left, now_ns)
 
     def _take_in(self, views: Sequence[TrackedDetection], watch: _Stopwatch) -> None:
@@ -206,11 +209,12 @@ class Pipeline:
 
 
 class _Stopwatch:
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self.milliseconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start = self._now()
         yield
-        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + (time.perf_counter() - start) * 1000
+        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + (self._now() - start) * 1000
