@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from edge_runtime.bundle import Bundle, open_bundle, proof
 from edge_runtime.clock import SystemClock
 from edge_runtime.config import BeltSettings, LineConfig
 from edge_runtime.processes.board import Cell
+from edge_runtime.processes.facts import RUN
 from edge_runtime.processes.plan import LinePlan
 from edge_runtime.processes.supervisor import Supervisor
 from edge_runtime.safety_settings import ProcessSettings
@@ -42,14 +44,19 @@ class MemoryPorts:
 
     seconds: float
     folder: Path
+    runtime: Path
 
     source = "memory"
     live = True
 
     def open_camera(self) -> PacedCamera:
-        """All frames in memory, by the clock from now on."""
+        """All frames in memory, by the clock from when vision is there."""
         line = fast_line(self.seconds)
-        return PacedCamera(Rendered(line), line.encoder)
+        rendered = Rendered(line)
+        while not (self.runtime / RUN).exists():  # written once the model is loaded
+            time.sleep(0.05)
+        time.sleep(1.0)
+        return PacedCamera(rendered, line.encoder)
 
     def open_encoder(self) -> None:
         """None: frames are stamped."""
@@ -71,7 +78,7 @@ def main() -> None:
         ("--seconds", {"type": float, "default": 6.0, "help": "of belt; a second takes 170 MB of memory"}),
     )
     cv2.setNumThreads(1)
-    seconds = 2.0 if options.quick else options.seconds
+    seconds = 4.0 if options.quick else options.seconds
     with tempfile.TemporaryDirectory() as scratch:
         bundle = open_bundle(options.bundle or make_bundle(Path(scratch)))
         chosen = select_engine(bundle)
@@ -91,7 +98,7 @@ def in_processes(bundle: Bundle, chosen: Selection, seconds: float, scratch: Pat
     line = fast_line(seconds)
     belt = BeltSettings(direction=line.direction, mm_per_px=line.mm_per_px, lanes=line.lanes)
     plan = LinePlan(
-        MemoryPorts(seconds, output),
+        MemoryPorts(seconds, output, runtime),
         LineConfig(
             name="benchmark",
             belt=belt,

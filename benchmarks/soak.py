@@ -1,8 +1,9 @@
 """Does a line stay what it was: memory, speed, open files?
 
 Paced (default): a simulated line by the real clock in its processes, 320x180 at 10 frames/s, sampled every ten seconds.
-Slopes of each process's memory and of the p99 of capture to decision, with 95 % intervals by least squares; open
-files at both ends; dropped frames; restarts. The first fifth is warming up and left out of the slopes.
+Slopes of each process's memory (its own, without what it shares) and of the p99 of capture to decision, with 95 %
+intervals by least squares; open files at both ends; dropped frames; restarts. The first fifth is warming up and left
+out of the slopes.
 
 Virtual (`--virtual-hours 24`): the same line in one process as fast as it goes.
 
@@ -142,8 +143,10 @@ def virtual(bundle: Path, folder: Path, hours: float) -> dict[str, Any]:
     }
 
 
-def slope(minutes: Any, values: Any) -> list[float]:
-    """Change an hour by least squares: estimate and 95 % interval."""
+def slope(minutes: Any, values: Any) -> list[float] | None:
+    """Change an hour by least squares: estimate and 95 % interval; None for less than three values."""
+    if len(minutes) < 3:
+        return None
     x = np.asarray(minutes, float) / 60
     y = np.asarray(values, float)
     centred = x - x.mean()
@@ -182,8 +185,12 @@ def _await_sorting(process: subprocess.Popen[bytes]) -> None:
 
 def _held(pid: int) -> dict[str, float]:
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return {"mb": pages * os.sysconf("SC_PAGE_SIZE") / 1e6, "files": len(list(Path(f"/proc/{pid}/fd").iterdir()))}
+        # Without shared pages: those of rings come one by one until they have once been gone round.
+        resident, shared = map(int, Path(f"/proc/{pid}/statm").read_text().split()[1:3])
+        return {
+            "mb": (resident - shared) * os.sysconf("SC_PAGE_SIZE") / 1e6,
+            "files": len(list(Path(f"/proc/{pid}/fd").iterdir())),
+        }
     except OSError:
         return {}
 
@@ -191,16 +198,17 @@ def _held(pid: int) -> dict[str, float]:
 def _table(found: dict[str, Any]) -> str:
     rows = [f"{'process':10} {'MB':>7} {'MB an hour (95 %)':>26} {'files':>9}"]
     for name, one in found["processes"].items():
-        rise, low, high = one["mb_per_hour"]
-        rows.append(
-            f"{name:10} {one['mb']:7.1f} {rise:9.2f} ({low:.2f} to {high:.2f}) {one['files'][0]:>5} {one['files'][1]}"
-        )
-    rise, low, high = found["p99_ms_per_hour"]
-    rows.append(f"p99 capture to decision {found['p99_ms']} ms, {rise:.2f} ({low:.2f} to {high:.2f}) ms an hour")
+        rise = _words(one["mb_per_hour"])
+        rows.append(f"{name:10} {one['mb']:7.1f} {rise:>26} {one['files'][0]:>5} {one['files'][1]}")
+    rows.append(f"p99 capture to decision {found['p99_ms']} ms, {_words(found['p99_ms_per_hour'])} ms an hour")
     rows.append(
         f"frames {found['frames']}, restarts {found['restarts']}, samples not sorting {found['unsafe_samples']}"
     )
     return "\n".join(rows)
+
+
+def _words(rise: list[float] | None) -> str:
+    return "too short for a slope" if rise is None else f"{rise[0]:.2f} ({rise[1]:.2f} to {rise[2]:.2f})"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from edge_runtime.records import Verdict
 CAMERA = "camera"
 """Its name, as long as a line has one."""
 
-_RUN = "run"
+RUN = "run"
+"""File that says which run of vision this is, from when its model is loaded."""
+
 VERDICTS = {
     Verdict.ACCEPT: Cell.VISION_ACCEPT,
     Verdict.DIVERT: Cell.VISION_DIVERT,
@@ -71,11 +73,11 @@ def rows_lost(board: Board) -> int:
 def tell_run_id(plan: LinePlan, run_id: str) -> None:
     """For vision: which of its runs this is."""
     with suppress(OSError):
-        (plan.runtime / _RUN).write_text(run_id, "utf-8")
+        (plan.runtime / RUN).write_text(run_id, "utf-8")
 
 
 def _run_id(plan: LinePlan) -> str:
     try:
-        return (plan.runtime / _RUN).read_text("utf-8")
+        return (plan.runtime / RUN).read_text("utf-8")
     except OSError:
         return ""

@@ -14,7 +14,7 @@ from edge_runtime.processes.row_files import RowFiles
 from edge_runtime.processes.rows import Rows
 from edge_runtime.reporting import OWN_FILE, Reporting
 
-_CLOSE_S = 0.6
+_CLOSE_S = 0.8
 _LOOK_S = 0.02
 _DISK_NS = 10_000_000_000
 _LAST_WORDS_S = 0.2
