@@ -126,12 +126,12 @@ class CameraSection(_Section):
     vignetting: FiniteFloat = Field(default=0.0, ge=0, le=1, description="Share of light lost in the corners.")
     dust: int = Field(default=0, ge=0, le=500, description="Specks on the lens from the start.")
     jpeg_quality: int | None = Field(default=None, ge=5, le=100, description="Compression on the way; none by default.")
-    mpeg4: bool = Field(default=False, description="Compression from frame to frame instead, in groups of twelve.")
+    mpeg4: bool = Field(
+        default=False, description="Compression from frame to frame, in groups of twelve, instead of jpeg_quality."
+    )
 
     @model_validator(mode="after")
-    def _one_compression(self) -> Self:
-        if self.mpeg4 and self.jpeg_quality is not None:
-            raise ValueError("takes mpeg4 or jpeg_quality, not both; leave one out")
+    def _film_is_even(self) -> Self:
         if self.mpeg4 and (self.width_px % 2 or self.height_px % 2):
             raise ValueError("mpeg4 takes an even width_px and height_px")
         return self

@@ -45,7 +45,7 @@ class Sensor:
         self._set_gain(seconds)
         picture = cv2.multiply(light, self._gain, scale=self._scale)
         picture = self._noise.add_to(picture, index)  # type: ignore[arg-type]
-        if self._camera.jpeg_quality is None:
+        if self._camera.jpeg_quality is None or self._camera.mpeg4:
             return picture
         # JPEG keeps less of colours than of brightness, and of blue than of red: the order of channels matters.
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)

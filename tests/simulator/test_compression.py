@@ -64,9 +64,14 @@ def test_a_line_with_mpeg4_delivers_every_frame(tmp_path: Path) -> None:
     assert np.array_equal(frames[40].image, alone.render(61))
 
 
-def test_two_compressions_at_once_are_refused() -> None:
-    with pytest.raises(InputError, match="mpeg4 or jpeg_quality, not both"):
-        _renderer("mpeg4 = true\njpeg_quality = 50\n")
+def test_mpeg4_takes_the_place_of_a_jpeg_that_a_base_brings() -> None:
+    both, film = _renderer("mpeg4 = true\njpeg_quality = 5\n"), _renderer("mpeg4 = true\n")
+    assert np.array_equal(both.render(3), film.render(3))
+
+
+def test_film_of_an_odd_height_is_refused() -> None:
+    with pytest.raises(InputError, match="mpeg4 takes an even width_px and height_px"):
+        parse_scenario("[camera]\nheight_px = 361\nmpeg4 = true\n", "odd")
 
 
 def test_jpeg_is_encoded_with_red_and_blue_in_their_places() -> None:
