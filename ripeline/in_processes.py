@@ -16,7 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from ripeline.line_ports import RealPorts, SimulatedPorts
-from ripeline.line_source import SIMULATED, tell
+from ripeline.line_source import SIMULATED, of_simulated, refuse_encoder, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,13 +85,12 @@ def ports(asked: Asked, config: LineConfig) -> tuple[LinePorts, LineConfig, Simu
     """The line's edges, its settings completed by what a simulated line knows of itself, and that line."""
     if not asked.source.startswith(SIMULATED):
         return RealPorts(asked.source, asked.encoder, config), config, None
+    refuse_encoder(asked.source, asked.encoder)
     simulated = SimulatedPorts(asked.source, time.monotonic_ns() + _TO_START_NS, asked.duration_s, asked.output, config)
     line = simulated.line()
     tell(line)
-    known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
     ejectors = config.ejector or tuple(line.ejectors())
-    belt = config.belt.model_copy(update=known)
-    return simulated, config.model_copy(update={"belt": belt, "ejector": ejectors}), line
+    return simulated, of_simulated(line, config).model_copy(update={"ejector": ejectors}), line
 
 
 def runtime_folder(line: str) -> Path:

@@ -68,22 +68,32 @@ def open_source(
     from edge_runtime.cameras import open_camera
 
     if source.startswith(SIMULATED):
-        from edge_runtime.errors import InputError
         from simulator.line import open_source
 
-        if encoder is not None:
-            raise InputError(
-                f"{source} brings an encoder of its own; --encoder {encoder} would contradict it.",
-                remedy="leave out --encoder",
-            )
+        refuse_encoder(source, encoder)
         line = open_source(source.removeprefix(SIMULATED), duration_s=duration_s)
         tell(line)
-        known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
-        belt = settings.belt.model_copy(update=known)
         camera = at_exposure(line.camera, line.encoder, settings)
-        return camera, line.encoder, settings.model_copy(update={"belt": belt}), line
+        return camera, line.encoder, of_simulated(line, settings), line
     positions = recorded_encoder(source, encoder, settings)
     return at_exposure(open_camera(source, settings.camera), positions, settings), positions, settings, None
+
+
+def refuse_encoder(source: str, encoder: Path | None) -> None:
+    """Raise InputError for an encoder file beside a simulated line."""
+    from edge_runtime.errors import InputError
+
+    if encoder is not None:
+        raise InputError(
+            f"{source} brings an encoder of its own; --encoder {encoder} would contradict it.",
+            remedy="leave out --encoder",
+        )
+
+
+def of_simulated(line: SimulatedLine, settings: LineConfig) -> LineConfig:
+    """The settings with what a simulated line knows of its belt."""
+    known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
+    return settings.model_copy(update={"belt": settings.belt.model_copy(update=known)})
 
 
 def tell(line: SimulatedLine) -> None:

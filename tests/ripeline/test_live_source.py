@@ -112,3 +112,16 @@ def test_a_recording_stopped_by_a_signal_has_its_summary_written_too(bundle_dir:
         process.kill()
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["fruits"] == len((out / "decisions.jsonl").read_text("utf-8").splitlines())
+
+
+@pytest.mark.parametrize("source", ["sim:calm", "sim:calm?clock=real"])
+def test_an_encoder_beside_a_simulated_line_is_refused_in_processes_too(
+    bundle_dir: Path, tmp_path: Path, source: str
+) -> None:
+    file = tmp_path / "encoder.csv"
+    file.write_text("time_ns,position_mm\n0,0\n1000,1\n")
+    process = start(bundle_dir, source, tmp_path / "out", "--encoder", str(file))
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "encoder of its own" in said
+    assert not (tmp_path / "out").exists()
