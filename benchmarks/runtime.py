@@ -11,6 +11,7 @@ decision).
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -161,6 +162,10 @@ def at_pace(bundle: Bundle, chosen: Selection, line: SimulatedLine, frames: Rend
 
     pipeline = new_pipeline(bundle, chosen.engine, chosen.temperature, line)
     summary = run_line(camera, line.encoder, pipeline, [], labels=bundle.manifest.labels, on_frame=on_frame)
+    if not late_ms:
+        sys.exit(
+            f"At the pace of the clock nothing was decided ({summary.frames}): this machine is busy; run it alone."
+        )
     return {
         "frames": summary.frames,
         "decisions": len(decisions),
