@@ -360,3 +360,14 @@ def test_things_on_real_belts_are_counted(name: str) -> None:
     for frame in open_camera(str(clip)).frames():
         ids.update(view.fruit_id for view in tracker.update(frame, localizer.detect(frame.image)).tracked)
     assert abs(len(ids) - CLIPS[name]) <= 1
+
+
+def test_the_scene_is_the_belt_as_a_picture_without_the_fruit_on_it() -> None:
+    belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
+    assert localizer.scene is None
+    for frame in range(20):
+        localizer.detect(belt.draw(8 * frame, [(30 + 8 * frame, 120, FRUITS["red"])]))
+    assert localizer.scene is not None
+    assert localizer.scene.shape == (belt.height // 2, belt.width // 2, 3)
+    empty = cv2.cvtColor(belt.draw(0, [])[::2, ::2], cv2.COLOR_RGB2YCrCb)
+    assert np.abs(localizer.scene.mean(axis=(0, 1)) - empty.mean(axis=(0, 1))).max() < 4
