@@ -109,7 +109,7 @@ def test_a_stroke_for_nothing_has_no_error_and_still_throws_out_what_it_meets() 
     assert (one.meant, one.error_mm, one.hit_own, one.hit_neighbour) == (None, None, False, True)
     figures = figures_of(evidence)
     assert figures["streams"]["yield"]["k"] == 0
-    assert counts(figures["acting"]["hit_neighbour"]) == (1, 1)
+    assert [counts(figures["acting"][kind]) for kind in ("hit_neighbour", "hit_nothing")] == [(1, 1), (0, 1)]
     assert figures["acting"]["position_error_mm"] is None
 
 
@@ -122,12 +122,13 @@ def test_acting_counts_strokes_and_orders_each_by_its_own_number() -> None:
     decisions = [decided(one) for one in truth]
     done = [stroke_at(truth[0], 0, 5.0), stroke_at(truth[1], 0, 12.0), stroke_at(truth[2], 0, -25.0)]
     orders = [*(_firing(one) for one in decisions[:3]), _firing(decisions[3], fired_ns=None, reason="late")]
+    orders.append(_firing(decisions[4], fired_ns=None, reason="neighbour"))
     acting = figures_of(line(truth, decisions, ejections=done, firings=orders))["acting"]
-    assert (acting["planned"], acting["fired"], acting["not_fired"]) == (4, 3, {"late": 1})
+    assert (acting["planned"], acting["fired"], acting["not_fired"]) == (5, 3, {"late": 1, "neighbour": 1})
     assert counts(acting["hit_own"]) == (2, 3)
     assert counts(acting["hit_neighbour"]) == (1, 3)  # at 12 mm, what lies 30 mm behind is 18 mm away
     assert counts(acting["hit_nothing"]) == (1, 3)
-    assert counts(acting["late"]) == (1, 4)
+    assert counts(acting["late"]) == (1, 5)
     assert acting["mean_error_mm"] == pytest.approx((5 + 12 - 25) / 3, abs=1e-3)
     assert (acting["position_error_mm"]["p50"], acting["position_error_mm"]["max"]) == (12.0, 25.0)
 
@@ -349,3 +350,20 @@ def test_a_spare_decision_is_about_the_fruit_that_it_lies_nearest_to() -> None:
     between = decided(second) | {"fruit_id": 900, "position_mm": 310.0}  # 10 mm from the first, 8 from the second
     matched = match(line([first, second], [decided(first), decided(second), between]))
     assert matched.fruit_of[900] is second
+
+
+def test_the_true_label_says_what_an_escape_a_false_reject_and_a_cost_are() -> None:
+    truth = [fruit(0, "spoiled"), fruit(1, "ripe"), fruit(2, "ripe")]
+    sure = {"spoiled": 0.1, "ripe": 0.7, "turning": 0.2, "unripe": 0.0}
+    decisions = [decided(truth[0], "ripe", probabilities=sure), decided(truth[1], "spoiled"), decided(truth[2])]
+    grading = figures_of(line(truth, decisions))["grading"]
+    assert (counts(grading["escapes"]), counts(grading["false_rejects"])) == ((1, 1), (1, 2))
+    assert grading["cost"]["mean"] == pytest.approx(2 / 3, abs=1e-6)
+    assert grading["promised_error"]["mean"] == pytest.approx(0.3 / 3, abs=1e-6)
+
+
+def test_where_nobody_saw_the_valves_act_the_verdicts_say_what_went_where() -> None:
+    truth = [fruit(0, "spoiled"), fruit(1, "spoiled"), fruit(2)]
+    decisions = [decided(one) for one in truth]
+    orders = [_firing(decisions[0]), _firing(decisions[1], fired_ns=None, reason="late")]
+    assert figures_of(line(truth, decisions, firings=orders))["streams"]["thrown_out"]["share_of_all"]["k"] == 2
