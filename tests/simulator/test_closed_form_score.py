@@ -367,3 +367,18 @@ def test_where_nobody_saw_the_valves_act_the_verdicts_say_what_went_where() -> N
     decisions = [decided(one) for one in truth]
     orders = [_firing(decisions[0]), _firing(decisions[1], fired_ns=None, reason="late")]
     assert figures_of(line(truth, decisions, firings=orders))["streams"]["thrown_out"]["share_of_all"]["k"] == 2
+
+
+def test_percentiles_are_those_of_all_decisions() -> None:
+    truth = [fruit(n) for n in range(101)]
+    decisions = [decided(one, decided_ns=one["fruit_id"] * MS) for one in truth]
+    timing = figures_of(line(truth, decisions, tracks=[_view(one, 9, 0) for one in decisions]))["timing"]
+    assert timing["capture_to_decision_ms"] == {"n": 101, "p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+
+
+def test_orders_about_nothing_belong_to_no_lane() -> None:
+    own = fruit(0, "spoiled")
+    nothing = decided(own) | {"fruit_id": 900, "position_mm": 2500.0}
+    decisions = [decided(own), nothing]
+    figures = figures_of(line([own], decisions, firings=[_firing(one) for one in decisions]))
+    assert (figures["acting"]["planned"], figures["by_lane"]["0"]["acting"]["planned"]) == (2, 1)
