@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from edge_runtime.errors import InputError
 from simulator.diagram import Clockwork, draw
-from simulator.evidence import Evidence, read_evidence
+from simulator.evidence import Evidence, read_evidence, read_score
 from simulator.line_score import score, share
 from simulator.matching import Stroke, match, strokes
 from simulator.score_page import write_score_page
@@ -382,3 +383,24 @@ def test_orders_about_nothing_belong_to_no_lane() -> None:
     decisions = [decided(own), nothing]
     figures = figures_of(line([own], decisions, firings=[_firing(one) for one in decisions]))
     assert (figures["acting"]["planned"], figures["by_lane"]["0"]["acting"]["planned"]) == (2, 1)
+
+
+def test_orders_are_the_runs_and_strokes_the_lines(tmp_path: Path) -> None:
+    run, truth = tmp_path / "run", tmp_path / "clip"
+    for folder in (run, truth):
+        folder.mkdir()
+    (run / "decisions.jsonl").write_text("")
+    (truth / "truth.jsonl").write_text("")
+    (run / "firings.jsonl").write_text('{"fruit_id": 1, "fired_ns": 5, "reason": null}\n')
+    (truth / "ejections.jsonl").write_text('{"fruit_id": 1, "ejector": 0, "acted_ns": 6, "acted_mm": 7.0}\n')
+    evidence = read_evidence(run, truth)
+    assert ([one["fired_ns"] for one in evidence.firings], [one["acted_ns"] for one in evidence.ejections]) == (
+        [5],
+        [6],
+    )
+
+
+def test_a_score_of_another_version_is_not_set_beside(tmp_path: Path) -> None:
+    (tmp_path / "score.json").write_text('{"schema_version": 1}')
+    with pytest.raises(InputError, match="another version"):
+        read_score(tmp_path)
