@@ -35,6 +35,7 @@ class WhiteBalance:
 
     def __init__(self) -> None:
         self._frames = 0
+        self._shape: tuple[int, ...] = ()
         self._at_first: Image | None = None
         self._log_gains = np.zeros(3)
         self._table: Image | None = None
@@ -45,8 +46,13 @@ class WhiteBalance:
         return np.exp(self._log_gains)
 
     def follow(self, scene: Image | None) -> None:
-        """Take in a frame's empty scene, `[height, width, 3]` uint8 YCrCb; None where it is not known: begin anew."""
-        self._frames = self._frames + 1 if scene is not None else 0
+        """Take in a frame's empty scene, `[height, width, 3]` uint8 YCrCb.
+
+        Where it is not known (None), or of another size than before, all begins anew.
+        """
+        if scene is None or scene.shape != self._shape:
+            self._frames, self._shape = 0, () if scene is None else scene.shape
+        self._frames += scene is not None
         if scene is None or self._frames < FIRST_FRAMES:
             self._at_first, self._table, self._log_gains = None, None, np.zeros(3)
         elif self._frames % EVERY_FRAMES == 0:

@@ -62,6 +62,13 @@ def test_a_belt_too_dark_to_compare_and_a_scene_that_is_lost_correct_nothing() -
     assert light.gains == pytest.approx([1, 1, 1])
 
 
+def test_pictures_of_another_size_are_another_scene() -> None:
+    light, other = after(scene((0.7, 0.7, 0.7))), scene(belt=np.full((150, 200, 3), 140.0))
+    for _ in range(FIRST_FRAMES + LONG):
+        light.follow(other)
+    assert light.gains == pytest.approx([1, 1, 1])
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.tuples(*[st.floats(0.6, 1.6)] * 3))
 def test_any_light_within_bounds_is_found_again(gains: tuple[float, float, float]) -> None:
