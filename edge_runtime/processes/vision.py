@@ -160,7 +160,7 @@ class Vision:
 
     def _show_latency(self) -> None:
         self._latency_due = time.monotonic() + _LATENCY_EVERY_S
-        if (latency := self._tally.latency_ms().get("frame")) is not None:
+        if (latency := self._tally.latency_ms(("frame",)).get("frame")) is not None:
             for cell, name in zip(
                 (Cell.VISION_P50_US, Cell.VISION_P99_US, Cell.VISION_MAX_US), ("p50", "p99", "max"), strict=True
             ):

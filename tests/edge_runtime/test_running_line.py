@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,9 @@ from hypothesis import strategies as st
 from edge_runtime.config import BeltSettings, DecideSettings, LineConfig
 from edge_runtime.decide import Policy
 from edge_runtime.errors import CameraError, InputError
-from edge_runtime.line import LineSummary, run_line
+from edge_runtime.line import LineSummary, Tally, run_line
 from edge_runtime.manifest import Artefact, EngineRecord, FloatTolerance, Manifest, Result
-from edge_runtime.pipeline import STAGES, Pipeline
+from edge_runtime.pipeline import STAGES, Pipeline, Step
 from edge_runtime.preprocess import InputSpec
 from edge_runtime.records import BeltDirection, Decision, Frame, Image, Verdict
 from edge_runtime.reporters.jsonl import JsonlReporter
@@ -485,3 +486,17 @@ def test_reporters_each_get_every_decision() -> None:
 def test_a_decision_is_a_value() -> None:
     decision = run(DrawnCamera(LOAD[:1], 60))[1][0]
     assert replace(decision, fruit_id=9) != decision
+
+
+def test_latencies_are_of_the_last_frames_and_take_no_more_room_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_runtime.line._KEPT_TIMES", 100)
+    tally = Tally(LABELS)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(1000):
+        tally.frame(Step([], [], {"frame": float(number)}))
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert tally.latency_ms() == {"frame": {"p50": 949.5, "p99": 998.01, "max": 999.0}}
+    assert tally.latency_ms(("infer",)) == {}
+    assert grown < 1000
