@@ -21,6 +21,8 @@ class Cell(IntEnum):
     SUPERVISOR_RELEASES = auto()
     """How often an operator has said that the line may sort again."""
     SUPERVISOR_RESTARTS = auto()
+    SUPERVISOR_UNKEPT = auto()
+    """Rows that nobody had written down when all had left."""
 
     CAPTURE_BEAT_NS = auto()
     CAPTURE_PERIOD_NS = auto()
@@ -72,8 +74,6 @@ class Cell(IntEnum):
     """Rows for the reporter that found no room, because it did not take any for too long."""
 
     REPORTER_BEAT_NS = auto()
-    REPORTER_UNKEPT = auto()
-    """Rows that could not be written down until the end."""
 
 
 _SIZE = (len(Cell) + MAX_LABELS + MAX_EJECTORS) * _BYTES

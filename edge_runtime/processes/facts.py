@@ -67,7 +67,7 @@ def line_facts(plan: LinePlan, board: Board, processes: Sequence[Attended]) -> L
 
 def rows_lost(board: Board) -> int:
     """What `firings.jsonl` and `states.jsonl` lack."""
-    return board[Cell.ACTUATOR_UNTOLD] + board[Cell.REPORTER_UNKEPT]
+    return board[Cell.ACTUATOR_UNTOLD] + board[Cell.SUPERVISOR_UNKEPT]
 
 
 def tell_run_id(plan: LinePlan, run_id: str) -> None:

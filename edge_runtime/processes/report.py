@@ -46,13 +46,10 @@ def run_reporter(plan: LinePlan, memory: Memory) -> None:
             last_round = is_over()
             if orphaned.is_set():
                 time.sleep(_LAST_WORDS_S)
-            waiting = rows.waiting()
-            kept = files.keep(waiting)
-            rows.forget(kept)
             # Said ahead: a disk may take long, and one that is killed meanwhile would only begin anew.
             board[Cell.REPORTER_BEAT_NS] = time.monotonic_ns() + _DISK_NS
+            rows.forget(files.keep(rows.waiting()))
             if last_round:
-                board[Cell.REPORTER_UNKEPT] = len(waiting) - kept
                 return
             reporting.work()
             board[Cell.REPORTER_BEAT_NS] = time.monotonic_ns()

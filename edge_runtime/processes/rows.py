@@ -63,6 +63,11 @@ class Rows:
         fence()
         return [self._at(number) for number in range(self._counts[_READ], written)]
 
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return self._counts[_WRITTEN] - self._counts[_READ]
+
     def forget(self, count: int) -> None:
         """So many of the oldest are kept elsewhere. For the one reader."""
         fence()

@@ -65,10 +65,10 @@ class Supervisor:
             shared.callback(self.board.close, remove=True)
             ring = FrameRing.new(line, frame_bytes)
             shared.callback(ring.close, remove=True)
-            rows = Rows.new(line)
-            shared.callback(rows.close, remove=True)
+            self._rows = Rows.new(line)
+            shared.callback(self._rows.close, remove=True)
             self._shared = shared.pop_all()
-        memory = Memory(self.board.name, ring.name, frame_bytes, rows.name)
+        memory = Memory(self.board.name, ring.name, frame_bytes, self._rows.name)
         roles = (REPORTER, ACTUATOR, VISION, CAPTURE) if plan.ports.live else (REPORTER, VISION, CAPTURE)
         self._children = [Attended(role, plan, self.board, memory) for role in roles]
 
@@ -98,6 +98,8 @@ class Supervisor:
                 self._end()
                 self.failure = failure(self._plan.runtime)
                 self.opened = self.board[Cell.CAPTURE_FRAMES] > 0
+                # Counted here, since a reporter that hangs to the end can say nothing.
+                self.board[Cell.SUPERVISOR_UNKEPT] = self._rows.count if self.opened else 0
         finally:
             # Whatever happened, the outputs come to rest before anybody is killed.
             self.board[Cell.SUPERVISOR_STOP] = Stop.REPORTING

@@ -58,7 +58,9 @@ def test_rows_wait_until_they_are_forgotten_and_say_when_there_is_no_room(rows: 
     assert rows.put({"number": 0})
     assert not rows.put({"too long": "x" * 1000})
     assert rows.waiting() == [b'{"number":0}'] == rows.waiting()
+    assert rows.count == 1
     rows.forget(1)
+    assert rows.count == 0
     assert rows.waiting() == []
     assert all(rows.put({"number": number}) for number in range(SLOTS))
     assert not rows.put({"number": SLOTS})

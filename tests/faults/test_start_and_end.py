@@ -92,6 +92,21 @@ def test_a_word_to_stop_ends_a_line_on_a_busy_machine_in_order(start: Callable[.
     assert "safe state" not in [row["reason"] for row in line.firings()[before + 1 :]], "first the belt was finished"
 
 
+def test_rows_that_a_reporter_which_hangs_to_the_end_did_not_write_are_told_as_lost(
+    start: Callable[..., Line],
+) -> None:
+    line = start(seconds=120)
+    until(lambda: line.permits(True, 0), what="it sorts")
+    at_ns = line.send("reporter", signal.SIGSTOP)
+    line.switch("black", True)
+    line.becomes_safe(at_ns)
+    line.process.send_signal(signal.SIGTERM)
+    assert line.process.wait(60) == 0
+    assert line.states("safe", at_ns) == [], "nobody wrote it down"
+    notices = json.loads((line.output / "summary.json").read_text("utf-8"))["notices"]
+    assert any(re.match(r"[1-9]\d* rows of firings.jsonl and states.jsonl are lost", one) for one in notices), notices
+
+
 def test_a_bundle_that_is_changed_under_a_running_line_keeps_it_safe(
     start: Callable[..., Line], fault_table: Note, bundle: Path, seal: Callable[[Path], None]
 ) -> None:
