@@ -226,6 +226,17 @@ def test_two_small_ones_that_touch_are_two_and_a_knob_on_one_is_none() -> None:
     assert len(separate(outlines_of(mask), 40, usual_area=cv2.countNonZero(mask))) == 1
 
 
+@pytest.mark.parametrize(("radius", "apart"), [(7, 10), (13, 18)])
+def test_two_whose_middles_nearly_meet_are_each_themselves(radius: int, apart: int) -> None:
+    """In the smaller picture there is nothing between their cores: both were taken for the whole, without an end."""
+    mask = np.zeros((80, 100), np.uint8)
+    for x in (30, 30 + apart):
+        cv2.circle(mask, (x, 30), radius, (255,), cv2.FILLED)
+    things = separate(outlines_of(mask), 20)
+    assert len({thing.box for thing in things}) == 2
+    assert sum(thing.area for thing in things) == pytest.approx(cv2.countNonZero(mask), rel=0.05)
+
+
 def test_a_fruit_that_the_edge_cuts_says_so() -> None:
     belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings())
     localizer.detect(belt.draw(0, []))
