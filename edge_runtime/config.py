@@ -288,9 +288,10 @@ def explain(path: Path | str, text: str, problem: Any, model: type[BaseModel]) -
         model: What the document was read as.
     """
     error = problem.get("ctx", {}).get("error")
-    place = place_of(text, error.place if isinstance(error, ContradictionError) else problem["loc"])
+    named = error.place if isinstance(error, ContradictionError) else problem["loc"]
+    place = place_of(text, named)
     where = f"{path}:{place[0]}:{place[1]}" if place else str(path)
-    key = ".".join(str(part + 1 if isinstance(part, int) else part) for part in problem["loc"]) or "the file"
+    key = ".".join(str(part + 1 if isinstance(part, int) else part) for part in named) or "the file"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key {key}{_hint(problem['loc'], model)}"
     if problem["type"] == "missing":

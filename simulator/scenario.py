@@ -50,7 +50,7 @@ class BeltSection(_Section):
     ramps: RampsSection | None = None
     stops: StopsSection | None = None
     jitter: FiniteFloat = Field(default=0.0, ge=0, le=0.2, description="Standard deviation of the speed, as a share.")
-    seam_every_mm: FiniteFloat | None = Field(default=700.0, gt=0)
+    seam_every_mm: FiniteFloat | None = Field(default=700.0, ge=10)
     dirt: FiniteFloat = Field(default=0.0, ge=0, le=1, description="From clean (0) to stained, with scraps on it (1).")
     wet: FiniteFloat = Field(default=0.0, ge=0, le=1, description="From dry (0) to covered with shining puddles (1).")
 

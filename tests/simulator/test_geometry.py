@@ -147,12 +147,16 @@ def test_every_scenario_that_ships_is_valid_and_described() -> None:
         ("[belt]\nx = 3", "mine:2:1: unknown key belt.x; known here: kind, picture, speed_mm_s"),
         ("[belt.ramps]\nshare = 2", r"mine:2:1: belt.ramps.share: .* less than 1"),
         ("[[fault]]\nkind = 'black'", r"fault.1.at_s is missing"),
-        ("[fruit]\nmix = {plum = 0.0}", "mine:2:1: .*share of each label, not all zero"),
+        ("[fruit]\nmix = {plum = 0.0}", "mine:2:1: fruit.mix: .*share of each label, not all zero"),
         ("[fruit]\nmix = {ripe = -1.0, unripe = 2.0}", "fruit.mix.ripe: .* greater than or equal to 0"),
         ("[belt]\nspeed_mm_s = -1", "mine:2:1: belt.speed_mm_s"),
+        ("[belt]\nseam_every_mm = 0.001", "belt.seam_every_mm: .* greater than or equal to 10"),
         ("[camera]\nwhite_balance = [1, 0, 1]", r"camera.white_balance.2: .*greater than or equal to 0.1"),
         ("[camera]\nwhite_balance = [11, 1, 1]", r"camera.white_balance.1: .*less than or equal to 10"),
-        ("base = 'calm'\n[fruit]\nlanes = 8", "mine:3:1: .*216 mm of belt leave 27 mm for each of 8, .* fewer lanes"),
+        (
+            "base = 'calm'\n[fruit]\nlanes = 8",
+            "mine:3:1: fruit.lanes: 216 mm of .* leave 27 mm for each of 8, .* fewer",
+        ),
     ],
 )
 def test_a_broken_scenario_names_its_mistake(text: str, message: str) -> None:
