@@ -140,7 +140,7 @@ def test_a_simulated_folder_says_how_it_was_made_and_can_be_replaced(
     ripeline: Ripeline, tmp_path: Path, kind: str
 ) -> None:
     folder = tmp_path / kind
-    words = ["--per-class", 1, "--image-size", 32] if kind == "dataset" else ["--seconds", 2, "--fps", 5]
+    words = ["--per-class", 1, "--image-size", 32] if kind == "dataset" else ["--seconds", 3, "--fps", 5]
     for seed in (1, 2):
         assert ripeline("simulate", kind, folder, *words, "--seed", seed, "--force").code == 0
         assert json.loads((folder / f"simulated-{kind}.json").read_text())["seed"] == seed

@@ -188,7 +188,7 @@ def test_a_source_takes_options_and_refuses_what_it_does_not_know(tmp_path: Path
     [
         ("[belt.stops]\nevery_s = 2.0\nfor_s = 2.0", "every_s must be longer"),
         ("[camera]\ntrigger_every_mm = 1.0", "more than frame_rate_hz"),
-        ('[[fault]]\nkind = "melted"\nat_s = 1.0\nfor_s = 1.0', "fault.0.kind"),
+        ('[[fault]]\nkind = "melted"\nat_s = 1.0\nfor_s = 1.0', "fault.1.kind"),
         ("[drift]\ncolour_per_minute = [0.0, -1.0, 0.0]", "colour_per_minute"),
     ],
 )
