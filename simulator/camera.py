@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from simulator.shutter import LOST
 from simulator.world import World
 
 _OVEREXPOSURE = 6
+_BEHIND_S = 1.0
+"""So late a drawn picture is said to be late."""
+
+log = logging.getLogger("ripeline")
 
 
 class SimulatedCamera:
@@ -119,9 +124,19 @@ class PacedCamera:
             self._changed.notify_all()
 
     def _pace(self) -> None:
+        told = False
         for frame in self._camera.frames():
             due_ns = frame.captured_ns if frame.read_ns is None else frame.read_ns
-            time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
+            early_s = (due_ns - time.monotonic_ns()) / 1e9
+            time.sleep(max(0.0, early_s))
+            if early_s < -_BEHIND_S and not told:
+                told = True
+                log.warning(
+                    "The simulated camera is %.1f s behind the clock: this machine draws fewer pictures than the line "
+                    "takes, and what comes late is the drawing's doing, not the runtime's. Leave clock=real out, or "
+                    "lower the frame rate or the size of the picture.",
+                    -early_s,
+                )
             with self._changed:
                 if self._done:
                     return

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,15 @@ class Line:
         else:
             (self.faults / fault).unlink()
         return now_ns
+
+    @contextmanager
+    def broken(self, fault: str) -> Iterator[int]:
+        """A line that sorts, with a fault until the end of the block, whatever comes of it; the time it began."""
+        until(self.sorts, what=f"it sorts before the fault {fault}: {self.says()[-2000:]}")
+        try:
+            yield self.switch(fault, True)
+        finally:
+            (self.faults / fault).unlink(missing_ok=True)
 
     def permits(self, on: bool, after_ns: int) -> list[int]:
         """When the belt was allowed to run, or not, after a time."""

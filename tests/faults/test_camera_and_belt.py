@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -27,10 +28,10 @@ Note = Callable[..., None]
     ],
 )
 def test_a_fault_stops_the_line_until_it_is_gone(line: Line, fault_table: Note, switch: str, fault: Fault) -> None:
-    at_ns = line.switch(switch, True)
-    to_safe_ms = line.becomes_safe(at_ns)
-    until(lambda: fault in line.causes(at_ns), what=f"{fault} is named: {line.says()}")
-    gone_ns = line.switch(switch, False)
+    with line.broken(switch) as at_ns:
+        to_safe_ms = line.becomes_safe(at_ns)
+        until(lambda: fault in line.causes(at_ns), what=f"{fault} is named: {line.says()}")
+    gone_ns = time.monotonic_ns()
     recovered_ms = line.runs_again(gone_ns)
     lost, doubled = line.lost(), line.doubled()
     fault_table(NAMES[switch], to_safe_ms=to_safe_ms, lost=lost, doubled=doubled, recovered_ms=recovered_ms)
@@ -39,9 +40,9 @@ def test_a_fault_stops_the_line_until_it_is_gone(line: Line, fault_table: Note, 
 
 def test_a_read_that_hangs_is_killed(line: Line, fault_table: Note) -> None:
     old = line.pid("capture")
-    at_ns = line.switch("hang", True)
-    to_safe_ms = line.becomes_safe(at_ns)
-    gone_ns = line.switch("hang", False)
+    with line.broken("hang") as at_ns:
+        to_safe_ms = line.becomes_safe(at_ns)
+    gone_ns = time.monotonic_ns()
     line.restarted("capture", old)
     recovered_ms = line.runs_again(gone_ns)
     lost, doubled = line.lost(), line.doubled()

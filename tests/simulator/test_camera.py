@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from edge_runtime.records import Box, Detection, Frame, TrackedDetection
 from edge_runtime.reporters.tracks import TracksFile
@@ -68,6 +69,18 @@ def test_in_real_time_frames_come_no_earlier_than_they_were_exposed() -> None:
         seen += 1
     assert line.camera.live
     assert seen + line.camera.dropped == 50
+
+
+def test_a_camera_that_draws_too_slowly_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    document = Scenario().model_dump() | {"seconds": 4.0}
+    document["camera"] |= {"width_px": 1920, "height_px": 1080, "frame_rate_hz": 900.0, "exposure_ms": 1.0}
+    line = line_of(build_world(Scenario.model_validate(document), seed=2), name="slow", paced=True)
+    for _ in line.camera.frames():
+        if caplog.records:
+            break
+    line.camera.close()
+    (said,) = caplog.records
+    assert "behind the clock" in said.getMessage()
 
 
 def test_tracks_are_written_as_they_were_seen(tmp_path: Path) -> None:
