@@ -129,7 +129,7 @@ def test_the_documents_say_what_was_measured(bundle_dir: Path) -> None:
     card = (bundle_dir / "MODEL_CARD.md").read_text("utf-8")
     assert manifest.bundle_id in card
     assert "policy: ripe" in card
-    assert "Views of one fruit: their errors are taken to correlate by 0.70, a cautious default" in card
+    assert "Views of one fruit: their errors are taken to correlate by 0.90, a cautious default" in card
 
 
 def test_each_pair_knows_what_is_usual_for_it(bundle_dir: Path) -> None:
