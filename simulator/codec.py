@@ -69,7 +69,7 @@ class _Film:
         if not self._writer.isOpened():
             raise InputError(
                 f"OpenCV {cv2.__version__} encodes no MPEG-4 here.",
-                expected="a build with FFmpeg, as PyPI's are, and room for temporary files",
+                expected="an OpenCV with FFmpeg, and room for temporary files",
                 remedy="Leave out camera.mpeg4, or use camera.jpeg_quality.",
             )
 
