@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import http.server
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from edge_runtime.cameras.stream import hide_password
 from edge_runtime.cameras.video_file import VideoFile
 from edge_runtime.errors import CameraError, EncoderError
 from edge_runtime.records import Frame, Image
+from tests.mjpeg import as_jpeg, served
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -53,26 +54,14 @@ def looks(image: Image) -> str:
 def mjpeg_server(frames: list[Image], pause_s: float = 0.02) -> Iterator[str]:
     """A camera on the network: sends the frames in a loop for as long as someone listens."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            try:
-                while not stop.is_set():
-                    for frame in frames:
-                        data = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))[1].tobytes()
-                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-                        self.wfile.write(head.encode() + data + b"\r\n")
-                        time.sleep(pause_s)
-            except (BrokenPipeError, ConnectionResetError):
-                pass
-
-        def log_message(self, *args: object) -> None:
-            pass
-
     stop = threading.Event()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def send(stream: BinaryIO, head: bytes, data: bytes) -> bool:
+        stream.write(head + data + b"\r\n")
+        time.sleep(pause_s)
+        return not stop.is_set()
+
+    server = served([as_jpeg(frame) for frame in frames], send)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/video.mjpg"

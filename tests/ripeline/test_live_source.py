@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import itertools
 import json
 import signal
 import subprocess
@@ -12,39 +10,23 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-import cv2
 import pytest
 
-from edge_runtime.cameras import open_camera
+from tests.mjpeg import jpegs_of, served
 
 
 @pytest.fixture
 def camera_url(clip_dir: Path) -> Iterator[str]:
     """A network camera (MJPEG over HTTP) that shows the clip over and over."""
-    pictures = [
-        cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))[1].tobytes()
-        for frame in open_camera(str(clip_dir / "clip.mp4")).frames()
-    ]
     over = threading.Event()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            try:
-                for data in itertools.cycle(pictures):
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-                    self.wfile.write(head.encode() + data + b"\r\n")
-                    if over.wait(1 / 30):
-                        return
-            except (BrokenPipeError, ConnectionResetError):
-                pass
+    def send(stream: BinaryIO, head: bytes, data: bytes) -> bool:
+        stream.write(head + data + b"\r\n")
+        return not over.wait(1 / 30)
 
-        def log_message(self, *args: object) -> None: ...
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = served(jpegs_of(str(clip_dir / "clip.mp4")), send)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/belt.mjpg"
     over.set()
