@@ -154,7 +154,7 @@ def run_line(
             first_ns, now_ns = first_ns if first_ns is not None else frame.captured_ns, frame.captured_ns
             if duration_s is not None and now_ns - first_ns >= duration_s * 1e9:
                 break
-            read_ns = now_ns if frame.read_ns is None else frame.read_ns
+            read_ns = frame.readable_ns
             step = pipeline.step(frame)
             tally.frame(step)
             step = replace(step, decisions=report(step.decisions))

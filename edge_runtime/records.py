@@ -63,6 +63,11 @@ class Frame:
     belt_mm: float | None = None
     read_ns: int | None = None
 
+    @property
+    def readable_ns(self) -> int:
+        """`read_ns`, or the exposure where that says nothing."""
+        return self.captured_ns if self.read_ns is None else self.read_ns
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:

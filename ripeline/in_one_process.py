@@ -50,7 +50,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
         def on_frame(frame: Frame, step: Step) -> None:
             look_on(frame, step)
             if ejection:
-                ejection.advance(frame.captured_ns if frame.read_ns is None else frame.read_ns, step.tracked)
+                ejection.advance(frame.readable_ns, step.tracked)
 
         summary = run_line(
             camera,

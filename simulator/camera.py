@@ -126,8 +126,7 @@ class PacedCamera:
     def _pace(self) -> None:
         told = False
         for frame in self._camera.frames():
-            due_ns = frame.captured_ns if frame.read_ns is None else frame.read_ns
-            early_s = (due_ns - time.monotonic_ns()) / 1e9
+            early_s = (frame.readable_ns - time.monotonic_ns()) / 1e9
             time.sleep(max(0.0, early_s))
             if early_s < -_BEHIND_S and not told:
                 told = True
