@@ -71,6 +71,14 @@ def basis(pose: Pose) -> Array:
     return np.asarray(np.stack(columns, axis=1), np.float32)
 
 
+def turned(axes: Array, vectors: Array) -> Array:
+    """`axes` `[m, k]` times `vectors` `[k, n]`.
+
+    `@` would wake every thread of the machine's linear algebra for a few microseconds' work, and they spin on after it.
+    """
+    return np.asarray(np.einsum("mk,kn->mn", axes, vectors), np.float32)
+
+
 def radius_mm(shape: Shape, axial: Array, cosine: Array, sine: Array) -> Array:
     """Distance of the surface from the axis at `axial` (-1 stem end … 1 tip) and a direction around it."""
     return np.asarray(profile_mm(shape, axial) * section(shape, cosine, sine), np.float32)
@@ -130,7 +138,7 @@ def look_at(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> 
     size, places, ground, inside, depth = _meet(shape, pose, px_per_mm, margin_mm)
     axes = basis(pose)
     points = _refine(shape, ground, axes[2], low=inside, f_low=depth)
-    return View(size, places, points.T, (axes @ normals(shape, points)).T, px_per_mm)
+    return View(size, places, points.T, turned(axes, normals(shape, points)).T, px_per_mm)
 
 
 def silhouette(shape: Shape, pose: Pose, *, px_per_mm: float, margin_mm: float) -> View:
@@ -163,7 +171,7 @@ def _meet(
     box = (np.abs(x * cos_yaw + y * sin_yaw) < reach_mm[0]) & (np.abs(y * cos_yaw - x * sin_yaw) < reach_mm[1])
     rows, columns = np.nonzero(box)
     # The rays' feet in body coordinates, `[3, n]`; each ray runs along axes[2].
-    ground, ray = axes[:2].T @ np.stack([x[columns], y[rows, 0]]), axes[2]
+    ground, ray = turned(axes[:2].T, np.stack([x[columns], y[rows, 0]])), axes[2]
     inside, depth = _heights_inside(shape, ground, ray)
     hits = np.flatnonzero(np.isfinite(inside))
     places = rows[hits] * width + columns[hits]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from simulator.body import View, basis, radius_mm, spread_over_surface, surface_points, widest_mm
+from simulator.body import View, basis, normals, radius_mm, spread_over_surface, surface_points, turned, widest_mm
 from simulator.fruit import RIPE_FROM, TURNING_FROM, Defect, Fruit
 from simulator.noise import Array, solid_noise
 
@@ -51,21 +51,19 @@ class Skin:
 class Unrolled:
     """The whole skin, row-major: the first of `columns` in a row lies at the angle 0 around the axis.
 
-    `table` `[rows * columns, 6]` float32 holds colour, relief, gloss and fuzz, as a `Skin` has them.
+    `table` `[rows * columns, 8]` float32 holds colour, gloss and fuzz, as a `Skin` has them, and the unit normal with
+    the relief in it, in body coordinates.
     """
 
     table: Array
     columns: int
 
-    def look_up(self, rows: npt.NDArray[np.intp], around_rad: npt.NDArray[np.float64]) -> Skin:
-        """The skin at places between two columns, `[n]` each."""
-        place = around_rad * (self.columns / (2 * math.pi)) % self.columns
-        left = np.minimum(place.astype(np.intp), self.columns - 1)
-        share = (place - left).astype(np.float32)
-        right = np.where(left + 1 == self.columns, 0, left + 1)
-        found, other = (self.table.take(rows * self.columns + column, axis=0) for column in (left, right))
-        found += share[:, None] * (other - found)
-        return Skin(found[:, :3], found[:, 3], found[:, 4], found[:, 5])
+    def look_up(self, rows: npt.NDArray[np.intp], around_rad: npt.NDArray[np.float64]) -> tuple[Skin, Array]:
+        """Skin and normals `[3, n]` at the places of the table that are closest, `[n]` each."""
+        column = np.round(around_rad * (self.columns / (2 * math.pi))).astype(np.intp) % self.columns
+        found = self.table.take(rows * self.columns + column, axis=0)
+        level = np.zeros(len(found), np.float32)
+        return Skin(found[:, :3], level, found[:, 3], found[:, 4]), found[:, 5:].T
 
 
 def paint(fruit: Fruit, view: View) -> Skin:
@@ -190,7 +188,18 @@ def paint_around(fruit: Fruit, *, px_per_mm: float) -> Unrolled:
     drawn = draw_ellipses(fruit, (rows, columns + 2 * room), centres, along, across, px_per_mm)
     seeds, dimples = (part[:, room:-room].reshape(-1) for part in drawn)
     skin = paint_points(fruit, np.asfortranarray(points), seeds, dimples)
-    return Unrolled(np.column_stack([skin.colour, skin.height_mm, skin.gloss, skin.fuzz]), columns)
+    # The relief leans the normals along the axis and around it, where a column is wide as the body is there.
+    relief = cv2.copyMakeBorder(skin.height_mm.reshape(rows, columns), 0, 0, 1, 1, cv2.BORDER_WRAP)
+    lean_along = cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=px_per_mm / 8)[:, 1:-1].reshape(-1)
+    lean_around = cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=columns / (16 * math.pi))[:, 1:-1].reshape(-1)
+    lean_around = lean_around / np.maximum(np.hypot(points[:, 1], points[:, 2]), np.float32(1))
+    cosine, sine = np.cos(around), np.sin(around)
+    facing = normals(shape, points.T)
+    facing[0] -= lean_along
+    facing[1] += lean_around * np.tile(sine, rows)
+    facing[2] -= lean_around * np.tile(cosine, rows)
+    facing /= np.sqrt((facing**2).sum(axis=0))
+    return Unrolled(np.column_stack([skin.colour, skin.gloss, skin.fuzz, facing.T]), columns)
 
 
 def draw_ellipses(
@@ -233,7 +242,7 @@ def _spoil(skin: Skin, fruit: Fruit, defect: Defect, points: Array, rng: np.rand
         fruit.shape, np.array([defect.axial], np.float32), np.array([defect.around_rad], np.float32)
     )[0]
     scale = np.array([fruit.shape.length_mm, fruit.shape.diameter_mm, fruit.shape.diameter_mm], np.float32) / 2
-    cosine = _unit(points / scale) @ _unit((centre / scale)[None])[0]
+    cosine = turned(_unit((centre / scale)[None]), _unit(points / scale).T)[0]
     edge = solid_noise(points, wavelength=0.25 * fruit.shape.diameter_mm, rng=rng)
     depth = defect.radius_rad - np.arccos(np.clip(cosine, -1, 1)) + 0.1 * edge * min(1.0, 2 * defect.radius_rad)
     fine = solid_noise(points, wavelength=0.045 * fruit.shape.diameter_mm, rng=rng, waves=24)

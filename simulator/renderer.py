@@ -83,14 +83,14 @@ class Renderer:
         belt_px = belt_mm * self._px_per_mm
         whole_px = math.floor(belt_px)
         canvas = self._belt(whole_px)
-        stamps: dict[_Key, Stamp] = {}
-        for fruit in self._near(belt_mm):
-            step = self._roll_step(fruit, belt_mm)
-            stamp = stamps[fruit.fruit_id, step] = self._stamp(fruit, step)
+        near = self._near(belt_mm)
+        for fruit in near:
+            stamp = self._stamp(fruit, self._roll_step(fruit, belt_mm))
             x_px, y_px = (math.floor(at) for at in world.centre_px(fruit, 0.0))
             press(canvas, stamp, x_px + whole_px + self._room_px, y_px)
-        self._stamps = stamps
-        self._rolling = {fruit_id: self._rolling[fruit_id] for fruit_id, _ in stamps if fruit_id in self._rolling}
+        kept = {fruit.fruit_id for fruit in near}
+        self._stamps = {key: stamp for key, stamp in self._stamps.items() if key[0] in kept}
+        self._rolling = {fruit_id: body for fruit_id, body in self._rolling.items() if fruit_id in kept}
         light = self._expose(canvas, exposed_ns, belt_px - whole_px, world.blur_px(index))
         return self._sensor.develop(light, index, exposed_ns / 1e9)
 
@@ -134,7 +134,8 @@ class Renderer:
             sprite, px_per_mm=self._px_per_mm, light=self._light, focus_px=self._world.scenario.camera.focus_px
         )
         x_px, y_px = self._world.centre_px(fruit, 0.0)
-        return make_stamp(layer, (x_px % 1, y_px % 1))
+        stamp = self._stamps[fruit.fruit_id, step] = make_stamp(layer, (x_px % 1, y_px % 1))
+        return stamp
 
     def _sprite(self, fruit: PlacedFruit, step: int) -> Sprite:
         if isinstance(fruit.look, Photographed):

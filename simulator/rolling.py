@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from simulator.body import View, basis, normals, profile_mm, section, widest_mm
+from simulator.body import View, basis, profile_mm, section, turned, widest_mm
 from simulator.calyx import calyx_reach_mm, grow_crown
 from simulator.fruit import Fruit
 from simulator.light import Light
@@ -37,10 +37,12 @@ class RollingFruit:
         """How it looks from above when it has turned to `roll_rad` (see `Pose`)."""
         fruit = self._fruit.posed(replace(self._fruit.pose, roll_rad=roll_rad))
         view, rows, around_rad = self._view(fruit)
-        return put_together(fruit, view, self._skin.look_up(rows, around_rad), self._crown, self._light)
+        skin, on_body = self._skin.look_up(rows, around_rad)
+        view = replace(view, normals=turned(basis(fruit.pose), on_body).T)
+        return put_together(fruit, view, skin, self._crown, self._light)
 
     def _view(self, fruit: Fruit) -> tuple[View, npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-        """The visible surface; of each pixel its row of the skin and its angle around the axis.
+        """Which pixels show the body; of each its row of the skin and its angle around the axis.
 
         Seen from the side, each row of pixels cuts the body across, and all cuts have one form: how far up around it a
         pixel looks is found once, for all of them.
@@ -54,18 +56,14 @@ class RollingFruit:
         profile = np.where(np.abs(axial) < 1, profile_mm(shape, axial), 1e-6)
         # Angles from the picture's left over the top to its right; how far right a cut of radius 1 reaches there.
         angles = np.linspace(-0.5 * math.pi, 1.5 * math.pi, _ANGLES)
-        turned = angles - fruit.pose.roll_rad
-        reach = -section(shape, np.cos(turned), np.sin(turned)) * np.cos(angles)
+        on_body = angles - fruit.pose.roll_rad
+        reach = -section(shape, np.cos(on_body), np.sin(on_body)) * np.cos(angles)
         first, last = int(np.argmin(reach[: _ANGLES // 2])), _ANGLES // 2 + int(np.argmax(reach[_ANGLES // 2 :]))
         x = (np.arange(width) + 0.5 - width / 2) / scale
         share = x / profile[:, None]
         seen = (share > reach[first]) & (share < reach[last])
         rows, columns = np.nonzero(seen)
         angle = np.interp(share[seen], reach[first : last + 1], angles[first : last + 1])
-        around = angle - fruit.pose.roll_rad
-        cosine, sine = np.cos(around).astype(np.float32), np.sin(around).astype(np.float32)
-        radius = profile[rows].astype(np.float32) * section(shape, cosine, sine)
-        points = np.stack([(axial * shape.length_mm / 2).astype(np.float32)[rows], radius * cosine, radius * sine])
         places = (rows + (height // 2 - half)) * width + columns
-        facing = (basis(fruit.pose) @ normals(shape, points)).T
-        return View((height, width), places, points.T, facing, scale), rows, around
+        nothing = np.empty((0, 3), np.float32)
+        return View((height, width), places, nothing, nothing, scale), rows, angle - fruit.pose.roll_rad

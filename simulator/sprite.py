@@ -72,7 +72,8 @@ class Sprite:
 def draw_sprite(fruit: Fruit, *, px_per_mm: float, light: Light | None = None) -> Sprite:
     """Draw a fruit as it lies, seen from above."""
     view = look_at(fruit.shape, fruit.pose, px_per_mm=px_per_mm * OVERSAMPLING, margin_mm=calyx_reach_mm(fruit))
-    return put_together(fruit, view, paint(fruit, view), grow_crown(fruit), light or Light())
+    skin = paint(fruit, view)
+    return put_together(fruit, _roughened(view, skin.height_mm), skin, grow_crown(fruit), light or Light())
 
 
 def draw_outline(fruit: Fruit, *, px_per_mm: float) -> Outline:
@@ -94,10 +95,13 @@ def draw_outline(fruit: Fruit, *, px_per_mm: float) -> Outline:
 
 
 def put_together(fruit: Fruit, view: View, skin: Skin, crown: Crown | None, light: Light) -> Sprite:
-    """Body, mould and calyx in one picture, from a view that is `OVERSAMPLING` times too large."""
+    """Body, mould and calyx in one picture, from a view that is `OVERSAMPLING` times too large.
+
+    Its normals have the skin's relief in them; its points are not asked for.
+    """
     behind, front = draw_crown(crown, fruit, view, light) if crown else ([], [])
-    body = np.full((len(view.points), 4), 255, np.float32)
-    np.clip(_shade(view, skin, light), 0, 255, out=body[:, :3])
+    body = np.full((len(view.places), 4), 255, np.float32)
+    np.clip(_shade(view.normals, skin, light), 0, 255, out=body[:, :3])
     if front:
         # Front sepals throw a soft shadow on the shoulder that lifts them off it.
         cover = np.zeros(view.shape, np.uint8)
@@ -116,22 +120,27 @@ def put_together(fruit: Fruit, view: View, skin: Skin, crown: Crown | None, ligh
     return _cut(_shrink(picture), _middle(view))
 
 
-def _shade(view: View, skin: Skin, light: Light) -> Array:
+def _roughened(view: View, height_mm: Array) -> View:
+    """The same with the relief of its skin, `[n]`, in its normals."""
+    relief = view.spread(height_mm)
+    x, y, z = view.normals.T
+    x = x - view.pick(cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=view.px_per_mm / 8))
+    y = y - view.pick(cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=view.px_per_mm / 8))
+    return replace(view, normals=(np.stack([x, y, z]) / np.sqrt(x * x + y * y + z * z)).T)
+
+
+def _shade(normals: Array, skin: Skin, light: Light) -> Array:
     """Diffuse light with soft shadow, a little light through the flesh, and highlights (Blinn 1977)."""
     direction = np.array(light.direction, np.float32)
     direction /= np.linalg.norm(direction)
     halfway = direction + np.array([0, 0, 1], np.float32)
     halfway /= np.linalg.norm(halfway)
-    relief = view.spread(skin.height_mm)
-    x, y, z = view.normals.T
-    x = x - view.pick(cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=view.px_per_mm / 8))
-    y = y - view.pick(cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=view.px_per_mm / 8))
-    length = np.sqrt(x * x + y * y + z * z)
+    x, y, z = normals.T
     wrap = 0.25
-    towards = (direction[0] * x + direction[1] * y + direction[2] * z) / length
+    towards = direction[0] * x + direction[1] * y + direction[2] * z
     diffuse = np.clip((towards + wrap) / (1 + wrap), 0, 1)
     sky = 0.55 + 0.45 * z
-    facing = np.clip((halfway[0] * x + halfway[1] * y + halfway[2] * z) / length, 0, 1)
+    facing = np.clip(halfway[0] * x + halfway[1] * y + halfway[2] * z, 0, 1)
     wide = facing ** np.float32(light.sharpness / 5)
     wide_2 = wide * wide
     shine = 185 * skin.gloss * (0.75 * wide_2 * wide_2 * wide + 0.16 * wide)
