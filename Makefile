@@ -30,8 +30,10 @@ line-truth: venv ## Every simulated line, sorted and scored against its truth; e
 line-truth-quick: venv ## The same in its short form, 8 seconds of each line: what CI runs
 	$(BIN)/python benchmarks/line_truth.py --quick --gate benchmarks/line_truth_quick_gate.toml
 
+# Side by side, a file a worker; a line that is hurt on purpose is timed, and gets the machine to itself.
 test: venv ## All tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore tests/faults
+	$(BIN)/python -m pytest tests/faults
 
 check: venv ## Lint, format, types, import contracts
 	$(BIN)/ruff check .
