@@ -45,7 +45,7 @@ class BeltSection(_Section):
     """`[belt]`: what moves, and how."""
 
     kind: BeltKind = "rubber"
-    picture: Path | None = Field(default=None, description="A photograph or film of an empty belt, used instead.")
+    picture: Path | None = Field(default=None, description="Photograph of an empty belt, or film of it running.")
     speed_mm_s: FiniteFloat = Field(default=250.0, gt=0, le=5000)
     ramps: RampsSection | None = None
     stops: StopsSection | None = None

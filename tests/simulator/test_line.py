@@ -295,15 +295,6 @@ def test_a_real_belt_runs_as_its_picture_shows_it_and_comes_round(tmp_path: Path
     assert lower[2] > upper[2] + 100
 
 
-def test_the_first_picture_of_a_film_serves_as_a_belt_and_a_missing_one_is_named(clip: Path, tmp_path: Path) -> None:
-    belt = belt_from_picture(clip / "clip.mp4", height_px=270, min_period_px=10)
-    first = cv2.VideoCapture(str(clip / "clip.mp4")).read()[1][..., ::-1]
-    small = cv2.resize(first, (480, 270), interpolation=cv2.INTER_AREA).astype(int)
-    assert np.abs(belt[:, :480] - small).mean() < 3
-    with pytest.raises(InputError, match=r"nothing\.mp4"):
-        belt_from_picture(tmp_path / "nothing.mp4", height_px=270, min_period_px=10)
-
-
 def test_photographs_in_which_nothing_stands_out_are_refused(tmp_path: Path) -> None:
     (tmp_path / "ripe").mkdir()
     cv2.imwrite(str(tmp_path / "ripe" / "0.png"), np.full((100, 100, 3), 90, np.uint8))
