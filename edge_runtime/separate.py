@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,11 +64,18 @@ def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0
     areas = [area_of(outline) for outline in outlines]
     largest = max(areas)
     parts = [each for each in zip(outlines, areas, strict=True) if each[1] >= FRAGMENT * largest]
-    whole = [each for each in parts if each[1] >= WHOLE * largest]
-    if len(whole) == 1 and len(parts) > 1:
+
+    def things(least: float, below: float = math.inf) -> list[Thing]:
+        some = (each for each in parts if least <= each[1] < below)
+        return [thing for outline, area in some for thing in _cut_at_waists(outline, area, min_area, usual_area)]
+
+    found = things(WHOLE * largest)
+    # What is small beside two that touch may be large beside each of them.
+    found += things(WHOLE * max(thing.area for thing in found), WHOLE * largest)
+    if len(found) == 1 and len(parts) > 1:
         together = np.concatenate([outline for outline, _ in parts])
         return [Thing(cv2.boundingRect(together), sum(area for _, area in parts))]  # type: ignore[arg-type]
-    return [thing for outline, area in whole for thing in _cut_at_waists(outline, area, min_area, usual_area)]
+    return found
 
 
 def _cut_at_waists(outline: MatLike, area: float, min_area: float, usual_area: float) -> list[Thing]:

@@ -226,6 +226,18 @@ def test_two_small_ones_that_touch_are_two_and_a_knob_on_one_is_none() -> None:
     assert len(separate(outlines_of(mask), 40, usual_area=cv2.countNonZero(mask))) == 1
 
 
+@pytest.mark.parametrize(("radius", "count"), [(12, 3), (8, 2)])
+def test_a_small_one_beside_two_that_touch_is_measured_by_each_of_them(radius: int, count: int) -> None:
+    mask = np.zeros((120, 200), np.uint8)
+    for x, size in ((80, 20), (116, 20), (40, radius)):
+        cv2.circle(mask, (x, 60), size, (255,), cv2.FILLED)
+    outlines = outlines_of(mask)
+    assert len(outlines) == 2
+    things = separate(outlines, 40)
+    centres = sorted(thing.box[0] + thing.box[2] / 2 for thing in things)
+    assert centres == pytest.approx([40, 80, 116][-count:], abs=4)
+
+
 @pytest.mark.parametrize(("radius", "apart"), [(7, 10), (13, 18)])
 def test_two_whose_middles_nearly_meet_are_each_themselves(radius: int, apart: int) -> None:
     """In the smaller picture there is nothing between their cores: both were taken for the whole, without an end."""
