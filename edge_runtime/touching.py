@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
+
 from edge_runtime.belt_motion import Extent, is_horizontal
 from edge_runtime.fruit_track import FruitTrack
 from edge_runtime.records import BeltDirection, Box, Detection
@@ -25,6 +28,10 @@ KNOWN_VIEWS = 2
 
 APART_VIEWS = 2
 """A joint thing is several once it was seen in pieces so often: once may be a gap in one thing."""
+
+APART_SHARE, SURELY_LONGER = 0.25, 1.7
+"""And in this share of its views, unless it is so many times as long as usual (or as wide, where that is not known): a
+long fruit that for a moment is half taken for belt is one."""
 
 WITHIN = 0.7
 """Least share of a thing that lies within another, for it to be a part of that."""
@@ -105,6 +112,60 @@ def come_apart(track: FruitTrack, seen: Sequence[Seen], way_px: float, usual_px:
         if one.owner is None and _is_within(one.extent, here) and one.extent.length >= REST * usual_px
     ]
     return sorted(pieces, key=lambda number: -seen[number].extent.high)
+
+
+def is_several(track: FruitTrack, usual_px: float) -> bool:
+    """Whether a joint thing was seen in pieces often enough."""
+    is_sure = track.high - track.low > SURELY_LONGER * (usual_px or track.width)
+    return track.apart_views >= (APART_VIEWS if is_sure else max(APART_VIEWS, APART_SHARE * track.views))
+
+
+def join(tracks: Sequence[FruitTrack], seen: Sequence[Seen], way_px: float) -> list[Seen]:
+    """Put together what are pieces of one fruit: all that lies within its known ends and within no other's.
+
+    Args:
+        tracks: What is being followed; a joint thing that has come apart is so no longer.
+        seen: This frame's detections, joint ones cut.
+        way_px: The belt's way.
+    """
+    if not tracks or len(seen) < 2:
+        return list(seen)
+    within = _within([one.extent for one in seen], [track.predicted(way_px) for track in tracks])
+    within &= [one.owner is None for one in seen]
+    within &= within.sum(axis=0) == 1
+    whole, taken = list[Seen](), set[int]()
+    for number in np.flatnonzero(within.sum(axis=1) > 1).tolist():
+        if tracks[number].whole_views >= KNOWN_VIEWS:
+            pieces = np.flatnonzero(within[number]).tolist()
+            taken.update(pieces)
+            whole.append(_together([seen[piece] for piece in pieces]))
+    return [one for number, one in enumerate(seen) if number not in taken] + whole
+
+
+def _within(parts: Sequence[Extent], wholes: Sequence[Extent]) -> npt.NDArray[np.bool_]:
+    """Which parts lie within which others, as `_is_within` has it, `[wholes, parts]`."""
+    low, high, _, _, across, width = np.array(parts, np.float64).T[:, np.newaxis]
+    around_low, around_high, _, _, middle, around = np.array(wholes, np.float64).T[..., np.newaxis]
+    along = np.minimum(high, around_high) - np.maximum(low, around_low)
+    beside = np.minimum((width + around) / 2 - abs(across - middle), width)
+    return np.asarray((along >= WITHIN * (high - low)) & (beside >= WITHIN * width))
+
+
+def _together(pieces: Sequence[Seen]) -> Seen:
+    boxes = [one.detection.box for one in pieces]
+    left, top = min(box.x_px for box in boxes), min(box.y_px for box in boxes)
+    right = max(box.x_px + box.width_px for box in boxes)
+    bottom = max(box.y_px + box.height_px for box in boxes)
+    detection = Detection(
+        Box(left, top, right - left, bottom - top),
+        sum(one.detection.area_px for one in pieces),
+        any(one.detection.touches_border for one in pieces),
+    )
+    extents = [one.extent for one in pieces]
+    start = min(each.across - each.width / 2 for each in extents)
+    end = max(each.across + each.width / 2 for each in extents)
+    first, last = min(extents, key=lambda each: each.low), max(extents, key=lambda each: each.high)
+    return Seen(detection, Extent(first.low, last.high, first.low_cut, last.high_cut, (start + end) / 2, end - start))
 
 
 def _is_within(part: Extent, whole: Extent) -> bool:

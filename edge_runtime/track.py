@@ -14,7 +14,7 @@ from edge_runtime.belt_way import BeltWay
 from edge_runtime.config import BeltSettings, TrackSettings
 from edge_runtime.fruit_track import FruitTrack, Sighting, covers, without_pieces
 from edge_runtime.records import BeltDirection, Detection, Frame, TrackedDetection
-from edge_runtime.touching import APART_VIEWS, Seen, come_apart, part
+from edge_runtime.touching import Seen, come_apart, is_several, join, part
 
 SURE_FRUIT = 3
 RECENT_SIZES = 200
@@ -115,6 +115,7 @@ class Tracker:
         way_px, usual_px = self._belt.way_px, self._usual_px
         seen = part(self._tracks, whole, way_px, usual_px, direction)
         self._break_up(seen, frame)
+        seen = join(self._tracks, seen, way_px)
         extents = [each.extent for each in seen]
         riding = self._belt.riding(extents, moved_px)
         owned = {each.owner: number for number, each in enumerate(seen) if each.owner is not None}
@@ -149,7 +150,7 @@ class Tracker:
             if len(pieces) < 2:
                 continue
             track.apart_views += 1
-            if track.apart_views < APART_VIEWS:
+            if not is_several(track, usual_px):
                 continue
             track.shrink(seen[pieces[0]].extent, way_px)
             for number in pieces[1:]:

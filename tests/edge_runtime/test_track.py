@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_runtime.belt_motion import extent
 from edge_runtime.config import BeltSettings, TrackSettings
+from edge_runtime.fruit_track import FruitTrack, Sighting
 from edge_runtime.records import BeltDirection, Box, Detection, Frame, TrackedDetection
+from edge_runtime.touching import Seen, join
 from edge_runtime.track import Tracker
 
 WIDTH, HEIGHT = 640, 360
@@ -357,6 +360,84 @@ def test_a_joint_thing_that_comes_apart_ends_as_two() -> None:
 def test_a_single_gap_in_a_long_thing_does_not_make_it_two() -> None:
     line = Line([Fruit(40), Fruit(100)])
     assert ids(line.run(WAY, lambda index, each: each if index == 25 else joined(each))) == [1]
+
+
+def in_pieces(one: Detection, first_ends: float, second_begins: float, slender: float = 1.0) -> list[Detection]:
+    """What a localiser makes of a fruit whose middle it takes for belt; `slender` times as narrow as it is long."""
+    box = replace(one.box, height_px=one.box.height_px / slender)
+    if not 0 < first_ends < 1:
+        return [replace(one, box=box)]
+    first = replace(box, width_px=first_ends * box.width_px)
+    second = Box(
+        box.x_px + second_begins * box.width_px, box.y_px + 3, (1 - second_begins) * box.width_px, box.height_px
+    )
+    return [replace(one, box=first), replace(one, box=second)]
+
+
+def test_a_long_fruit_that_for_a_moment_falls_to_pieces_stays_one() -> None:
+    line = Line([Fruit(40)])
+    views = line.run(
+        WAY,
+        lambda index, each: [part for one in each for part in in_pieces(one, 0.55 * (index in (20, 35)), 0.4, 1.65)],
+    )
+    assert line.finished == [1]
+    assert ids(views) == [1]
+    assert views[-1].position_mm == pytest.approx((40 + WIDTH) * SCALE, abs=0.5)
+    pieces = [view.detection.box for view in views if view.frame_index in (20, 35)]
+    assert [box.width_px for box in pieces] == pytest.approx([60, 60])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from([1.0, 1.3, 1.65]),
+    st.sets(st.integers(34, 60), max_size=3),
+    st.floats(0.45, 0.6),
+    st.floats(0.4, 0.6),
+    st.floats(12, 14),
+)
+def test_pieces_of_a_known_fruit_are_never_another(
+    slender: float, broken: set[int], first_ends: float, second_begins: float, speed_px: float
+) -> None:
+    line = Line([Fruit(40), Fruit(200)])
+    views = line.run(
+        [speed_px * n for n in range(120)],
+        lambda index, each: [
+            part for one in each for part in in_pieces(one, first_ends * (index in broken), second_begins, slender)
+        ],
+    )
+    assert line.finished == [1, 2]
+    last = {view.fruit_id: view.position_mm for view in views}
+    assert [last[1], last[2]] == pytest.approx([(40 + WIDTH) * SCALE, (200 + WIDTH) * SCALE], abs=1)
+    boxes = [view.detection.box for view in views if 100 < view.detection.box.x_px < WIDTH - 60]
+    assert [box.width_px for box in boxes] == pytest.approx([60] * len(boxes))
+
+
+def test_what_is_followed_by_itself_is_no_piece_of_what_once_held_it() -> None:
+    boxes = (Box(100, 150, 60, 60), Box(160, 150, 60, 60))
+    detections = [Detection(box, 2800, False) for box in boxes]
+    first, second = (Seen(one, extent(one, BeltDirection.RIGHT, (WIDTH, HEIGHT))) for one in detections)
+    joint = first.extent._replace(high=220)
+    tracks = [FruitTrack.begin(each, 0.0, Sighting(first.detection, 0, 0)) for each in (joint, second.extent)]
+    for track in tracks:
+        track.whole_views = 5
+    assert join(tracks[:1], [first, second], 0.0)[0].extent == joint
+    assert join(tracks, [first, second], 0.0) == [first, second]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(30, 60), st.floats(-1.5, 1.5), st.lists(st.floats(4, 20), min_size=60, max_size=90))
+def test_a_neighbour_that_touches_is_never_taken_for_a_piece(
+    small_px: float, angle: float, speeds: list[float]
+) -> None:
+    apart_px = (60 + small_px) / 2
+    neighbour = Fruit(40 + apart_px * np.cos(angle), 180 + apart_px * np.sin(angle), small_px)
+    line = Line([Fruit(40), neighbour])
+    views = line.run([*np.cumsum(speeds), *(sum(speeds) + 20.0 * np.arange(1, 50))])
+    assert sorted(line.finished) == [1, 2]
+    places = {view.fruit_id: view.position_mm for view in views}
+    expected = sorted((each.way_px + WIDTH) * SCALE for each in line.fruit)
+    assert sorted(place for place in places.values() if place is not None) == pytest.approx(expected, abs=1)
+    assert {view.detection.box.height_px for view in views} == {60.0, small_px}
 
 
 def test_views_that_show_only_a_part_do_not_move_a_fruit() -> None:
