@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ripeline import console
+from ripeline.earlier_result import replacing
 from ripeline.run_outputs import RunOutputs
 
 if TYPE_CHECKING:
@@ -29,9 +31,9 @@ class Asked:
     force: bool
     proof: str
 
-    def new_output(self) -> Path:
-        """The folder for the results, empty now."""
-        return console.new_folder(self.output, marker=MARKER, force=self.force)
+    def new_output(self) -> AbstractContextManager[Callable[[], None]]:
+        """Makes the folder for the results; see `earlier_result.replacing`."""
+        return replacing(self.output, marker=MARKER, force=self.force)
 
     def outputs(self, bundle: Bundle, settings: LineConfig, frame_rate_hz: float | None = None) -> RunOutputs:
         """What is written beside the decisions."""

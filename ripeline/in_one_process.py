@@ -40,7 +40,8 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
     stop = threading.Event()
     with ExitStack() as stack:
         stack.callback(camera.close)
-        output = asked.new_output()
+        begun = stack.enter_context(asked.new_output())
+        output = asked.output
         reporter = stack.enter_context(JsonlReporter(output / MARKER))
         look_on = stack.enter_context(asked.outputs(bundle, settings, camera.frame_rate_hz)())
         ejection = _ejection(stack, asked, simulated, policy) if asked.trace else None
@@ -48,6 +49,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
         stack.enter_context(line_source.ending_on_signals(stop, camera, limit_s))
 
         def on_frame(frame: Frame, step: Step) -> None:
+            begun()
             look_on(frame, step)
             if ejection:
                 ejection.advance(frame.readable_ns, step.tracked)
@@ -62,6 +64,8 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             stop=stop,
             on_frame=on_frame,
         )
+        if summary.failure is not None and not summary.frames["processed"]:
+            raise summary.failure
     if simulated is not None:
         simulated.write_truth(output)
     return summary

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -39,8 +38,10 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
     """Run the line until it is told to stop or its source ends.
 
     Raises:
-        InputError: It is already being run on this machine, or there is too little shared memory.
-        CameraError, EjectorError: The source or an output of `line.toml` could not be opened even once.
+        InputError: It is already being run on this machine, the port of its health is taken, or there is too little
+            shared memory.
+        CameraError, EncoderError, EjectorError: The source, the belt's positions or an output of `line.toml` could not
+            be opened even once.
     """
     from edge_runtime.processes.lock import LineLock
     from edge_runtime.processes.plan import LinePlan
@@ -49,6 +50,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
 
     begun = time.monotonic()
     edges, settings, simulated = ports(asked, settings)
+    edges.open_encoder()  # else a file that is none would only have processes started again
     with closing(LineLock(settings.name)):
         remove_leftovers(settings.name)
         plan = LinePlan(
@@ -65,20 +67,21 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
         )
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
         truth = Thread(target=simulated.write_truth, args=(plan.output,), daemon=True) if simulated else None
-        with closing(Supervisor(plan, duration_s=asked.duration_s if edges.live else None)) as supervisor:
-            asked.new_output()  # now that there is nothing left that could refuse the run
+        with (
+            closing(Supervisor(plan, duration_s=asked.duration_s if edges.live else None)) as supervisor,
+            asked.new_output() as opened,
+        ):
             if truth is not None:
                 truth.start()  # so early that nobody waits for it at the end
-            supervisor.run()
+            supervisor.run(opened)
             summary = _summary(supervisor.board, edges.source, bundle.manifest.labels)
+            if supervisor.failure is not None and not supervisor.opened:
+                if truth is not None:
+                    truth.join()  # nobody may write there any more
+                raise supervisor.failure
     if truth is not None:
         truth.join()
-    if supervisor.failure is not None:
-        if not supervisor.opened:
-            shutil.rmtree(asked.output)  # nothing has been written to it
-            raise supervisor.failure
-        summary = replace(summary, failure=supervisor.failure)
-    return replace(summary, seconds=time.monotonic() - begun)
+    return replace(summary, failure=supervisor.failure, seconds=time.monotonic() - begun)
 
 
 def ports(asked: Asked, config: LineConfig) -> tuple[LinePorts, LineConfig, SimulatedLine | None]:

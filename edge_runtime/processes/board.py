@@ -18,6 +18,8 @@ class Cell(IntEnum):
 
     SUPERVISOR_STOP = 0
     """How far the end has come: a `Stop`."""
+    SUPERVISOR_OPENED = auto()
+    """1 from when the source has given a picture and the outputs have been switched."""
     SUPERVISOR_RELEASES = auto()
     """How often an operator has said that the line may sort again."""
     SUPERVISOR_RESTARTS = auto()

@@ -5,6 +5,7 @@ A box outlives whoever writes to it, and a new owner may take it over after the 
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.errors import InputError
+
 _LARGEST = 1 << 18
+_LONGEST_PATH = 107
+"""What a socket's address has room for (unix(7))."""
+
+
+def check_box(file: Path) -> None:
+    """Raise InputError for a path that no inbox can have."""
+    if (length := len(os.fsencode(file))) > _LONGEST_PATH:
+        raise InputError(
+            f"The path {file} is too long for a socket: {length} bytes.",
+            expected=f"at most {_LONGEST_PATH}",
+            remedy="Let RUNTIME_DIRECTORY or TMPDIR name a folder with a shorter path.",
+        )
 
 
 class Inbox:

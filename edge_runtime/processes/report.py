@@ -33,8 +33,8 @@ def run_reporter(plan: LinePlan, memory: Memory) -> None:
         def is_over() -> bool:
             return board[Cell.SUPERVISOR_STOP] >= Stop.REPORTING or orphaned.is_set()
 
-        while not board[Cell.CAPTURE_FRAMES]:
-            # A source that never works leaves nothing behind, so nothing may be begun before it does.
+        while not board[Cell.SUPERVISOR_OPENED]:
+            # A line that never works leaves nothing behind, so nothing may be begun before it does.
             board[Cell.REPORTER_BEAT_NS] = time.monotonic_ns()
             if is_over():
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from multiprocessing import connection
 from types import FrameType
@@ -17,6 +17,7 @@ from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.capture import run_capture
 from edge_runtime.processes.child import failure, log
 from edge_runtime.processes.facts import line_facts
+from edge_runtime.processes.mail import check_box
 from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.report import run_reporter
 from edge_runtime.processes.ring import FrameRing
@@ -48,17 +49,19 @@ class Supervisor:
         duration_s: How long, from the first frame that was dealt with; None until told.
 
     Raises:
-        InputError: There is not enough shared memory.
+        InputError: There is not enough shared memory, the port of its health is taken, or the path of its runtime
+            folder is too long.
     """
 
     def __init__(self, plan: LinePlan, *, duration_s: float | None = None) -> None:
         self._plan, self._duration_s = plan, duration_s
         self._stopping = False
+        check_box(plan.actuator_box)
         failure(plan.runtime)  # of a run that was killed, and none of this one's
         self.failure: RipelineError | None = None
         """What made it pointless to go on, after `run`."""
         self.opened = False
-        """Whether the source has given a picture, after `run`."""
+        """Whether the source has given a picture, and the outputs have been switched."""
         line, frame_bytes = plan.config.name, round(plan.config.processes.frame_mb * 1e6)
         with ExitStack() as shared:
             self.board = Board.new(line)
@@ -67,21 +70,28 @@ class Supervisor:
             shared.callback(ring.close, remove=True)
             self._rows = Rows.new(line)
             shared.callback(self._rows.close, remove=True)
+            memory = Memory(self.board.name, ring.name, frame_bytes, self._rows.name)
+            roles = (REPORTER, ACTUATOR, VISION, CAPTURE) if plan.ports.live else (REPORTER, VISION, CAPTURE)
+            self._children = [Attended(role, plan, self.board, memory) for role in roles]
+            self._health = self._health_server()
+            shared.callback(self._health.close)
             self._shared = shared.pop_all()
-        memory = Memory(self.board.name, ring.name, frame_bytes, self._rows.name)
-        roles = (REPORTER, ACTUATOR, VISION, CAPTURE) if plan.ports.live else (REPORTER, VISION, CAPTURE)
-        self._children = [Attended(role, plan, self.board, memory) for role in roles]
 
-    def run(self) -> None:
-        """Returns when every process has left."""
+    def run(self, on_opened: Callable[[], None] = lambda: None) -> None:
+        """Returns when every process has left.
+
+        Args:
+            on_opened: Called once, when `opened` is true.
+        """
         end_s: float | None = None
         ready, tell_s = False, 0.0
         try:
-            with self._signals(), closing(self._health()):
+            with self._signals(), closing(self._health):
                 while not self._stopping and not self._is_over:
                     now_s = time.monotonic()
                     for child in self._children:
                         child.look(now_s)
+                    self._look_whether_opened(on_opened)
                     if end_s is None and self._duration_s is not None and self.board[Cell.VISION_FRAMES]:
                         end_s = now_s + self._duration_s
                     if end_s is not None and now_s >= end_s:
@@ -95,9 +105,9 @@ class Supervisor:
                         tell_s = now_s + _TELL_EVERY_S
                     self._wait()
                 notify("STOPPING=1")
+                self._look_whether_opened(on_opened)
                 self._end()
                 self.failure = failure(self._plan.runtime)
-                self.opened = self.board[Cell.CAPTURE_FRAMES] > 0
                 # Counted here, since a reporter that hangs to the end can say nothing.
                 self.board[Cell.SUPERVISOR_UNKEPT] = self._rows.count if self.opened else 0
         finally:
@@ -106,6 +116,13 @@ class Supervisor:
             rest_s = time.monotonic() + _TO_REST_S
             for child in self._children:
                 child.leave(rest_s)
+
+    def _look_whether_opened(self, on_opened: Callable[[], None]) -> None:
+        acts = all(self.board[one.role.beat] for one in self._children if one.role is ACTUATOR)
+        if not self.opened and acts and self.board[Cell.CAPTURE_FRAMES]:
+            self.opened = True
+            self.board[Cell.SUPERVISOR_OPENED] = 1
+            on_opened()
 
     @property
     def _is_over(self) -> bool:
@@ -116,7 +133,7 @@ class Supervisor:
         """Let go of what the processes shared, once the board has been read."""
         self._shared.close()
 
-    def _health(self) -> HealthServer:
+    def _health_server(self) -> HealthServer:
         return HealthServer(
             self._plan.config.name,
             self._plan.runtime,

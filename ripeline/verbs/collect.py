@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ripeline import console, line_source
+from ripeline import console, earlier_result, line_source
 
 if TYPE_CHECKING:
     from edge_runtime.config import LineConfig
     from edge_runtime.line import Stepper
+    from edge_runtime.records import Frame, TrackedDetection
 
 _MARKER = "manifest.csv"
 _MARGIN = 0.1
@@ -60,7 +61,7 @@ def verb(
     Writes unsorted/ and manifest.csv, which keeps the pictures of one fruit together. Move the pictures into a folder
     for each label, and `train` and `adapt` take the whole as it is.
     """
-    console.check_output(output, marker=_MARKER, force=force)
+    earlier_result.check(output, marker=_MARKER, force=force)
     from edge_runtime.collecting import Collector
     from edge_runtime.errors import InputError
     from edge_runtime.line import run_line
@@ -77,19 +78,24 @@ def verb(
     name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).stem).strip("-") or "line"
     with ExitStack() as stack:
         stack.callback(camera.close)
-        console.new_folder(output, marker=_MARKER, force=force)
+        begun = stack.enter_context(earlier_result.replacing(output, marker=_MARKER, force=force))
         folder = stack.enter_context(CropFolder(output, source=name, run=name, margin=_MARGIN, budget_mb=budget))
         stack.enter_context(line_source.ending_on_signals(stop, camera, duration if camera.live else None))
+
+        def keep(frame: Frame, view: TrackedDetection) -> None:
+            begun()
+            folder.add(frame, view)
+
         collector = Collector(
-            folder.add,
+            keep,
             every_px=None if every is None or settings.belt.mm_per_px is None else every / settings.belt.mm_per_px,
             until_decided=unsure is not None,
         )
         summary = run_line(
             camera, positions, stepper, [], labels=(), duration_s=duration, stop=stop, on_frame=collector.on_frame
         )
-    if summary.failure is not None and not folder.kept:
-        raise summary.failure
+        if summary.failure is not None and not folder.kept:
+            raise summary.failure
     for text in summary.notices:
         console.notice(text)
     if folder.refused:

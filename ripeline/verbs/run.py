@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ripeline import console, line_source, trust
+from ripeline import console, earlier_result, line_source, trust
+from ripeline.asked import MARKER, Asked
 
 if TYPE_CHECKING:
     from edge_runtime.bundle import Bundle
@@ -79,12 +80,11 @@ def verb(
     Writes decisions.jsonl (one line a fruit, as it is decided) and summary.json. A live source runs until Ctrl-C,
     SIGTERM or --duration, whatever its camera does, and drives the ejectors of line.toml.
     """
-    console.check_output(output, marker="decisions.jsonl", force=force)
+    earlier_result.check(output, marker=MARKER, force=force)
     from edge_runtime.bundle import open_bundle, proof
     from edge_runtime.engine_choice import choose_engine
     from edge_runtime.manifest import Result
     from ripeline import in_one_process, in_processes
-    from ripeline.asked import Asked
 
     if source is None and config is None:
         raise line_source.no_source()
