@@ -88,6 +88,12 @@ ALARMS: dict[str, AlarmText] = {
         "Decisions were made that no journal will have, since it could not be written for too long.",
         "Clear the journal's alarm first. The count of sorted fruit in reports is too low by the number beside.",
     ),
+    "strokes not recorded": AlarmText(
+        SOON,
+        "What the ejectors did cannot be written down. It waits in memory, and what finds no room there is lost.",
+        "Make room on the disk of the output folder, and clear the alarm about reports if there is one. "
+        "Of what is lost, firings.jsonl and states.jsonl lack that many rows; decisions are not among them.",
+    ),
     "decisions dropped": AlarmText(
         SOON,
         "Decisions left the journal before a receiver had them, to keep the disk from filling up.",

@@ -53,7 +53,7 @@ class LineFacts:
 
     `state` is `running` while the line sorts. `faults` are values of `edge_runtime.watch.Fault`. `decided` counts fruit
     by verdict, `fired` strokes, `missed` orders that came too late, `records_lost` decisions that no journal will have,
-    `rows_lost` lines that firings.jsonl and states.jsonl lack.
+    `rows_lost` lines that firings.jsonl and states.jsonl lack, `rows_waiting` those that are still to be written there.
     """
 
     line: str
@@ -69,6 +69,7 @@ class LineFacts:
     frame_ms_p99: float | None = None
     records_lost: int = 0
     rows_lost: int = 0
+    rows_waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)

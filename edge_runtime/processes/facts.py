@@ -11,6 +11,7 @@ from edge_runtime.processes.actuator import FAULTS, STATES
 from edge_runtime.processes.attended import Attended
 from edge_runtime.processes.board import Board, Cell
 from edge_runtime.processes.plan import LinePlan
+from edge_runtime.processes.rows import Rows
 from edge_runtime.records import Verdict
 
 CAMERA = "camera"
@@ -26,7 +27,7 @@ VERDICTS = {
 }
 
 
-def line_facts(plan: LinePlan, board: Board, processes: Sequence[Attended]) -> LineFacts:
+def line_facts(plan: LinePlan, board: Board, rows: Rows, processes: Sequence[Attended]) -> LineFacts:
     """The facts of this moment."""
     now_ns = time.monotonic_ns()
 
@@ -62,6 +63,7 @@ def line_facts(plan: LinePlan, board: Board, processes: Sequence[Attended]) -> L
         frame_ms_p99=board[Cell.VISION_P99_US] / 1000 or None,
         records_lost=board[Cell.VISION_LOST],
         rows_lost=rows_lost(board),
+        rows_waiting=rows.count,
     )
 
 

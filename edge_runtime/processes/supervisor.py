@@ -138,7 +138,7 @@ class Supervisor:
             self._plan.config.name,
             self._plan.runtime,
             self._plan.config.health.port,
-            lambda: line_facts(self._plan, self.board, self._children),
+            lambda: line_facts(self._plan, self.board, self._rows, self._children),
             on_resume=self._release,
         )
 

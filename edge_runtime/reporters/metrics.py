@@ -63,6 +63,7 @@ class _Collector:
         yield counter("late_orders", "Orders that came too late.", {(): float(facts.missed)})
         yield counter("records_lost", "Decisions that no journal will have.", {(): float(facts.records_lost)})
         yield counter("rows_lost", "Firings and states that no file will have.", {(): float(facts.rows_lost)})
+        yield gauge("rows_waiting", "Firings and states to be written.", {(): float(facts.rows_waiting)})
         if facts.frame_ms_p99 is not None:
             yield gauge("frame_seconds_p99", "Time for a frame, 99th percentile.", {(): facts.frame_ms_p99 / 1000})
         cameras = facts.cameras

@@ -99,6 +99,28 @@ def test_what_was_lost_or_dropped_is_counted() -> None:
     assert {one.code: one.detail for one in alarms} == {"decisions lost": "7 in all", "decisions dropped": "9 so far"}
 
 
+def test_strokes_that_wait_to_be_written_are_an_alarm_before_one_is_lost_and_until_hardly_any_wait() -> None:
+    line = Clockwork()
+    assert line.run(60, replace(GOOD, rows_waiting=900)) == []
+    assert line.run(2, replace(GOOD, rows_waiting=1000)) == [], "a moment is nothing"
+    alarms = line.run(2, replace(GOOD, rows_waiting=1200))
+    assert [(one.code, one.severity, one.detail) for one in alarms] == [
+        ("strokes not recorded", SOON, "0 rows lost, 1200 wait")
+    ]
+    assert codes(line.run(60, replace(GOOD, rows_waiting=500))) == ["strokes not recorded"]
+    assert codes(line.run(30, GOOD)) == ["strokes not recorded"]
+    assert line.run(5, GOOD) == []
+
+
+def test_strokes_that_were_lost_are_told_for_ten_minutes_after_the_last() -> None:
+    line = Clockwork()
+    line.run(5)
+    told = replace(GOOD, rows_lost=7)
+    assert [(one.code, one.detail) for one in line.run(4, told)] == [("strokes not recorded", "7 rows lost, 0 wait")]
+    assert codes(line.run(590, told)) == ["strokes not recorded"]
+    assert line.run(60, told) == []
+
+
 def test_a_reporter_process_that_says_nothing_is_an_alarm_only_where_there_is_one() -> None:
     assert codes(Clockwork().run(20, journal=None)) == ["reports not running"]
     assert Clockwork().run(20, replace(GOOD, processes=()), journal=None) == []

@@ -21,6 +21,7 @@ from edge_runtime.processes.facts import line_facts, tell_run_id
 from edge_runtime.processes.lock import LineLock
 from edge_runtime.processes.mail import Inbox, Outbox
 from edge_runtime.processes.restarts import Restarts
+from edge_runtime.processes.rows import Rows
 from edge_runtime.processes.systemd import notify
 from simulator.outputs import relay_drops_ns
 
@@ -114,13 +115,17 @@ def test_an_output_that_cannot_be_switched_off_is_told_at_the_next_order() -> No
         pulses.fire(0)
 
 
-def test_frames_that_vision_skipped_count_as_dropped(tmp_path: Path) -> None:
+def test_frames_that_vision_skipped_count_as_dropped_and_rows_that_wait_are_counted(tmp_path: Path) -> None:
     board = Board.new("test")
     for cell, count in ((Cell.CAPTURE_FRAMES, 100), (Cell.VISION_FRAMES, 80), (Cell.CAPTURE_DROPPED, 3)):
         board[cell] = count
     plan: Any = SimpleNamespace(config=LineConfig(), runtime=tmp_path)
     tell_run_id(plan, "20260531-1")
-    facts = line_facts(plan, board, [])
+    rows = Rows.new("test")
+    rows.put({"state": "safe"})
+    facts = line_facts(plan, board, rows, [])
+    assert facts.rows_waiting == 1
+    rows.close(remove=True)
     assert facts.run_id == "20260531-1"
     (camera,) = facts.cameras
     assert (camera.frames, camera.dropped) == (100, 22)
