@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -48,7 +49,7 @@ def run_reporter(plan: LinePlan, memory: Memory) -> None:
                 time.sleep(_LAST_WORDS_S)
             # Said ahead: a disk may take long, and one that is killed meanwhile would only begin anew.
             board[Cell.REPORTER_BEAT_NS] = time.monotonic_ns() + _DISK_NS
-            rows.forget(files.keep(rows.waiting()))
+            files.take(rows, math.inf if last_round else time.monotonic())
             if last_round:
                 return
             reporting.work()

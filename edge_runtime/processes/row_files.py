@@ -10,6 +10,9 @@ from typing import BinaryIO
 
 from edge_runtime.json_lines import append, open_after_a_kill
 from edge_runtime.processes.child import log
+from edge_runtime.processes.rows import Rows
+
+_RETRY_S = 1.0
 
 
 class RowFiles:
@@ -22,8 +25,24 @@ class RowFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._streams: dict[str, BinaryIO] = {}
-        self._there: set[bytes] = set()
+        self._there: dict[str, set[bytes]] = {}
         self._told = False
+        self._due_s = 0.0
+
+    def take(self, rows: Rows, now_s: float) -> None:
+        """Write what waits; after a failure a second passes first, since each try reads the end of a file anew.
+
+        Args:
+            rows: What the actuator told.
+            now_s: Monotonic; infinity for the last time.
+        """
+        if now_s < self._due_s:
+            return
+        waiting = rows.waiting()
+        kept = self.keep(waiting)
+        rows.forget(kept)
+        if kept < len(waiting):
+            self._due_s = now_s + _RETRY_S
 
     def keep(self, rows: Sequence[bytes]) -> int:
         """Write rows; how many are in the files now.
@@ -49,10 +68,10 @@ class RowFiles:
     def _write(self, name: str, row: bytes) -> None:
         if name not in self._streams:
             self._streams[name], lines = open_after_a_kill(self._folder / name)
-            self._there |= set(lines)
+            self._there[name] = set(lines)
         # Only what a predecessor wrote can come again.
-        if row in self._there:
-            self._there.discard(row)
+        if row in self._there[name]:
+            self._there[name].discard(row)
         else:
             append(self._streams[name], row + b"\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import shlex
@@ -122,6 +123,39 @@ def test_rows_wait_while_the_disk_is_full(rows: Rows, tmp_path: Path) -> None:
         assert files.keep(many[kept:]) == len(many) - kept
         assert (disk / "firings.jsonl").read_bytes().splitlines() == [b'{"number":0}', *many]
         assert (disk / "states.jsonl").read_bytes() == b'{"state":"safe"}\n'
+
+
+def bytes_read() -> int:
+    """By this process so far (proc_pid_io(5))."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+def test_a_full_disk_is_tried_once_a_second_and_at_the_end(rows: Rows, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 3000) as disk:
+        (disk / "firings.jsonl").write_bytes(b'{"number":0}\n' * 180_000)
+        ballast = disk / "ballast"
+        with pytest.raises(OSError, match="No space"):
+            ballast.write_bytes(bytes(4_000_000))
+        assert all(rows.put({"number": number, "filling": "x" * 400}) for number in range(1, 30))
+        files, before = RowFiles(disk), bytes_read()
+        for _ in range(30):
+            files.take(rows, 100.0)
+        assert rows.count > 0, "the disk was full"
+        assert bytes_read() - before < 4_000_000, "the end of the file is read once, not in each round"
+        ballast.unlink()
+        files.take(rows, 100.9)
+        assert rows.count > 0
+        files.take(rows, 101.0)
+        assert rows.count == 0
+        with pytest.raises(OSError, match="No space"):
+            ballast.write_bytes(bytes(4_000_000))
+        assert all(rows.put({"number": number, "filling": "x" * 400}) for number in range(30, 60))
+        files.take(rows, 102.0)
+        ballast.unlink()
+        files.take(rows, math.inf)
+        assert rows.count == 0
+        kept = [json.loads(row)["number"] for row in (disk / "firings.jsonl").read_bytes().splitlines()]
+        assert kept == [0] * 180_000 + list(range(1, 60))
 
 
 def test_a_run_that_gets_too_little_shared_memory_is_told_how_much_it_needs(
