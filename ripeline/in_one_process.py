@@ -38,6 +38,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
         bundle.manifest, selection.engine, selection.temperature, policy, settings, selection.energy_limit
     )
     stop = threading.Event()
+    last_frame = -1
     with ExitStack() as stack:
         stack.callback(camera.close)
         begun = stack.enter_context(asked.new_output())
@@ -49,6 +50,8 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
         stack.enter_context(line_source.ending_on_signals(stop, camera, limit_s))
 
         def on_frame(frame: Frame, step: Step) -> None:
+            nonlocal last_frame
+            last_frame = frame.index
             begun()
             look_on(frame, step)
             if ejection:
@@ -67,7 +70,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
         if summary.failure is not None and not summary.frames["processed"]:
             raise summary.failure
     if simulated is not None:
-        simulated.write_truth(output)
+        simulated.write_truth(output, until_frame=last_frame if stop.is_set() else None)
     return summary
 
 

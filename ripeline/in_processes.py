@@ -11,9 +11,10 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from ripeline.asked import MARKER
 from ripeline.line_ports import RealPorts, SimulatedPorts
 from ripeline.line_source import SIMULATED, of_simulated, refuse_encoder, tell
 
@@ -43,6 +44,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
         CameraError, EncoderError, EjectorError: The source, the belt's positions or an output of `line.toml` could not
             be opened even once.
     """
+    from edge_runtime.processes.board import Cell
     from edge_runtime.processes.lock import LineLock
     from edge_runtime.processes.plan import LinePlan
     from edge_runtime.processes.shared import remove_leftovers
@@ -66,21 +68,22 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             asked.outputs(bundle, settings),
         )
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-        truth = Thread(target=simulated.write_truth, args=(plan.output,), daemon=True) if simulated else None
+        ended = Event()
         with (
             closing(Supervisor(plan, duration_s=asked.duration_s if edges.live else None)) as supervisor,
             asked.new_output() as opened,
         ):
-            if truth is not None:
-                truth.start()  # so early that nobody waits for it at the end
+            if simulated is not None:
+                Thread(target=simulated.prepare_truth, args=(ended,), daemon=True).start()
             supervisor.run(opened)
+            ended.set()
             summary = _summary(supervisor.board, edges.source, bundle.manifest.labels)
+            last_ns = supervisor.board[Cell.CAPTURE_FRAME_NS]
             if supervisor.failure is not None and not supervisor.opened:
-                if truth is not None:
-                    truth.join()  # nobody may write there any more
                 raise supervisor.failure
-    if truth is not None:
-        truth.join()
+    (plan.output / MARKER).touch()  # also where there was nothing to decide
+    if simulated is not None:
+        simulated.write_truth(plan.output, until_frame=None if simulated.is_over else simulated.last_frame(last_ns))
     return replace(summary, failure=supervisor.failure, seconds=time.monotonic() - begun)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,6 +24,7 @@ from simulator.truth_file import write_lines, write_truth
 from simulator.world import World, build_world
 
 _OPTIONS = ("seed", "clock", "fruit-images")
+_PREPARE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,19 @@ class SimulatedLine:
             for lane in range(self.lanes)
         ]
 
-    def truth(self) -> list[dict[str, Any]]:
-        """One object a fruit, as in `truth.jsonl`."""
-        return truth_of(self.world, self.renderer)
+    def truth(self, *, until_frame: int | None = None) -> list[dict[str, Any]]:
+        """One object a fruit, as in `truth.jsonl`; of a run that ended early, of what it can have seen."""
+        return truth_of(self.world, self.renderer, until_frame=until_frame)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether by the real clock its last picture has come."""
+        return self.last_frame(time.monotonic_ns()) == self.world.shutter.frames - 1
+
+    def last_frame(self, time_ns: int) -> int:
+        """The last exposure whose picture can be read at a time of the clock; -1 before the first one's."""
+        read_ns = self.world.shutter.read_ns
+        return int(np.searchsorted(read_ns, time_ns - self.encoder.start_ns, side="right")) - 1
 
     def scene(self) -> dict[str, Any]:
         """What `scene.json` holds: how to make the same line again, and where things stand."""
@@ -63,11 +76,26 @@ class SimulatedLine:
             "scenario": self.world.scenario.model_dump(mode="json"),
         }
 
-    def write_truth(self, folder: Path) -> None:
-        """Write `truth.jsonl` and `scene.json`, and `ejections.jsonl` if there were any, for `ripeline score`."""
+    def write_truth(self, folder: Path, *, until_frame: int | None = None) -> None:
+        """Write `truth.jsonl` and `scene.json`, and `ejections.jsonl` if there were any, for `ripeline score`.
+
+        Args:
+            folder: Where to.
+            until_frame: The last exposure that a run which ended early has seen; None for all.
+        """
         if self.ejector.actions:
             write_lines(folder / "ejections.jsonl", [asdict(action) for action in self.ejector.actions])
-        write_truth(folder, self.truth(), self.scene())
+        write_truth(folder, self.truth(until_frame=until_frame), self.scene())
+
+    def prepare_truth(self, ended: Event) -> None:
+        """Outline fruit as they pass by the real clock until `ended` is set: so the truth is soon written then."""
+        done = 0
+        while not ended.wait(_PREPARE_EVERY_S):
+            belt_mm = self.world.motion.position_mm(max(0, time.monotonic_ns() - self.encoder.start_ns))
+            entered = self.world.entered(belt_mm)
+            for fruit in entered[done:]:
+                self.renderer.extent(fruit)
+            done = len(entered)
 
 
 def open_source(text: str, *, duration_s: float | None = None, start_ns: int | None = None) -> SimulatedLine:
@@ -166,15 +194,25 @@ def scene_line(scene: dict[str, Any]) -> SimulatedLine | None:
     return line_of(world, name="sim:scene", fruit_images=folder)
 
 
-def truth_of(world: World, renderer: Renderer) -> list[dict[str, Any]]:
-    """What is known of every fruit that is wholly visible in at least one exposure."""
+def truth_of(world: World, renderer: Renderer, *, until_frame: int | None = None) -> list[dict[str, Any]]:
+    """What is known of every fruit that is wholly visible in at least one exposure.
+
+    Args:
+        world: With its fruit.
+        renderer: Of that world.
+        until_frame: The last exposure that counts; None for all.
+    """
     rows = []
+    last = world.shutter.frames - 1 if until_frame is None else min(until_frame, world.shutter.frames - 1)
+    if last < 0:
+        return []
     good = np.concatenate([[0], np.cumsum(world.shutter.good)])
-    for fruit in world.fruits:
+    for fruit in world.entered(float(world.shutter.belt_mm[last])):
         extent = renderer.extent(fruit)
         frames = world.frames_in_full(fruit, extent.size_px[0], extent.offset_px[0])
-        if frames is None:
+        if frames is None or frames[0] > last:
             continue
+        frames = frames[0], min(frames[1], last)
         rows.append(
             {
                 "fruit_id": fruit.fruit_id,

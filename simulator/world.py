@@ -7,6 +7,7 @@ body's own bounding box, without stem and sepals: the body is what an ejector mu
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass, replace
 
@@ -92,6 +93,12 @@ class World:
         first = int(np.searchsorted(belt_mm, enter_mm - 1e-6, side="left"))
         last = int(np.searchsorted(belt_mm, leave_mm + 1e-6, side="right")) - 1
         return (first, last) if first <= last else None
+
+    def entered(self, belt_mm: float) -> tuple[PlacedFruit, ...]:
+        """All fruit of which anything can have come into the picture when the belt has run so far."""
+        camera = self.scenario.camera
+        reach_mm = belt_mm + camera.width_px * camera.mm_per_px + LARGEST_MM
+        return self.fruits[: bisect.bisect_right(self.fruits, reach_mm, key=lambda fruit: fruit.position_mm)]
 
     def encoder(self, *, start_ns: int = 0) -> SimulatedEncoder:
         """The wheel on this belt; `start_ns` is the clock's time when the belt starts."""

@@ -91,17 +91,55 @@ def test_a_live_source_is_left_after_the_stated_time(camera_url: str, bundle_dir
     assert json.loads(stdout)["frames"]["processed"] > 0
 
 
-def test_a_recording_stopped_by_a_signal_has_its_summary_written_too(bundle_dir: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    process = start(bundle_dir, "sim:calm", out, "--duration", "30")
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_a_simulated_line_stopped_by_a_signal_is_scored_by_what_it_has_seen(
+    clock: str, bundle_dir: Path, tmp_path: Path, ripeline: Ripeline
+) -> None:
+    """Half an hour was asked for, and its truth is not written down when a few seconds of it have passed."""
+    out, begun_s = tmp_path / "out", time.monotonic()
+    process = start(bundle_dir, f"sim:calm?seed=2&clock={clock}", out, "--duration", "1800")
     try:
-        wait_for_decisions(process, out / "decisions.jsonl", 1)
-        process.send_signal(signal.SIGINT)
+        wait_for_decisions(process, out / "decisions.jsonl", 2)
+        process.send_signal(signal.SIGTERM)
         stdout, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0, stderr
-    assert json.loads(stdout)["fruits"] == len((out / "decisions.jsonl").read_text("utf-8").splitlines())
+    summary = json.loads(stdout)
+    decisions, truth = (
+        [json.loads(line) for line in (out / name).read_text("utf-8").splitlines()]
+        for name in ("decisions.jsonl", "truth.jsonl")
+    )
+    assert summary["fruits"] == len(decisions) >= 2
+    newest = max(row["last_frame"] for row in truth)
+    assert newest >= max(row["last_frame"] for row in decisions)
+    counting = ripeline("score", out, out, "--json").document["counting"]
+    assert counting["true"] == len(truth)
+    assert counting["found"]["k"] == len(decisions)
+    assert counting["spurious"]["k"] == counting["doubled"]["k"] == 0
+    if clock == "virtual":
+        assert newest == summary["frames"]["read"] - 1
+        assert len(truth) <= len(decisions) + 1
+    else:
+        # A slow machine may have joined the line when some fruit had passed.
+        assert newest < 30 * (time.monotonic() - begun_s)
+
+
+@pytest.mark.parametrize("source", ["sim:{}", "sim:{}?clock=real"])
+def test_a_line_that_never_got_a_picture_is_scored_as_blind(
+    source: str, bundle_dir: Path, tmp_path: Path, ripeline: Ripeline
+) -> None:
+    (tmp_path / "blind.toml").write_text(
+        'base = "calm"\nseconds = 4.0\n[[fault]]\nkind = "dropped"\nat_s = 0\nfor_s = 9\n'
+    )
+    out = tmp_path / "out"
+    run = ripeline("run", bundle_dir, "--source", source.format(tmp_path / "blind.toml"), "-o", out)
+    assert run.code == 0, run.stderr
+    assert (out / "decisions.jsonl").read_bytes() == b""
+    scored = ripeline("score", out, out, "--json")
+    assert scored.code == 0, scored.stderr
+    counting = scored.document["counting"]
+    assert counting["unseen"] == counting["true"] > 0
 
 
 @pytest.mark.parametrize("source", ["sim:calm", "sim:calm?clock=real"])

@@ -276,6 +276,35 @@ def test_a_clip_of_a_scenario_leaves_out_lost_frames_and_counts_the_rest(tmp_pat
     assert scene["scenario"]["belt"]["kind"] == line.world.scenario.belt.kind == "blue"
 
 
+def test_the_truth_of_a_run_that_ended_early_is_what_it_can_have_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = open_scenario("flaky_camera", seed=2, duration_s=30.0).truth()
+    line = open_scenario("flaky_camera", seed=2, duration_s=30.0)
+    outlined: list[int] = []
+    outline = line.renderer.extent
+    monkeypatch.setattr(line.renderer, "extent", lambda fruit: (outlined.append(fruit.fruit_id), outline(fruit))[1])
+    good = line.world.shutter.good
+    for until in (-1, 0, 150, 211, 10_000):
+        outlined.clear()
+        early = line.truth(until_frame=until)
+        assert [row["fruit_id"] for row in early] == [row["fruit_id"] for row in whole if row["first_frame"] <= until]
+        for row, later in zip(early, whole, strict=False):
+            last = min(later["last_frame"], until)
+            assert row == later | {"last_frame": last, "good_frames": int(good[row["first_frame"] : last + 1].sum())}
+        # What lies farther up the belt costs no time.
+        assert len(outlined) <= len(early) + 3
+    assert 3 < len(line.truth(until_frame=150)) < len(whole) - 3
+
+
+def test_the_last_picture_that_came_is_known_by_the_clock() -> None:
+    line = open_scenario("calm", seed=2, duration_s=4.0)
+    line.encoder.start_ns = 5_000_000_000
+    read_ns = line.world.shutter.read_ns
+    assert line.last_frame(5_000_000_000 + int(read_ns[0]) - 1) == -1
+    assert line.last_frame(5_000_000_000 + int(read_ns[40])) == 40
+    assert line.last_frame(5_000_000_000 + int(read_ns[41]) - 1) == 40
+    assert line.last_frame(10**15) == line.world.shutter.frames - 1
+
+
 def test_a_real_belt_runs_as_its_picture_shows_it_and_comes_round(tmp_path: Path) -> None:
     """The photograph first, then its mirror image, so that the ends meet; scaled to the belt's width."""
     picture = np.zeros((100, 150, 3), np.uint8)
