@@ -13,7 +13,8 @@ LATE = "late"
 RUN_ENDED = "run ended"
 NO_POSITION = "no belt position"
 NEIGHBOUR = "neighbour"
-_REMEMBERED = 4096
+_REMEMBERED = 1024
+"""Fruit that an order may still come for a second time; more than lie on any belt between camera and ejector."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from simulator.light import Light
 from simulator.optics import make_layer
 from simulator.rolling import RollingFruit
 from simulator.sensor import Sensor
-from simulator.sprite import Extent, Sprite, draw_outline, draw_sprite
+from simulator.sprite import Extent, Outline, Sprite, draw_outline, draw_sprite
 from simulator.stamp import Stamp, make_stamp, press, travel_kernel
 from simulator.world import LARGEST_MM, PlacedFruit, World
 
@@ -65,7 +65,7 @@ class Renderer:
         self._positions_mm = [fruit.position_mm for fruit in world.fruits]
         self._stamps: dict[_Key, Stamp] = {}
         self._rolling: dict[int, RollingFruit] = {}
-        self._extents: dict[int, Extent] = {}
+        self._boxes = np.zeros((len(world.fruits), 4))
         self._film: FilmCoder | None = None
         if camera.mpeg4:
             size_px = (camera.width_px, camera.height_px)
@@ -96,13 +96,21 @@ class Renderer:
 
     def extent(self, fruit: PlacedFruit) -> Extent:
         """The box around a fruit in the picture, without blur; of a rolling one, as it lies."""
-        if fruit.fruit_id not in self._extents:
+        if not self._boxes[fruit.fruit_id].any():
             if isinstance(fruit.look, Fruit) and not fruit.rolls:
-                outline = draw_outline(fruit.look, px_per_mm=self._px_per_mm)
+                self._keep_extent(fruit, draw_outline(fruit.look, px_per_mm=self._px_per_mm))
             else:
-                outline = self._sprite(fruit, 0).outline
-            self._extents[fruit.fruit_id] = outline.extent
-        return self._extents[fruit.fruit_id]
+                drawn = fruit.fruit_id in self._rolling
+                self._keep_extent(fruit, self._sprite(fruit, 0).outline)
+                if not drawn:
+                    self._rolling.pop(fruit.fruit_id, None)
+        width, height, right, down = map(float, self._boxes[fruit.fruit_id])
+        return Extent((round(width), round(height)), (right, down))
+
+    def _keep_extent(self, fruit: PlacedFruit, outline: Outline) -> None:
+        """In one array for all fruit, so that memory does not grow with those that have gone by."""
+        extent = outline.extent
+        self._boxes[fruit.fruit_id] = (*extent.size_px, *extent.offset_px)
 
     def _belt(self, whole_px: int) -> Image:
         """The empty belt when it has run so many pixels, with room on both sides, to draw on."""
@@ -129,7 +137,7 @@ class Renderer:
             return kept
         sprite = self._sprite(fruit, step)
         if step == 0:
-            self._extents[fruit.fruit_id] = sprite.outline.extent
+            self._keep_extent(fruit, sprite.outline)
         layer = make_layer(
             sprite, px_per_mm=self._px_per_mm, light=self._light, focus_px=self._world.scenario.camera.focus_px
         )

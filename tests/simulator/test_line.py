@@ -151,6 +151,18 @@ def test_only_fruit_in_view_are_kept_drawn() -> None:
     assert max(kept) <= 10
 
 
+def test_boxes_alone_keep_no_skin_of_fruit_that_roll() -> None:
+    scenario = parse_scenario('base = "calm"\nseconds = 4.0\n[fruit]\nrolling_share = 1.0', "rolling")
+    line = line_of(build_world(scenario, seed=1), name="sim:rolling")
+    first = line.world.fruits[0]
+    boxes = [line.renderer.extent(fruit) for fruit in line.world.fruits]
+    assert not line.renderer._rolling
+    line.renderer.render(line.world.shutter.frames // 2)
+    assert line.renderer._rolling
+    assert [line.renderer.extent(fruit) for fruit in line.world.fruits] == boxes
+    assert line.renderer._sprite(first, 0).outline.extent == boxes[0]
+
+
 def _photographs(folder: Path) -> Path:
     """Two labels of plain discs, red and green, on grey."""
     for label, colour in (("green", (60, 190, 60)), ("red", (200, 30, 40))):
