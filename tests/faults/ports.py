@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from edge_runtime.records import Frame
 
 FOR_EVER_S = 3600.0
 _HOLDS_NS = 2_000_000
+_LATER_S, _LATEST_S = 0.04, 4.0
+"""How much later each picture comes than the one before, and how late it may become."""
 
 
 class Switches:
@@ -64,7 +67,7 @@ class FaultyPorts:
 
 
 class FaultyCamera:
-    """Hangs in a read, breaks off, freezes, goes black, delivers half frames, leaks."""
+    """Hangs in a read, breaks off, freezes, goes black, delivers half frames, comes later and later, leaks."""
 
     live = True
 
@@ -79,7 +82,7 @@ class FaultyCamera:
 
     def frames(self) -> Iterator[Frame]:
         before: Frame | None = None
-        for frame in self._inner.frames():
+        for frame in self._in_time():
             image = frame.image
             if "hang" in self._faults:
                 time.sleep(FOR_EVER_S)
@@ -96,6 +99,16 @@ class FaultyCamera:
                 image = np.concatenate([image[:middle], before.image[middle:]])
             before = replace(frame, image=image, belt_mm=None)
             yield before
+
+    def _in_time(self) -> Iterator[Frame]:
+        """As a network's buffer that fills up: no picture is missing, each has its time and place."""
+        buffer: deque[Frame] = deque()
+        late_s = 0.0
+        for newest in self._inner.frames():
+            buffer.append(newest)
+            late_s = min(late_s + _LATER_S, _LATEST_S) if "late" in self._faults else 0.0
+            while buffer and buffer[0].readable_ns + late_s * 1e9 <= max(newest.readable_ns, time.monotonic_ns()):
+                yield buffer.popleft()
 
     def close(self) -> None:
         self._inner.close()

@@ -48,6 +48,7 @@ black_frames = {frames}
 vision_frames = {frames}
 encoder_frames = {frames}
 heartbeat_ms = 50
+{safety}
 [processes]
 hung_s = 1.5
 memory_mb = 400
@@ -258,12 +259,17 @@ def begin_line(
     seconds: int = 900,
     rate_hz: float = RATE_HZ,
     frames: float = THRESHOLD_FRAMES,
+    safety: str = "",
+    more: str = "",
     env: Mapping[str, str] | None = None,
 ) -> Line:
-    """Start a line, simulated unless a source is given; its thresholds are so many frame periods."""
+    """Start a line, simulated unless a source is given; its thresholds are so many frame periods.
+
+    `safety` are more keys of that table of `line.toml`, `more` are more tables.
+    """
     on_blind, outputs = ("stop_line", RUN_PERMIT) if source is None else ("pass_all", "")
-    text = LINE.format(name=name, frames=frames, on_blind=on_blind, journal=folder / "journal.db")
-    (folder / "line.toml").write_text(text + outputs)
+    text = LINE.format(name=name, frames=frames, on_blind=on_blind, safety=safety, journal=folder / "journal.db")
+    (folder / "line.toml").write_text(text + outputs + more)
     (folder / "belt.toml").write_text(SCENARIO.format(seconds=seconds, rate_hz=rate_hz))
     (folder / "faults").mkdir()
     command = [
