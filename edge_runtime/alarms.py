@@ -11,7 +11,7 @@ from enum import Enum, auto
 from edge_runtime.alarm_texts import ALARMS, STOPPED
 from edge_runtime.drain import ReporterFacts
 from edge_runtime.health import RUNNING, Alarm, CameraFacts, LineFacts
-from edge_runtime.journal import Trouble
+from edge_runtime.journal_trouble import Trouble
 from edge_runtime.recorder import JournalFacts
 
 _WINDOW_S = 60.0

@@ -1,26 +1,20 @@
-"""`line.toml`, what a person states about one line, where every key has a default, and `costs.toml`: read strictly."""
+"""`line.toml`: what a person states about one line. Every key has a default; `config_file` reads it."""
 
 from __future__ import annotations
 
-import difflib
-import json
-import tomllib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar, get_args
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, FiniteFloat, RootModel, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
-from edge_runtime.contradictions import ContradictionError, refuse_contradictions
+from edge_runtime.contradictions import refuse_contradictions
 from edge_runtime.decide import Costs, Policy
-from edge_runtime.errors import ConfigError
 from edge_runtime.output_settings import GpioSettings, ModbusSettings
 from edge_runtime.record_settings import HealthSettings, JournalSettings, ReportSettings
 from edge_runtime.records import BeltDirection, Verdict
 from edge_runtime.safety_settings import ProcessSettings, SafetySettings
 from edge_runtime.schedule import EjectorSpec
 from edge_runtime.section import Section
-from edge_runtime.toml_place import place_of
 
 Level = Annotated[int, Field(ge=0, le=255)]
 
@@ -226,99 +220,3 @@ class LineConfig(Section):
     def _fits_together(self) -> Self:
         refuse_contradictions(self)
         return self
-
-
-def load_line_config(path: Path) -> LineConfig:
-    """Read `line.toml`.
-
-    Raises:
-        ConfigError: Missing or unreadable file, broken TOML, unknown key, wrong type or value out of range; names the
-            file and the key.
-    """
-    return _validated(path, "--config", LineConfig)
-
-
-def load_costs(path: Path) -> dict[str, Costs]:
-    """Read `costs.toml`: a table a label, `[ripe]`, each with the cost of ACCEPT, DIVERT and UNDECIDED.
-
-    Raises:
-        ConfigError: As `load_line_config`, or there is no label in it.
-    """
-    costs = _validated(path, "--costs", _CostsFile).root
-    if not costs:
-        raise ConfigError(f"{path}: no label", expected="a table for each label, such as [ripe]")
-    return costs
-
-
-class _CostsFile(RootModel[dict[str, Costs]]):
-    pass
-
-
-_File = TypeVar("_File", bound=BaseModel)
-
-
-def _validated(path: Path, option: str, model: type[_File]) -> _File:
-    try:
-        text = path.read_text(encoding="utf-8")
-        as_json = json.dumps(tomllib.loads(text), default=str)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file", remedy=f"Check the path given as {option}.") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})", remedy="Give a readable TOML file.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file", expected="TOML in UTF-8", remedy="Save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}", expected="valid TOML", remedy="Correct that place.") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: a number is too long, or tables lie too deep ({error})") from error
-    try:
-        # By way of JSON, in which strictness (no "3" for 3) still takes a string for an enum and an array for a tuple.
-        return model.model_validate_json(as_json, strict=True)
-    except ValidationError as error:
-        raise ConfigError("\n".join(explain(path, text, problem, model) for problem in error.errors())) from error
-
-
-def explain(path: Path | str, text: str, problem: Any, model: type[BaseModel]) -> str:
-    """One line for one of pydantic's errors: file, line and column, key, what is wrong, what was expected.
-
-    Args:
-        path: What the document is called.
-        text: The document, TOML.
-        problem: One of `ValidationError.errors()`.
-        model: What the document was read as.
-    """
-    error = problem.get("ctx", {}).get("error")
-    named = error.place if isinstance(error, ContradictionError) else problem["loc"]
-    place = place_of(text, named)
-    where = f"{path}:{place[0]}:{place[1]}" if place else str(path)
-    key = ".".join(str(part + 1 if isinstance(part, int) else part) for part in named) or "the file"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key {key}{_hint(problem['loc'], model)}"
-    if problem["type"] == "missing":
-        return f"{where}: {key} is missing"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    shown = f" (found {problem['input']!r})" if not isinstance(problem["input"], dict) else ""
-    return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}"
-
-
-def _hint(place: Sequence[str | int], model: type[BaseModel]) -> str:
-    known = _known_keys(place[:-1], model)
-    nearest = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-    return f"; did you mean {nearest[0]}?" if nearest else f"; known here: {', '.join(known)}"
-
-
-def _known_keys(section: Sequence[str | int], model: type[BaseModel]) -> list[str]:
-    """Keys of the table at a place; elements of arrays and names of labels lead to what they hold."""
-    found = model
-    for part in section:
-        if part in found.model_fields:
-            found = _model_in(found.model_fields[str(part)].annotation) or found
-    while issubclass(found, RootModel):
-        found = _model_in(found.model_fields["root"].annotation) or BaseModel
-    return list(found.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)

@@ -10,7 +10,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 from edge_runtime.errors import RipelineError
-from edge_runtime.journal import Journal, JournalError, Trouble
+from edge_runtime.journal import Journal
+from edge_runtime.journal_trouble import JournalError, Trouble
 from edge_runtime.ports import RecordReporter
 
 _BATCH = 200

@@ -7,20 +7,16 @@ they last acknowledged.
 
 from __future__ import annotations
 
-import json
 import math
-import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from edge_runtime.errors import RipelineError
-from edge_runtime.records import Decision
+from edge_runtime.decision_record import Record, RecordKey
+from edge_runtime.journal_trouble import JournalError, Trouble, as_journal_error
 
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x52495045
@@ -28,91 +24,6 @@ _BUSY_S = 2.0
 _VACUUM_PAGES = 128
 _WAL_PAGES = 256
 """A log that is carried over late takes room that a nearly full disk does not have."""
-_SIDE_FILES = ("", "-wal", "-shm")
-_BROKEN = ".broken-"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-@dataclass(frozen=True, slots=True)
-class RecordKey:
-    """What makes a record that comes twice one record; `run_id` is new at each start of vision."""
-
-    line: str
-    run_id: str
-    fruit_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A decision as it is kept and handed on.
-
-    `decided_at` is the wall clock's time, for people (UTC, ISO 8601); `document` is what receivers get, one JSON object
-    with the key, `boot_id`, `decided_at` and the fields of `Decision`.
-    """
-
-    key: RecordKey
-    boot_id: str
-    decided_at: str
-    document: str
-
-    @classmethod
-    def from_document(cls, document: str) -> Self:
-        """Read a document back; raises ValueError where it is none."""
-        fields = json.loads(document)
-        if not isinstance(fields, dict):
-            raise ValueError("not an object")
-        texts = [fields.get(name) for name in ("line", "run_id", "boot_id", "decided_at")]
-        fruit_id = fields.get("fruit_id")
-        if type(fruit_id) is not int or not 0 <= fruit_id < 2**63 or not all(isinstance(text, str) for text in texts):
-            raise ValueError("no key, boot or time of decision")
-        line, run_id, boot_id, decided_at = map(str, texts)
-        return cls(RecordKey(line, run_id, fruit_id), boot_id, decided_at, document)
-
-    @property
-    def outcome(self) -> tuple[str, str]:
-        """Verdict and label."""
-        fields = json.loads(self.document)
-        return str(fields.get("verdict")), str(fields.get("label"))
-
-
-@dataclass(frozen=True, slots=True)
-class RunIdentity:
-    """Which line, which start of vision, which boot of the machine."""
-
-    line: str
-    run_id: str
-    boot_id: str
-
-    @classmethod
-    def new(cls, line: str) -> Self:
-        """An identity that no earlier run has, even where the clock stood wrong."""
-        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-        boot_id = _BOOT_ID.read_text("ascii").strip() if _BOOT_ID.exists() else "unknown"
-        return cls(line, run_id, boot_id)
-
-    def record(self, decision: Decision, decided_at: datetime) -> Record:
-        """The record of one decision of this run."""
-        when = decided_at.astimezone(UTC).isoformat(timespec="milliseconds")
-        about = {"line": self.line, "run_id": self.run_id, "boot_id": self.boot_id, "decided_at": when}
-        document = json.dumps(about | asdict(decision), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return Record(RecordKey(self.line, self.run_id, decision.fruit_id), self.boot_id, when, document)
-
-
-class Trouble(StrEnum):
-    """What is wrong with a journal."""
-
-    FULL = "full"
-    READ_ONLY = "read-only"
-    BROKEN = "broken"
-    OTHER = "other"
-
-
-class JournalError(RipelineError):
-    """The journal cannot be read or written; `trouble` says in which way."""
-
-    def __init__(self, what: str, trouble: Trouble = Trouble.OTHER, **advice: str | None) -> None:
-        super().__init__(what, **advice)
-        self.trouble = trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,52 +233,7 @@ class Journal:
             yield
         except (sqlite3.Error, OSError, UnicodeError) as error:
             # UnicodeError: the words of SQLite's own complaint, taken from a damaged file.
-            raise _as_journal_error(self._file, error) from error
-
-
-def set_aside(file: Path, now: datetime) -> Path:
-    """Move a broken journal out of the way, with what belongs to it, and keep it; returns its new place.
-
-    Raises:
-        JournalError: The folder cannot be written to.
-    """
-    kept = file.with_name(f"{file.name}{_BROKEN}{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}")
-    try:
-        for suffix in _SIDE_FILES:
-            part = file.with_name(file.name + suffix)
-            if part.exists():
-                part.rename(kept.with_name(kept.name + suffix))
-    except OSError as error:
-        raise _as_journal_error(file, error) from error
-    return kept
-
-
-def set_aside_files(file: Path) -> list[Path]:
-    """The broken journals that still lie beside this one."""
-    return sorted(one for one in file.parent.glob(f"{file.name}{_BROKEN}*") if one.name.endswith("Z"))
-
-
-_BROKEN_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR}
-_READ_ONLY_CODES = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
-
-
-def _as_journal_error(file: Path, error: sqlite3.Error | OSError | UnicodeError) -> JournalError:
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = None if code is None else code & 0xFF
-    if isinstance(error, OSError):
-        trouble = Trouble.READ_ONLY if isinstance(error, (PermissionError, FileNotFoundError)) else Trouble.OTHER
-        return JournalError(f"The journal {file} cannot be used ({error.strerror}).", trouble)
-    if primary == sqlite3.SQLITE_FULL:
-        return JournalError(f"The disk of the journal {file} is full.", Trouble.FULL, remedy="make room on that disk")
-    if primary is None or primary in _BROKEN_CODES or isinstance(error, (sqlite3.DataError, sqlite3.IntegrityError)):
-        return JournalError(f"The journal {file} is damaged ({error}).", Trouble.BROKEN)
-    if primary in _READ_ONLY_CODES:
-        return JournalError(
-            f"The journal {file} cannot be written ({error}).",
-            Trouble.READ_ONLY,
-            remedy="give the service a folder that it may write to, on a disk that is mounted for writing",
-        )
-    return JournalError(f"The journal {file} cannot be used ({error}).")
+            raise as_journal_error(self._file, error) from error
 
 
 def _record(row: tuple[Any, ...]) -> Record:

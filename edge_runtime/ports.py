@@ -9,7 +9,7 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.journal import Record
+from edge_runtime.decision_record import Record
 from edge_runtime.records import Decision, Frame
 
 

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 
-from edge_runtime.journal import Journal, JournalError, Trouble, set_aside, set_aside_files
+from edge_runtime.journal import Journal
+from edge_runtime.journal_trouble import JournalError, Trouble, set_aside, set_aside_files
 from edge_runtime.record_settings import JournalSettings
 from edge_runtime.spool import Batch, SpoolReader
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_runtime.journal import Record, RunIdentity
+from edge_runtime.decision_record import Record, RunIdentity
 from edge_runtime.records import Decision
 
 _SEGMENT_LINES = 500

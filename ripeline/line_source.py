@@ -28,7 +28,8 @@ def is_live(source: str) -> bool:
 
 def settings(source: str, config: Path | None) -> LineConfig:
     """`line.toml` as given, or the one that lies beside a recording, or defaults."""
-    from edge_runtime.config import LineConfig, load_line_config
+    from edge_runtime.config import LineConfig
+    from edge_runtime.config_file import load_line_config
 
     if config is not None:
         return load_line_config(config)
@@ -41,7 +42,7 @@ def settings(source: str, config: Path | None) -> LineConfig:
 
 def settings_and_source(source: str | None, config: Path | None) -> tuple[LineConfig, str]:
     """`settings`, and the source that was given or that they name."""
-    from edge_runtime.config import load_line_config
+    from edge_runtime.config_file import load_line_config
 
     if source is not None:
         return settings(source, config), source

@@ -39,7 +39,8 @@ def settings(accept: str | None, costs: Path | None) -> PolicySettings | None:
 
     Raises InputError for both at once, and ConfigError when the file cannot be understood.
     """
-    from edge_runtime.config import PolicySettings, load_costs
+    from edge_runtime.config import PolicySettings
+    from edge_runtime.config_file import load_costs
     from edge_runtime.errors import InputError
 
     if accept is not None and costs is not None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from edge_runtime.config import explain
+from edge_runtime.config_file import explain
 from edge_runtime.contradictions import ContradictionError
 from edge_runtime.errors import InputError
 from simulator.belt import BeltKind

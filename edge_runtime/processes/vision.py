@@ -10,9 +10,9 @@ from dataclasses import replace
 import cv2
 
 from edge_runtime.bundle import Bundle, open_bundle, proof
+from edge_runtime.decision_record import RunIdentity
 from edge_runtime.errors import BundleError
 from edge_runtime.golden import open_proven_engine
-from edge_runtime.journal import RunIdentity
 from edge_runtime.line import OnFrame, Tally
 from edge_runtime.orders import Sight
 from edge_runtime.pipeline import Pipeline, Step

@@ -13,8 +13,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.decision_record import Record, RecordKey
 from edge_runtime.errors import MissingExtraError, ReporterError
-from edge_runtime.journal import Record, RecordKey
 from edge_runtime.record_settings import MqttSettings
 
 if TYPE_CHECKING:

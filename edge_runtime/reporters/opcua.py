@@ -15,8 +15,8 @@ from datetime import datetime
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edge_runtime.decision_record import Record
 from edge_runtime.errors import MissingExtraError, ReporterError
-from edge_runtime.journal import Record
 from edge_runtime.record_settings import OpcUaSettings
 from edge_runtime.records import Verdict
 

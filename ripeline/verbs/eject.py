@@ -37,7 +37,7 @@ def eject_test(config: Path, number: int | None, strokes: int, every: float, as_
 
     Says what it switches; whether air came is for you to see. Ends with every output off.
     """
-    from edge_runtime.config import load_line_config
+    from edge_runtime.config_file import load_line_config
     from edge_runtime.ejectors import Ejectors, output_kind
     from edge_runtime.errors import InputError
 

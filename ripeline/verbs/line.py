@@ -43,7 +43,7 @@ def check(file: Path, as_json: bool) -> None:
 
     What is wrong is named with line and column: unknown keys, values out of range, contradictions.
     """
-    from edge_runtime.config import load_line_config
+    from edge_runtime.config_file import load_line_config
     from edge_runtime.contradictions import idle_ejectors
     from edge_runtime.ejectors import output_kind
 

@@ -104,7 +104,8 @@ def commission(
     """
     from edge_runtime.commissioning.assessment import State, assess
     from edge_runtime.commissioning.line_file import measured_values, updated, write_line_file
-    from edge_runtime.config import LineConfig, load_line_config
+    from edge_runtime.config import LineConfig
+    from edge_runtime.config_file import load_line_config
     from edge_runtime.encoders.by_frames import EncoderByFrames
 
     existing = output.exists()

@@ -13,7 +13,7 @@ from edge_runtime.alarm_texts import ALARMS, NOTE, SOON, STOPPED
 from edge_runtime.alarms import AlarmBoard
 from edge_runtime.drain import ReporterFacts
 from edge_runtime.health import Alarm, CameraFacts, LineFacts, ProcessFacts, SceneFacts
-from edge_runtime.journal import Trouble
+from edge_runtime.journal_trouble import Trouble
 from edge_runtime.recorder import JournalFacts
 
 GOOD_SCENE = SceneFacts(1.0, 1.0, 1.0, 1.0)

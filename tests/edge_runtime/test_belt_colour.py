@@ -109,7 +109,7 @@ def test_the_verb_learns_from_clicks(
     at = [word for y, x in (inner[0], inner[len(inner) // 2]) for word in ("--at", f"{x},{y}")]
     done = ripeline_here("line", "colour", "--source", source, "-o", file, *at)
     assert done.code == 0
-    from edge_runtime.config import load_line_config
+    from edge_runtime.config_file import load_line_config
 
     colours = load_line_config(file).belt.colours
     assert colours is not None

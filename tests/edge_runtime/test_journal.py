@@ -17,7 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.journal import Journal, JournalError, Record, RunIdentity, Trouble, set_aside
+from edge_runtime.decision_record import Record, RunIdentity
+from edge_runtime.journal import Journal
+from edge_runtime.journal_trouble import JournalError, Trouble, set_aside
 from edge_runtime.record_settings import JournalSettings
 from edge_runtime.recorder import Recorder
 from edge_runtime.spool import SpoolReader, SpoolWriter
@@ -198,7 +200,7 @@ def test_a_line_outlives_the_process_that_wrote_it(tmp_path: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from edge_runtime.journal import RunIdentity
+from edge_runtime.decision_record import RunIdentity
 from edge_runtime.spool import SpoolWriter
 from tests.decisions import decision
 writer = SpoolWriter(Path({str(tmp_path / "spool")!r}), RunIdentity.new("north"))

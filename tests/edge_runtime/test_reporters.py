@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from edge_runtime.decision_record import Record, RunIdentity
 from edge_runtime.errors import ReporterError
-from edge_runtime.journal import Record, RunIdentity
 from edge_runtime.ports import RecordReporter
 from edge_runtime.record_settings import JsonlSettings, MqttSettings, OpcUaSettings, ReportSettings
 from edge_runtime.records import Verdict

@@ -17,8 +17,9 @@ from typing import Self
 
 import pytest
 
+from edge_runtime.decision_record import RunIdentity
 from edge_runtime.drain import ReporterFacts
-from edge_runtime.journal import Journal, RunIdentity
+from edge_runtime.journal import Journal
 from edge_runtime.reporting import OWN_FILE, SPOOL, read_facts
 from edge_runtime.spool import SpoolWriter
 from tests.broker import Broker, Subscriber, running_broker, slow_link, wait_until
@@ -29,7 +30,7 @@ FaultTable = Callable[..., None]
 REPORTER = """
 import sys
 from pathlib import Path
-from edge_runtime.config import load_line_config
+from edge_runtime.config_file import load_line_config
 from edge_runtime.reporting import Reporting
 folder, journal = Path(sys.argv[1]), Path(sys.argv[2])
 reporting = Reporting(folder / "run", journal, load_line_config(folder / "line.toml"), folder / "decisions.jsonl")

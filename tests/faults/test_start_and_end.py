@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_runtime.journal import RunIdentity
+from edge_runtime.decision_record import RunIdentity
 from edge_runtime.processes.supervisor import LEFT_BY_S
 from edge_runtime.reporting import SPOOL
 from edge_runtime.spool import SpoolWriter

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.config import load_line_config
+from edge_runtime.config_file import load_line_config
 from edge_runtime.encoders.csv_file import CsvEncoder
 from edge_runtime.errors import InputError
 from edge_runtime.records import BeltDirection
