@@ -52,6 +52,14 @@ def settings_and_source(source: str | None, config: Path | None) -> tuple[LineCo
     return found, found.source
 
 
+def check(source: str) -> None:
+    """Raise InputError for a simulated line that there is not, before any work has gone into running it."""
+    if source.startswith(SIMULATED):
+        from simulator.line import read_source
+
+        read_source(source.removeprefix(SIMULATED))
+
+
 def no_source() -> InputError:
     """The error of a line that nobody told where to look."""
     from edge_runtime.errors import InputError

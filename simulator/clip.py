@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 
 import cv2
 
+from edge_runtime.errors import InputError
 from edge_runtime.records import Image
 from simulator.cutout import Cutouts
 from simulator.line import line_of
@@ -61,7 +62,8 @@ def write_clip(
         progress: Called with (frames done, frames in all).
 
     Raises:
-        InputError: A setting out of range, a run too short for a fruit to cross, or photographs that cannot be used.
+        InputError: A setting out of range, a run too short for a fruit to cross or without a picture, or photographs
+            that cannot be used.
     """
     changes: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
     if frame_rate_hz is not None:
@@ -71,6 +73,12 @@ def write_clip(
     settings = changed(load_scenario(scenario), changes)
     cutouts = Cutouts(fruit_images) if fruit_images is not None else None
     line = line_of(build_world(settings, seed=seed, cutouts=cutouts), name="sim:clip", fruit_images=fruit_images)
+    if not line.world.shutter.arrives.any():
+        raise InputError(
+            f"None of the {line.world.shutter.frames} pictures of {scenario} arrives: its camera's faults take all.",
+            expected="a scenario in which at least one picture arrives",
+            remedy="make the run longer than the faults, or give them another at_s, for_s or share",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     in_file: list[int] = []
     with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
@@ -111,15 +112,7 @@ def open_source(text: str, *, duration_s: float | None = None, start_ns: int | N
     Raises:
         InputError: No such scenario or option, or a duration in which no fruit crosses the picture.
     """
-    name, _, query = text.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = [key for key in options if key not in _OPTIONS]
-    if unknown or options.get("clock", "real") not in ("real", "virtual") or not options.get("seed", "0").isdecimal():
-        raise InputError(
-            f"sim:{text}: {unknown[0] if unknown else query} is not understood.",
-            expected=f"options {', '.join(_OPTIONS)}; a whole number as seed; real or virtual as clock",
-            remedy="for example sim:calm?seed=3&clock=real",
-        )
+    name, options = read_source(text)
     images = options.get("fruit-images")
     return open_scenario(
         name,
@@ -129,6 +122,29 @@ def open_source(text: str, *, duration_s: float | None = None, start_ns: int | N
         paced=options.get("clock") == "real",
         start_ns=start_ns,
     )
+
+
+def read_source(text: str) -> tuple[str, dict[str, str]]:
+    """The scenario and the options of what stands after `sim:`, checked without laying any fruit.
+
+    Raises:
+        InputError: No such scenario or option, or an option twice.
+    """
+    name, _, query = text.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    options = dict(pairs)
+    unknown = [key for key in options if key not in _OPTIONS]
+    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    whole = options.get("seed", "0").isdecimal() and options.get("clock", "real") in ("real", "virtual")
+    if unknown or twice or not whole or (query and not pairs):
+        wrong = f"{unknown[0]} is" if unknown else f"{twice[0]} stands there twice and is" if twice else f"{query} is"
+        raise InputError(
+            f"sim:{text}: {wrong} not understood.",
+            expected=f"options {', '.join(_OPTIONS)}, each once; a whole number as seed; real or virtual as clock",
+            remedy="for example sim:calm?seed=3&clock=real",
+        )
+    load_scenario(name)
+    return name, options
 
 
 def open_scenario(
@@ -185,12 +201,14 @@ def line_of(
 
 
 def scene_line(scene: dict[str, Any]) -> SimulatedLine | None:
-    """The line that a `scene.json` describes; None if the photographs of its fruit are no longer there."""
+    """The line that a `scene.json` describes; None if photographs of its fruit or its belt are no longer there."""
+    scenario = Scenario.model_validate(scene["scenario"])
     folder = Path(scene["fruit_images"]) if scene.get("fruit_images") else None
-    if folder is not None and not folder.is_dir():
+    picture = scenario.belt.picture
+    if (folder is not None and not folder.is_dir()) or (picture is not None and not picture.is_file()):
         return None
     cutouts = None if folder is None else Cutouts(folder)
-    world = build_world(Scenario.model_validate(scene["scenario"]), seed=scene["seed"], cutouts=cutouts)
+    world = build_world(scenario, seed=scene["seed"], cutouts=cutouts)
     return line_of(world, name="sim:scene", fruit_images=folder)
 
 

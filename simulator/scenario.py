@@ -228,17 +228,20 @@ def scenario_names() -> list[str]:
 
 
 def load_scenario(name: str) -> Scenario:
-    """Read a scenario that ships, or a TOML file.
+    """Read a scenario that ships, or a TOML file; a `belt.picture` in it is looked for from the file's own folder.
 
     Raises:
         InputError: No such scenario; the message lists those there are.
     """
-    if name.endswith(".toml"):
-        try:
-            return parse_scenario(Path(name).read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Scenario {name} cannot be read: {error}", expected="a TOML file in UTF-8") from error
-    return parse_scenario(_shipped(name), name)
+    if not name.endswith(".toml"):
+        return parse_scenario(_shipped(name), name)
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Scenario {name} cannot be read: {error}", expected="a TOML file in UTF-8") from error
+    scenario = parse_scenario(text, name)
+    picture = scenario.belt.picture
+    return scenario if picture is None else changed(scenario, {"belt": {"picture": _beside(Path(name), picture)}})
 
 
 def parse_scenario(text: str, name: str) -> Scenario:
@@ -275,6 +278,13 @@ def changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
     except ValidationError as error:
         places = (f"{problem['loc'][-1]}: {problem['msg']}, found {problem['input']!r}" for problem in error.errors())
         raise InputError("\n".join(places)) from error
+
+
+def _beside(file: Path, picture: Path) -> Path:
+    found = file.absolute().parent / picture
+    if not found.is_file():
+        raise InputError(f"Scenario {file}: belt.picture: {found}: no such file", expected="a photograph or film")
+    return found
 
 
 def _shipped(name: str) -> str:

@@ -58,7 +58,7 @@ def write_score_page(
     if beside:
         page.section("Beside other runs").table(*comparison({"this run": figures, **beside}))
     _diagrams(page.section("Space and time"), evidence, matched, strokes, wrong)
-    _worst(page.section("Worst errors"), wrong, shown)
+    _worst(page.section("Worst errors"), evidence, wrong, shown)
     _tables(page, figures)
     page.write(file)
 
@@ -161,7 +161,7 @@ def _diagrams(
     """Windows of time around the errors, or the beginning if there are none."""
     clock = clockwork(evidence)
     if clock is None:
-        section.text("No diagram: run with --trace and an encoder to have one.")
+        section.text(_no_diagram(evidence))
         return
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -176,9 +176,17 @@ def _diagrams(
         section.text(f"{left_out} of {len(wrong)} errors lie outside these windows, which hold the worst.")
 
 
-def _worst(section: Section, wrong: Sequence[Wrong], shown: Sequence[Shown | None]) -> None:
+def _no_diagram(evidence: Evidence) -> str:
+    if not evidence.truth and not evidence.decisions:
+        return "No diagram: no fruit was on the belt, and none was seen."
+    if not evidence.tracks:
+        return "No diagram: no views were traced. Run with --trace to have one."
+    return "No diagram: the views carry no belt positions. Run with an encoder to have one."
+
+
+def _worst(section: Section, evidence: Evidence, wrong: Sequence[Wrong], shown: Sequence[Shown | None]) -> None:
     if not wrong:
-        section.text("None: every fruit was found once, got its label and, if it had to, its stroke.")
+        section.text(_no_errors(evidence))
         return
     tiles = [
         Tile(_around(picture), one.what, f"frame {one.frame}")
@@ -192,6 +200,14 @@ def _worst(section: Section, wrong: Sequence[Wrong], shown: Sequence[Shown | Non
     else:
         header = ["what", "fruit", "frame"]
         section.table(header, [[one.what, one.as_dict()["fruit_id"], one.frame] for one in wrong[: len(shown)]])
+
+
+def _no_errors(evidence: Evidence) -> str:
+    if not evidence.truth:
+        return "None: there was no fruit, and none was made up."
+    if not evidence.decisions:
+        return "None: no fruit passed in sight of the camera."
+    return "None: every fruit in sight was found once, got its label and, if it had to, its stroke."
 
 
 def _around(shown: Shown) -> Image:

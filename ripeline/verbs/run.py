@@ -95,6 +95,7 @@ def verb(
     if opened.manifest.result is Result.INCONCLUSIVE:
         console.notice("the parity of this bundle is INCONCLUSIVE: it was judged on too few pictures.")
     settings, source = line_source.settings_and_source(source, config)
+    line_source.check(source)
     policy = _policy(opened, settings, config)
     choice = choose_engine(opened, artefact=artefact, engine=engine)
     selection = choice.selection

@@ -240,6 +240,15 @@ def test_a_source_that_gives_no_pictures_is_named(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("source", "said"), [("sim:clam", "calm, "), ("sim:calm?seed=1&seed=2", "twice")])
+def test_a_simulated_line_that_there_is_not_is_told_before_engines_are_measured(
+    ripeline: Ripeline, bundle_dir: Path, tmp_path: Path, source: str, said: str
+) -> None:
+    outcome = ripeline("run", bundle_dir, "--source", source, "-o", tmp_path / "out")
+    assert_refused(outcome, said)
+    assert ", bundle " not in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -288,6 +288,34 @@ def test_a_clip_of_a_scenario_leaves_out_lost_frames_and_counts_the_rest(tmp_pat
     assert scene["scenario"]["belt"]["kind"] == line.world.scenario.belt.kind == "blue"
 
 
+def test_a_belt_picture_is_looked_for_beside_the_scenario_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine" / "belts").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "mine" / "belts" / "red.png"), np.full((50, 80, 3), (0, 0, 200), np.uint8))
+    (tmp_path / "mine" / "line.toml").write_text(
+        'base = "calm"\nseconds = 2.0\n[belt]\npicture = "belts/red.png"\n[fruit]\nper_second = 0\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    line = open_scenario("mine/line.toml", seed=1)
+    red, green, _ = line.renderer.render(5).mean(axis=(0, 1))
+    assert red > 4 * green
+    again = scene_line(line.scene())
+    assert again is not None
+    assert np.array_equal(again.renderer.render(5), line.renderer.render(5))
+    (tmp_path / "mine" / "belts" / "red.png").unlink()
+    assert scene_line(line.scene()) is None
+    with pytest.raises(InputError, match=r"belt\.picture: .*mine/belts/red\.png: no such file"):
+        open_scenario("mine/line.toml", seed=1)
+
+
+def test_a_clip_of_which_no_picture_arrives_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "blind.toml").write_text('base = "calm"\n[[fault]]\nkind = "disconnect"\nat_s = 0\nfor_s = 9\n')
+    with pytest.raises(InputError, match=r"None of the 90 pictures of .*blind\.toml arrives"):
+        write_clip(tmp_path / "clip", scenario=str(tmp_path / "blind.toml"), seconds=3.0)
+    assert not (tmp_path / "clip").exists()
+
+
 def test_the_truth_of_a_run_that_ended_early_is_what_it_can_have_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = open_scenario("flaky_camera", seed=2, duration_s=30.0).truth()
     line = open_scenario("flaky_camera", seed=2, duration_s=30.0)

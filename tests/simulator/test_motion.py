@@ -177,8 +177,12 @@ def test_a_source_takes_options_and_refuses_what_it_does_not_know(tmp_path: Path
     (tmp_path / "own.toml").write_text("seconds = 3.0\n")
     line = open_source(f"{tmp_path}/own.toml?seed=9&clock=real")
     assert (line.world.seed, line.camera.live, line.world.scenario.seconds) == (9, True, 3.0)
-    with pytest.raises(InputError, match="sed"):
+    with pytest.raises(InputError, match="sed is not understood"):
         open_source("calm?sed=9")
+    with pytest.raises(InputError, match="seed stands there twice"):
+        open_source("calm?seed=1&seed=2")
+    with pytest.raises(InputError, match="3 is not understood"):
+        open_source("calm?3")
     with pytest.raises(InputError, match="no"):
         open_source(f"{tmp_path}/none.toml")
 

@@ -106,4 +106,8 @@ def test_an_empty_belt_is_run_and_scored(tmp_path: Path, ripeline: Ripeline, bun
     assert (tmp_path / "out" / "truth.jsonl").read_bytes() == b""
     counting = ripeline("score", tmp_path / "out", tmp_path / "out", "--json").document["counting"]
     assert (counting["true"], counting["spurious"]["k"]) == (0, 0)
-    assert (tmp_path / "out" / "score.html").is_file()
+    page = (tmp_path / "out" / "score.html").read_text("utf-8")
+    assert "no fruit was on the belt" in page
+    assert "there was no fruit" in page
+    assert "--trace" not in page
+    assert "found once" not in page
