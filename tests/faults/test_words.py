@@ -1,0 +1,96 @@
+"""Words that a running line gives to the service manager, and takes from an operator."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.health_server import RESUME, ask
+from tests.faults.running import Line, until
+
+
+class Manager:
+    """What systemd would hear (sd_notify(3))."""
+
+    def __init__(self, address: Path) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(address))
+        self._socket.setblocking(False)
+        self.heard: list[str] = []
+
+    def listen(self) -> list[str]:
+        """Everything so far."""
+        while True:
+            try:
+                self.heard.append(self._socket.recv(100).decode())
+            except BlockingIOError:
+                return self.heard
+
+    def forget(self) -> None:
+        self.listen()
+        self.heard.clear()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(tmp_path / "notify")
+    yield made
+    made.close()
+
+
+def test_the_service_manager_hears_that_a_line_is_ready_that_it_lives_and_that_it_ends(
+    start: Callable[..., Line], manager: Manager
+) -> None:
+    line = start(env={"NOTIFY_SOCKET": str(manager.address)})
+    until(lambda: "READY=1" in manager.listen(), what=f"it is ready: {line.says()[-2000:]}")
+    assert line.permits(False, 0), "the outputs are held by then"
+    until(lambda: manager.listen().count("WATCHDOG=1") >= 3, what="it says that it lives")
+    line.send("supervisor", signal.SIGSTOP)
+    try:
+        time.sleep(0.2)
+        manager.forget()
+        time.sleep(2.5)
+        assert manager.listen() == [], "one that hangs must not say that it lives"
+    finally:
+        line.send("supervisor", signal.SIGCONT)
+    until(lambda: "WATCHDOG=1" in manager.listen(), what="it says so again")
+    line.process.send_signal(signal.SIGTERM)
+    assert line.process.wait(60) == 0
+    heard = manager.listen()
+    assert heard[-1] == "STOPPING=1"
+    assert "READY=1" not in heard, "said once"
+
+
+@pytest.mark.parametrize("by_signal", [False, True])
+def test_a_line_that_waits_for_an_operator_sorts_again_at_a_word_and_not_before(
+    start: Callable[..., Line], by_signal: bool
+) -> None:
+    line = start(safety='resume = "operator"')
+
+    def sorts_at_a_word() -> bool:
+        # As often as it takes: on a busy machine something may be wrong for a moment just then.
+        if by_signal:
+            line.process.send_signal(signal.SIGUSR1)
+        else:
+            ask(line.name, RESUME)
+        time.sleep(0.5)
+        return line.sorts()
+
+    until(lambda: line.sorts() or (line.states("running", 0) and sorts_at_a_word()), what="it sorts")
+    with line.broken("black") as at_ns:
+        line.becomes_safe(at_ns)
+        ask(line.name, RESUME)
+        time.sleep(1.0)
+        assert not line.sorts(), "a word while something is wrong opens nothing"
+    time.sleep(3.0)  # ten times what would do without an operator
+    assert not line.sorts(), "all is well, and nobody has said so"
+    until(sorts_at_a_word, what=f"it sorts at a word: {line.says()[-2000:]}")
