@@ -124,6 +124,12 @@ ALARMS: dict[str, AlarmText] = {
         "A part of the program keeps being started again.",
         "Tell who looks after the machine; the log says why (`journalctl -u ripeline`).",
     ),
+    "camera adjusts itself": AlarmText(
+        SOON,
+        "The camera does not keep what line.toml states of its exposure or white balance; ripeness may be misjudged.",
+        "Tell who looks after the machine: set it on the camera itself and take it out of line.toml, "
+        "or use a camera that can be told.",
+    ),
     "light changed": AlarmText(
         SOON,
         "The belt is clearly brighter or darker than when the camera was set up; ripeness may be misjudged.",

@@ -121,6 +121,9 @@ class AlarmBoard:
             seen = self._more("frames", camera.name, camera.frames, now_s, _WINDOW_S)
             share = dropped / max(1, dropped + seen)
             yield _graded(share, 0.01, 0.05, "frames dropped", camera.name, f"{share:.0%} of the last minute", 30.0)
+            yield _bad_if(
+                bool(camera.unheld), "camera adjusts itself", camera.name, ", ".join(camera.unheld), raise_s=2.0
+            )
             yield from _of_scene(camera)
 
     def _more(self, what: str, about: str, count: int, now_s: float, window_s: float) -> int:

@@ -27,13 +27,14 @@ class SceneFacts:
 
 @dataclass(frozen=True, slots=True)
 class CameraFacts:
-    """One camera; `age_ms` since its newest frame, None before the first."""
+    """One camera; `age_ms` since its newest frame, None before the first, `unheld` what it does not keep as stated."""
 
     name: str
     frames: int = 0
     dropped: int = 0
     age_ms: float | None = None
     reconnects: int = 0
+    unheld: tuple[str, ...] = ()
     scene: SceneFacts = SceneFacts()
 
 

@@ -27,7 +27,7 @@ CAMERAS: dict[str, Callable[[str, CameraSettings], Camera]] = {
     "file": lambda source, _: VideoFile(Path(source)),
     "folder": lambda source, _: _open_folder(source),
     "device": open_device,
-    "stream": lambda source, _: open_stream(source),
+    "stream": open_stream,
 }
 
 

@@ -36,6 +36,7 @@ def open_device(source: str, settings: CameraSettings) -> LiveCamera:
         )
     # The driver's own queue would hand out old pictures.
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    for words in lock(capture, settings):
+    refused = lock(capture, settings)
+    for words in refused.values():
         log.warning("camera %s: %s", source, words)
-    return LiveCamera(source, capture)
+    return LiveCamera(source, capture, unheld=tuple(refused))

@@ -24,12 +24,13 @@ class LiveCamera:
     Args:
         name: The source in a person's words.
         capture: An opened OpenCV capture; the reader thread owns it from here on.
+        unheld: What it does not keep as stated; see `edge_runtime.cameras.lock`.
     """
 
     live = True
 
-    def __init__(self, name: str, capture: cv2.VideoCapture) -> None:
-        self.name = name
+    def __init__(self, name: str, capture: cv2.VideoCapture, *, unheld: tuple[str, ...] = ()) -> None:
+        self.name, self.unheld = name, unheld
         self.dropped = 0
         self.frame_rate_hz = frame_rate_hz(capture)
         self._capture = capture

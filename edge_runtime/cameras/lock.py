@@ -7,11 +7,16 @@ from typing import Protocol
 import cv2
 
 from edge_runtime.config import CameraSettings
+from edge_runtime.ports import Camera
 
 _MANUAL_EXPOSURE = 1.0
 """V4L2_EXPOSURE_MANUAL, which OpenCV hands through."""
 
 _CLOSE_ENOUGH = 0.1
+
+EXPOSURE, WHITE_BALANCE = "exposure", "white balance"
+HELD = (EXPOSURE, WHITE_BALANCE)
+"""What `[camera]` may state."""
 
 
 class Adjustable(Protocol):
@@ -22,24 +27,38 @@ class Adjustable(Protocol):
     def get(self, property_id: int, /) -> float: ...  # noqa: D102
 
 
-def lock(capture: Adjustable, settings: CameraSettings) -> list[str]:
-    """Set what `line.toml` states; what did not take, in words. Ripeness is read from brightness and colour."""
+def stated(settings: CameraSettings) -> tuple[str, ...]:
+    """Which of `HELD` `line.toml` states."""
+    values = (settings.exposure_ms, settings.white_balance_k)
+    return tuple(name for name, value in zip(HELD, values, strict=True) if value is not None)
+
+
+def unheld(camera: Camera) -> tuple[str, ...]:
+    """Which of `HELD` a camera does not keep as stated; recordings are not asked to keep any."""
+    return getattr(camera, "unheld", ())
+
+
+def lock(capture: Adjustable, settings: CameraSettings) -> dict[str, str]:
+    """Set what `line.toml` states; what of `HELD` did not take, and why.
+
+    Ripeness is read from brightness and colour.
+    """
     wanted = []
     if settings.exposure_ms is not None:
         # V4L2 counts exposure in units of 100 us.
         wanted.append(
-            ("exposure", cv2.CAP_PROP_AUTO_EXPOSURE, _MANUAL_EXPOSURE, cv2.CAP_PROP_EXPOSURE, 10 * settings.exposure_ms)
+            (EXPOSURE, cv2.CAP_PROP_AUTO_EXPOSURE, _MANUAL_EXPOSURE, cv2.CAP_PROP_EXPOSURE, 10 * settings.exposure_ms)
         )
     if settings.white_balance_k is not None:
         wanted.append(
-            ("white balance", cv2.CAP_PROP_AUTO_WB, 0.0, cv2.CAP_PROP_WB_TEMPERATURE, float(settings.white_balance_k))
+            (WHITE_BALANCE, cv2.CAP_PROP_AUTO_WB, 0.0, cv2.CAP_PROP_WB_TEMPERATURE, float(settings.white_balance_k))
         )
-    refused = []
+    refused = {}
     for name, automatic, off, property_id, value in wanted:
         capture.set(automatic, off)
         capture.set(property_id, value)
         if capture.get(automatic) != off:
-            refused.append(f"the camera keeps adjusting its {name} by itself")
+            refused[name] = f"the camera keeps adjusting its {name} by itself"
         elif abs((found := capture.get(property_id)) - value) > _CLOSE_ENOUGH * value:
-            refused.append(f"the camera does not take {name} {value:g} and stays at {found:g}")
+            refused[name] = f"the camera does not take {name} {value:g} and stays at {found:g}"
     return refused

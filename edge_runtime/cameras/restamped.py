@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
+from edge_runtime.cameras.lock import unheld
 from edge_runtime.ports import Camera
 from edge_runtime.records import Frame
 
@@ -25,6 +26,11 @@ class Restamped(ABC):
     def truncated(self) -> str | None:
         """What a recording that ends early says of it."""
         return getattr(self._camera, "truncated", None)
+
+    @property
+    def unheld(self) -> tuple[str, ...]:
+        """What it does not keep as stated."""
+        return unheld(self._camera)
 
     def frames(self) -> Iterator[Frame]:
         """See `edge_runtime.ports.Camera`."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import cv2
 
 from edge_runtime.cameras.live import LiveCamera
+from edge_runtime.cameras.lock import stated
 from edge_runtime.cameras.opencv import open_capture
+from edge_runtime.config import CameraSettings
 from edge_runtime.errors import CameraError
 
+log = logging.getLogger("ripeline")
 
-def open_stream(source: str) -> LiveCamera:
-    """Open a URL.
+
+def open_stream(source: str, settings: CameraSettings) -> LiveCamera:
+    """Open a URL. What the camera behind it must not adjust cannot be set from here.
 
     Raises:
         CameraError: Nothing answers there, or not with video.
@@ -24,7 +29,9 @@ def open_stream(source: str) -> LiveCamera:
             expected="a URL that FFmpeg can play, such as rtsp://host/stream or http://host/video.mjpg",
             remedy="Try the URL in a video player; check address, user name and network.",
         )
-    return LiveCamera(hide_password(source), capture)
+    for name in stated(settings):
+        log.warning("camera %s: the %s of a network camera can only be set on itself", hide_password(source), name)
+    return LiveCamera(hide_password(source), capture, unheld=stated(settings))
 
 
 def hide_password(url: str) -> str:

@@ -45,6 +45,8 @@ class Cell(IntEnum):
     CAPTURE_BELT_UM = auto()
     """Where the belt was last, where pictures measure it; beyond the life of a connection."""
     CAPTURE_CONNECTIONS = auto()
+    CAPTURE_UNHELD = auto()
+    """A bit for what the camera does not keep as stated, in the order of `edge_runtime.cameras.lock.HELD`."""
     CAPTURE_ENDED = auto()
     """1 when the source has come to its end."""
 

@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 
+from edge_runtime.cameras.lock import HELD, unheld
 from edge_runtime.errors import CameraError, RipelineError
 from edge_runtime.picture_watch import PictureWatch, same_colours, thumbnail
 from edge_runtime.ports import Camera, Encoder
@@ -69,6 +70,7 @@ class Capture:
 
     def _deliver(self, camera: Camera) -> None:
         self._board.add(Cell.CAPTURE_CONNECTIONS)
+        self._board[Cell.CAPTURE_UNHELD] = sum(1 << HELD.index(name) for name in unheld(camera))
         period_ns = round(1e9 / camera.frame_rate_hz) if camera.frame_rate_hz else _USUAL_PERIOD_NS
         self._board[Cell.CAPTURE_PERIOD_NS] = period_ns
         lost_before, proven = self._board[Cell.CAPTURE_DROPPED], False

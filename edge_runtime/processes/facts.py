@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from edge_runtime.cameras.lock import HELD
 from edge_runtime.health import CameraFacts, LineFacts, ProcessFacts
 from edge_runtime.processes.actuator import FAULTS, STATES
 from edge_runtime.processes.attended import Attended
@@ -45,6 +46,7 @@ def line_facts(plan: LinePlan, board: Board, rows: Rows, processes: Sequence[Att
         + max(0, board[Cell.CAPTURE_FRAMES] - board[Cell.VISION_FRAMES] - 1),
         age_ms=age_ms(Cell.CAPTURE_FRAME_NS),
         reconnects=max(0, board[Cell.CAPTURE_CONNECTIONS] - 1),
+        unheld=tuple(name for number, name in enumerate(HELD) if board[Cell.CAPTURE_UNHELD] >> number & 1),
     )
     since_ns = board[Cell.ACTUATOR_SINCE_NS]
     return LineFacts(

@@ -126,6 +126,15 @@ def test_a_reporter_process_that_says_nothing_is_an_alarm_only_where_there_is_on
     assert Clockwork().run(20, replace(GOOD, processes=()), journal=None) == []
 
 
+def test_a_camera_that_does_not_keep_what_was_stated_is_named_with_it() -> None:
+    line = Clockwork()
+    camera = CameraFacts("camera", unheld=("exposure", "white balance"), scene=GOOD_SCENE)
+    assert [(one.code, one.about, one.detail) for one in line.run(5, replace(GOOD, cameras=(camera,)))] == [
+        ("camera adjusts itself", "camera", "exposure, white balance")
+    ]
+    assert line.run(10) == []
+
+
 def test_a_receiver_may_be_away_for_a_moment() -> None:
     line = Clockwork()
     away = replace(RECEIVER, connected=False, error="cannot be reached")

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from edge_runtime.cameras import open_camera
-from edge_runtime.config import LineConfig
+from edge_runtime.cameras.exposure import AtExposure
+from edge_runtime.cameras.lock import HELD, WHITE_BALANCE
+from edge_runtime.config import CameraSettings, LineConfig
 from edge_runtime.errors import CameraError
 from edge_runtime.ports import Camera
 from edge_runtime.processes.board import Board, Cell, Stop
@@ -36,7 +38,8 @@ class Ports:
         self.source = url
 
     def open_camera(self) -> Camera:
-        return open_camera(self.source)
+        stated = CameraSettings(white_balance_k=4600, delay_ms=5.0)
+        return AtExposure(open_camera(self.source, stated), None, stated.delay_ms)
 
     def open_encoder(self) -> None:
         return None
@@ -118,6 +121,7 @@ def strongest(ring: FrameRing) -> str:
 def test_red_is_red_before_and_after_a_reconnect(capturing: tuple[int, Board, FrameRing]) -> None:
     port, board, ring = capturing
     assert strongest(ring) == "red"
+    assert board[Cell.CAPTURE_UNHELD] == 1 << HELD.index(WHITE_BALANCE), "a network camera takes no settings from here"
     before, connections = ring.newest_number, board[Cell.CAPTURE_CONNECTIONS]
     with network_camera(port, RED):
         until(lambda: ring.newest_number > before + 5)

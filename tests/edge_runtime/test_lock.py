@@ -27,7 +27,7 @@ class Device:
 
 def test_automatics_go_off_and_values_are_set() -> None:
     device = Device()
-    assert lock(device, SETTINGS) == []
+    assert lock(device, SETTINGS) == {}
     assert device.now == {
         cv2.CAP_PROP_AUTO_EXPOSURE: 1.0,
         cv2.CAP_PROP_EXPOSURE: 40.0,
@@ -37,15 +37,16 @@ def test_automatics_go_off_and_values_are_set() -> None:
 
 
 def test_a_camera_that_does_not_obey_is_told_on() -> None:
-    assert lock(Device({cv2.CAP_PROP_AUTO_EXPOSURE: 3.0}), SETTINGS) == [
-        "the camera keeps adjusting its exposure by itself"
-    ]
-    (words,) = lock(Device({cv2.CAP_PROP_WB_TEMPERATURE: 6500.0}), SETTINGS)
+    assert lock(Device({cv2.CAP_PROP_AUTO_EXPOSURE: 3.0}), SETTINGS) == {
+        "exposure": "the camera keeps adjusting its exposure by itself"
+    }
+    ((name, words),) = lock(Device({cv2.CAP_PROP_WB_TEMPERATURE: 6500.0}), SETTINGS).items()
+    assert name == "white balance"
     assert "white balance 4600 and stays at 6500" in words
 
 
 def test_what_is_not_stated_stays_as_it_is() -> None:
     device = Device()
     before = dict(device.now)
-    assert lock(device, CameraSettings()) == []
+    assert lock(device, CameraSettings()) == {}
     assert device.now == before

@@ -117,7 +117,12 @@ def test_an_output_that_cannot_be_switched_off_is_told_at_the_next_order() -> No
 
 def test_frames_that_vision_skipped_count_as_dropped_and_rows_that_wait_are_counted(tmp_path: Path) -> None:
     board = Board.new("test")
-    for cell, count in ((Cell.CAPTURE_FRAMES, 100), (Cell.VISION_FRAMES, 80), (Cell.CAPTURE_DROPPED, 3)):
+    for cell, count in (
+        (Cell.CAPTURE_FRAMES, 100),
+        (Cell.VISION_FRAMES, 80),
+        (Cell.CAPTURE_DROPPED, 3),
+        (Cell.CAPTURE_UNHELD, 2),
+    ):
         board[cell] = count
     plan: Any = SimpleNamespace(config=LineConfig(), runtime=tmp_path)
     tell_run_id(plan, "20260531-1")
@@ -128,5 +133,5 @@ def test_frames_that_vision_skipped_count_as_dropped_and_rows_that_wait_are_coun
     rows.close(remove=True)
     assert facts.run_id == "20260531-1"
     (camera,) = facts.cameras
-    assert (camera.frames, camera.dropped) == (100, 22)
+    assert (camera.frames, camera.dropped, camera.unheld) == (100, 22, ("white balance",))
     board.close(remove=True)
