@@ -46,7 +46,8 @@ ALARMS: dict[str, AlarmText] = {
     "model fails its self-test": AlarmText(
         STOPPED,
         "The model does not answer here as it did when it was made, so its word is not worth anything.",
-        "Do not go on sorting. Have the bundle installed again (`ripeline check BUNDLE`).",
+        "Restart the line once: memory may have rotted. If it comes back, have the bundle installed again "
+        "(`ripeline check BUNDLE`) and the machine looked at.",
     ),
     "clock jumped": AlarmText(
         STOPPED,

@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
 
 def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, selection: Selection) -> LineSummary:
-    """Run the source to its end, and leave the truth beside the decisions where it is known."""
+    """Run the source to its end, and leave the truth beside the decisions where it is known.
+
+    Raises:
+        InputError: A live source whose `line.toml` names outputs or receivers, which only processes serve.
+    """
     import cv2
 
     from edge_runtime.line import run_line
     from edge_runtime.pipeline import Pipeline
     from edge_runtime.reporters.jsonl import JsonlReporter
 
+    if line_source.is_live(asked.source):
+        _refuse_what_nobody_serves(settings)
     cv2.setNumThreads(1)  # pictures are small: threads that wait for one another take longer
     camera, positions, settings, simulated = line_source.open_source(
         asked.source, asked.encoder, settings, asked.duration_s
@@ -72,6 +78,21 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
     if simulated is not None:
         simulated.write_truth(output, until_frame=last_frame if stop.is_set() else None)
     return summary
+
+
+def _refuse_what_nobody_serves(settings: LineConfig) -> None:
+    from edge_runtime.ejectors import output_kind
+    from edge_runtime.errors import InputError
+
+    outputs = [*settings.ejector, settings.safety.run_permit, settings.safety.heartbeat]
+    named = ["outputs"] * any(one is not None and output_kind(one) for one in outputs)
+    named += ["receivers"] * bool(settings.report)
+    if named:
+        raise InputError(
+            f"line.toml names {' and '.join(named)}, and a live line in one process serves none.",
+            expected="a line in processes, which throws out, watches itself and reports",
+            remedy="leave out --one-process, or take them out of line.toml for a trial",
+        )
 
 
 def _ejection(

@@ -64,7 +64,7 @@ class Capture:
                     failed(self._folder, error)
                 if self._board[Cell.CAPTURE_FRAMES] > frames:
                     pause_s = _FIRST_PAUSE_S
-                log.warning("%s Trying again in %.2g s.", error.what, pause_s)
+                log.warning("%s. Trying again in %.2g s.", error.what.rstrip("."), pause_s)
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

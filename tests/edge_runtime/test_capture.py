@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -140,6 +141,24 @@ def test_a_camera_that_comes_back_with_red_and_blue_exchanged_is_not_used(
         before = ring.newest_number
         until(lambda: ring.newest_number > before + 3)
     assert strongest(ring) == "red"
+
+
+def test_pauses_between_tries_double_and_begin_anew_once_pictures_have_come(
+    capturing: tuple[int, Board, FrameRing], caplog: pytest.LogCaptureFixture
+) -> None:
+    def pauses() -> list[str]:
+        said = [one.getMessage() for phase in ("setup", "call") for one in caplog.get_records(phase)]
+        return re.findall(r"\. Trying again in ([\d.]+) s\.", "\n".join(said))
+
+    port, _, ring = capturing
+    until(lambda: len(pauses()) >= 4)
+    assert pauses()[:4] == ["0.25", "0.5", "1", "2"]
+    before = ring.newest_number
+    with network_camera(port, RED):
+        until(lambda: ring.newest_number > before)
+        count = len(pauses())
+    until(lambda: len(pauses()) >= count + 2)
+    assert pauses()[count : count + 2] == ["0.25", "0.5"]
 
 
 class MeasuringCamera:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,7 +20,7 @@ from tests.broker import free_port
 from tests.mjpeg import jpegs_of, served
 
 if TYPE_CHECKING:
-    from tests.conftest import Ripeline
+    from tests.conftest import Outcome, Ripeline
 
 
 @pytest.fixture
@@ -251,3 +251,25 @@ def test_a_start_that_is_killed_loses_no_earlier_result(
     assert ripeline(*words, camera_url, "--force", "--duration", "1").code == 0
     assert not any(name in contents(earlier) for name in ("mine.txt", "unfamiliar/unsorted/1.png"))
     assert not [path.name for path in earlier.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[safety.heartbeat.modbus]\nhost = 'io'\ncoil = 0\n", "names outputs"),
+        (
+            "[belt]\nmm_per_px = 0.4\n[[ejector]]\nat_mm = 300.0\n[ejector.gpio]\nchip = '/dev/gpiochip0'\nline = 4\n",
+            "names outputs",
+        ),
+        ("[[report]]\nname = 'plant'\n[report.jsonl]\nfile = 'a.jsonl'\n", "names receivers"),
+    ],
+)
+def test_a_live_line_in_one_process_does_not_pretend_to_throw_out_or_report(
+    ripeline_here: Callable[..., Outcome], bundle_dir: Path, tmp_path: Path, text: str, named: str
+) -> None:
+    config = tmp_path / "line.toml"
+    config.write_text(text)
+    words = ["--source", "http://127.0.0.1:9/video", "--config", config, "-o", tmp_path / "out", "--one-process"]
+    refused = ripeline_here("run", bundle_dir, *words, "--artefact", "tflite-fp32")
+    assert (refused.code, named in refused.stderr) == (2, True), refused.stderr
+    assert not (tmp_path / "out").exists()
