@@ -14,6 +14,9 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+import click
+
+from ripeline import console
 from ripeline.asked import MARKER
 from ripeline.line_ports import RealPorts, SimulatedPorts
 from ripeline.line_source import SIMULATED, of_simulated, refuse_encoder, tell
@@ -79,8 +82,12 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             ended.set()
             summary = _summary(supervisor.board, edges.source, bundle.manifest.labels)
             last_ns = supervisor.board[Cell.CAPTURE_FRAME_NS]
-            if supervisor.failure is not None and not supervisor.opened:
-                raise supervisor.failure
+            if not supervisor.opened:
+                if supervisor.failure is not None:
+                    raise supervisor.failure
+                if simulated is None:  # whose truth says what was missed
+                    console.notice("told to end before the source gave a picture: nothing was written.")
+                    raise click.exceptions.Exit(console.DONE)
     (plan.output / MARKER).touch()  # also where there was nothing to decide
     if simulated is not None:
         simulated.write_truth(plan.output, until_frame=None if simulated.is_over else simulated.last_frame(last_ns))

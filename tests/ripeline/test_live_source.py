@@ -228,6 +228,26 @@ def silent_url() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/belt.mjpg"
 
 
+def test_a_line_that_is_told_to_end_before_its_first_picture_leaves_an_earlier_result_as_it_was(
+    bundle_dir: Path, earlier: Path, silent_url: str
+) -> None:
+    process = start(bundle_dir, silent_url, earlier, "--force")
+    try:
+        for _ in range(600):
+            if not (earlier / "mine.txt").exists():
+                break
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    assert "before the source gave a picture" in said
+    assert contents(earlier) == EARLIER
+
+
 def test_a_start_that_is_killed_loses_no_earlier_result(
     ripeline: Ripeline, bundle_dir: Path, earlier: Path, silent_url: str, camera_url: str
 ) -> None:
