@@ -15,6 +15,13 @@ from simulator.evidence import Evidence, Row
 from simulator.matching import Matched, Stroke
 from simulator.worst import Shown, Wrong
 
+_STREAMS = {"kept": "kept", "thrown_out": "thrown out"}
+_STROKES = {
+    "hit_own": "hit their fruit",
+    "hit_neighbour": "hit a neighbour",
+    "hit_nothing": "hit nothing",
+    "late": "ordered too late",
+}
 _WINDOWS = 6
 _CROP_PX = 240
 
@@ -56,7 +63,12 @@ def write_score_page(
     for text in (figures.get("gate") or {}).get("failures", ()):
         short.notice(text, "bad")
     if beside:
-        page.section("Beside other runs").table(*comparison({"this run": figures, **beside}))
+        header, rows = comparison({"this run": figures, **beside})
+        # Runs side by side: there are more figures than a page is wide.
+        names, *columns = zip(header, *rows, strict=True)
+        page.section("Beside other runs").table(
+            [str(name) for name in ("", *names[1:])], [list(one) for one in columns]
+        )
     _diagrams(page.section("Space and time"), evidence, matched, strokes, wrong)
     _worst(page.section("Worst errors"), evidence, wrong, shown)
     _tables(page, figures)
@@ -113,30 +125,52 @@ def _tables(page: Page, figures: Row) -> None:
         section.text(f"By their own probabilities {promised['mean']:.1%} of the labels were to be wrong.")
     for name in ("label", "lane", "minute"):
         _by(page.section(f"By {name}"), name, figures[f"by_{name}"])
-    streams = page.section("Where fruit went").text(f"Good fruit kept: {_with_interval(figures['streams']['yield'])}")
-    for name in ("kept", "thrown_out"):
-        stream = figures["streams"][name]
-        mix = ", ".join(f"{label} {_with_interval(one)}" for label, one in stream["mix"].items())
-        streams.text(f"{name.replace('_', ' ')}: {_with_interval(stream['share_of_all'])}; {mix or 'nothing'}")
+    streams = figures["streams"]
+    section = page.section("Where fruit went").text(f"Good fruit kept: {_with_interval(streams['yield'])}")
+    labels = sorted({label for name in _STREAMS for label in streams[name]["mix"]})
+    section.table(
+        ["", "of all fruit", *(f"of it {label}" for label in labels)],
+        [
+            [title, _with_interval(streams[name]["share_of_all"])]
+            + [
+                _with_interval(streams[name]["mix"][label]) if label in streams[name]["mix"] else "–"
+                for label in labels
+            ]
+            for name, title in _STREAMS.items()
+        ],
+    )
     if acting:
-        kinds = ("hit_own", "hit_neighbour", "hit_nothing", "late")
         page.section("Acting").table(
-            ["", "strokes", "share", "95 %"], [_row(kind.replace("_", " "), acting[kind]) for kind in kinds]
+            ["", "strokes", "share", "95 %"], [_row(title, acting[kind]) for kind, title in _STROKES.items()]
         )
-    timing = figures["timing"]
-    spreads = [("position error, mm", acting["position_error_mm"] if acting else None)]
+    _place_and_time(page.section("Errors of place and time"), acting, figures["timing"])
+
+
+def _place_and_time(section: Section, acting: Row | None, timing: Row) -> None:
+    spreads = [("position error, mm", acting["position_error_mm"] if acting else None, 2)]
     spreads += [
-        (name.replace("_ms", ", ms").replace("_", " "), timing[name])
+        (name.replace("_ms", ", ms").replace("_", " "), timing[name], 1)
         for name in ("capture_to_decision_ms", "capture_to_fire_ms")
     ]
-    page.section("Errors of place and time").table(
+    section.table(
         ["", "p50", "p99", "p99.9", "largest"],
-        [[name, *(one[key] for key in ("p50", "p99", "p99.9", "max"))] for name, one in spreads if one],
+        [
+            [name, *(f"{one[key]:.{digits}f}" for key in ("p50", "p99", "p99.9", "max"))]
+            for name, one, digits in spreads
+            if one
+        ],
     )
+    decided = timing["capture_to_decision_ms"]
+    if decided and decided["max"] == 0:
+        section.text("In virtual time a decision falls with its picture: the runtime's own work takes no time.")
+    if (frames := timing["frames"]) is not None:
+        section.text(
+            f"{frames['read']} frames, of which {frames['processed']} processed and {frames['dropped']} dropped."
+        )
 
 
 def _by(section: Section, name: str, groups: Mapping[str, Row]) -> None:
-    header = [name, "true", "found", "count error", "accuracy", "escapes", "false rejects", "hit own"]
+    header = [name, "true", "found", "count error", "accuracy", "escapes", "false rejects", "hit their fruit"]
     section.table(
         header,
         [
@@ -236,7 +270,10 @@ def _interval(one: Row) -> str:
 def _with_interval(one: Row) -> str:
     if one["share"] is None:
         return "–"
-    return _of(one) + (f": {_percent(one)} ({_interval(one)})" if one["ci95"] is not None else "")
+    if one["ci95"] is None:
+        return _of(one)
+    low, high = (100 * end for end in one["ci95"])
+    return f"{_of(one)}: {_percent(one)} ({low:.1f}\u00a0–\u00a0{high:.1f})"
 
 
 def _tone(one: Row) -> Tone:

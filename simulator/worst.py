@@ -110,7 +110,8 @@ def _of_fruit(one: Outcome, accepted: Sequence[str]) -> Wrong | None:
     if decision["label"] == label and not escaped and not rejected:
         return None
     sure = float(decision["probabilities"][decision["label"]])
-    what = f"{label} taken for {decision['label']} ({sure:.0%}, {decision['views']} views), {decision['verdict']}"
+    seen = f"{decision['views']} view{'s' * (decision['views'] != 1)}"
+    what = f"{label} taken for {decision['label']} ({sure:.0%}, {seen}), {decision['verdict']}"
     return _wrong(sure + (2.0 if escaped else 0.0), what, one.truth, decision)
 
 

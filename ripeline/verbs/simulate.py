@@ -13,12 +13,16 @@ from ripeline import console
 _DATASET, _CLIP = "simulated-dataset.json", "simulated-clip.json"
 
 
+_SCENARIOS = "calm, crowded, demo, dirty_lens, dusk, flaky_camera, ramps, stop_and_go, worst_day"
+
+
 @click.group(
     "simulate",
     epilog="""\b
 Examples:
   ripeline simulate dataset data --per-class 200
-  ripeline simulate clip clip --seconds 20 --belt-speed 250""",
+  ripeline simulate clip clip --seconds 20 --belt-speed 250
+  ripeline run BUNDLE --source sim:crowded -o out --trace && ripeline score out out   # a line, without its film""",
 )
 def verb() -> None:
     """Draw labelled crops, or a moving belt with known truth."""
@@ -26,6 +30,7 @@ def verb() -> None:
 
 @verb.command(
     "dataset",
+    short_help="Draw labelled crops, to train on.",
     epilog="""\b
 Examples:
   ripeline simulate dataset data --per-class 200 --seed 1
@@ -77,6 +82,7 @@ def dataset(
 
 @verb.command(
     "clip",
+    short_help="Film a belt with fruit on it, to run on.",
     epilog="""\b
 Examples:
   ripeline simulate clip clip --seconds 20 --fps 30 --belt-speed 250
@@ -84,7 +90,7 @@ Examples:
   ripeline simulate clip clip --fruit-images photos    # your own photographs, cut out, on the belt""",
 )
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--scenario", default="calm", show_default=True, help="A scenario's name, or a TOML file.")
+@click.option("--scenario", default="calm", show_default=True, help=f"{_SCENARIOS}, or a TOML file.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Length. Default: the scenario's own.")
 @click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames a second. Default: the scenario's own.")
 @click.option(

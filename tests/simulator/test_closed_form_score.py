@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -337,13 +338,40 @@ def test_the_diagram_has_a_panel_a_lane_and_ends_with_the_run() -> None:
     assert {"missed", "order never fired, and why", "decision"} <= labels
 
 
+def test_the_page_puts_runs_side_by_side_and_says_where_fruit_and_frames_went(tmp_path: Path) -> None:
+    truth = [fruit(0), fruit(1, "spoiled"), fruit(2)]
+    decisions = [decided(one) for one in truth]
+    strike = stroke_at(truth[1], 0, 1.25)
+    evidence = line(
+        truth, decisions, ejections=[strike], firings=[_firing(decisions[1])], tracks=[_view(decisions[0], 9, 0)]
+    )
+    evidence.summary["frames"] = {"read": 12, "processed": 10, "dropped": 2}
+    figures = figures_of(evidence) | {"identity": None, "gate": None}
+    file = tmp_path / "score.html"
+    beside = {"yesterday": figures}
+    write_score_page(file, evidence, match(evidence), [], figures, wrong=[], shown=[], beside=beside)
+    page = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", file.read_text("utf-8")))
+    assert "this run yesterday fruit 3 3 found 100.0% 100.0%" in page
+    assert "of all fruit of it ripe of it spoiled kept 2 of 3: 66.7% (20.8 – 93.9) 2 of 2" in page
+    assert "thrown out 1 of 3: 33.3% (6.1 – 79.2) – 1 of 1" in page
+    assert "hit their fruit 1 of 1" in page
+    assert "position error, mm 1.25 1.25 1.25 1.25" in page
+    assert "12 frames, of which 10 processed and 2 dropped." in page
+    assert "a decision falls with its picture" in page
+    assert "every fruit in sight was found once" in page
+    assert "Run with an encoder" in page
+
+
 def test_a_line_on_which_nothing_came_has_a_page_too(tmp_path: Path) -> None:
     evidence = line([], [])
     figures = figures_of(evidence) | {"identity": None, "gate": None}
     assert figures["counting"]["found"] == {"k": 0, "n": 0, "share": None, "ci95": None}
     matched = match(evidence)
     write_score_page(tmp_path / "score.html", evidence, matched, [], figures, wrong=[], shown=[], beside={})
-    assert "Worst errors" in (tmp_path / "score.html").read_text("utf-8")
+    page = (tmp_path / "score.html").read_text("utf-8")
+    assert "there was no fruit" in page
+    assert "found once" not in page
+    assert "--trace" not in page
 
 
 def test_a_spare_decision_is_about_the_fruit_that_it_lies_nearest_to() -> None:

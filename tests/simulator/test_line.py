@@ -12,18 +12,20 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from edge_runtime.config_file import load_line_config
 from edge_runtime.encoders.csv_file import CsvEncoder
 from edge_runtime.errors import InputError
 from edge_runtime.records import BeltDirection
+from ripeline.verbs.simulate import verb
 from simulator import clip as clip_module
 from simulator.clip import write_clip
 from simulator.cutout import Cutouts, cut_out
 from simulator.footage import belt_from_picture
 from simulator.line import line_of, open_scenario, open_source, scene_line
 from simulator.renderer import Renderer
-from simulator.scenario import parse_scenario
+from simulator.scenario import parse_scenario, scenario_names
 from simulator.world import build_world, empty_world
 
 SHORT: dict[str, Any] = {"seconds": 3.0, "frame_rate_hz": 10.0, "belt_speed_mm_s": 400.0}
@@ -307,6 +309,11 @@ def test_a_belt_picture_is_looked_for_beside_the_scenario_that_names_it(
     assert scene_line(line.scene()) is None
     with pytest.raises(InputError, match=r"belt\.picture: .*mine/belts/red\.png: no such file"):
         open_scenario("mine/line.toml", seed=1)
+
+
+def test_the_help_of_clip_names_every_scenario() -> None:
+    text = CliRunner().invoke(verb, ["clip", "--help"]).output
+    assert ", ".join(scenario_names()) in " ".join(text.split())
 
 
 def test_a_clip_of_which_no_picture_arrives_is_refused(tmp_path: Path) -> None:
