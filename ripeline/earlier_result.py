@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
@@ -38,9 +38,14 @@ def replacing(folder: Path, *, marker: str, force: bool) -> Iterator[Callable[[]
     # In a thread, as it may take long, and the new result is being written already.
     removal = Thread(target=shutil.rmtree, args=(folder / _LEAVING, True))
 
+    something_new = False
+
     def begun() -> None:
-        if (folder / _WAITING).is_dir():
-            (folder / _WAITING).rename(folder / _LEAVING)
+        nonlocal something_new
+        if not something_new:
+            something_new = True
+            with suppress(OSError):  # of a disk that fails: no reason to end what has begun
+                (folder / _WAITING).rename(folder / _LEAVING)
             removal.start()
 
     try:
@@ -48,13 +53,13 @@ def replacing(folder: Path, *, marker: str, force: bool) -> Iterator[Callable[[]
         yield begun
         begun()
     except BaseException:
-        if removal.ident is None:
+        if not something_new:
             _tidy(folder)
             if not existed:
                 folder.rmdir()
         raise
     finally:
-        if removal.ident is not None:
+        if something_new:
             removal.join()
 
 
