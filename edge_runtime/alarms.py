@@ -17,8 +17,8 @@ from edge_runtime.recorder import JournalFacts
 _WINDOW_S = 60.0
 _RESTARTS, _RESTARTS_WINDOW_S = 3, 600.0
 _BEHIND = 5000
-_ROWS = 1000
-"""That wait to be written down: a quarter of what there is room for."""
+_ROWS = 100
+"""That wait to be written down, where hardly one does: a fortieth of what there is room for."""
 _JOURNAL_ALARMS = {Trouble.FULL.value: "journal full", Trouble.READ_ONLY.value: "journal read-only"}
 
 
@@ -112,7 +112,7 @@ class AlarmBoard:
         more = self._more("rows", "", facts.rows_lost, now_s, _RESTARTS_WINDOW_S)
         backlog = _ROWS if more else facts.rows_waiting
         detail = f"{facts.rows_lost} rows lost, {facts.rows_waiting} wait"
-        yield _graded(backlog, _ROWS / 10, _ROWS, "strokes not recorded", "", detail, 2.0)
+        yield _graded(backlog, _ROWS / 10, _ROWS, "strokes not recorded", "", detail, 15.0)
         for process in facts.processes:
             restarts = self._more("restarts", process.name, process.restarts, now_s, _RESTARTS_WINDOW_S)
             yield _bad_if(restarts >= _RESTARTS, "restarting", process.name, f"{restarts} times in ten minutes")

@@ -101,13 +101,13 @@ def test_what_was_lost_or_dropped_is_counted() -> None:
 
 def test_strokes_that_wait_to_be_written_are_an_alarm_before_one_is_lost_and_until_hardly_any_wait() -> None:
     line = Clockwork()
-    assert line.run(60, replace(GOOD, rows_waiting=900)) == []
-    assert line.run(2, replace(GOOD, rows_waiting=1000)) == [], "a moment is nothing"
-    alarms = line.run(2, replace(GOOD, rows_waiting=1200))
+    assert line.run(60, replace(GOOD, rows_waiting=90)) == []
+    assert line.run(10, replace(GOOD, rows_waiting=100)) == [], "a moment is nothing: a new reporter may be on its way"
+    alarms = line.run(10, replace(GOOD, rows_waiting=120))
     assert [(one.code, one.severity, one.detail) for one in alarms] == [
-        ("strokes not recorded", SOON, "0 rows lost, 1200 wait")
+        ("strokes not recorded", SOON, "0 rows lost, 120 wait")
     ]
-    assert codes(line.run(60, replace(GOOD, rows_waiting=500))) == ["strokes not recorded"]
+    assert codes(line.run(60, replace(GOOD, rows_waiting=50))) == ["strokes not recorded"]
     assert codes(line.run(30, GOOD)) == ["strokes not recorded"]
     assert line.run(5, GOOD) == []
 
@@ -116,8 +116,8 @@ def test_strokes_that_were_lost_are_told_for_ten_minutes_after_the_last() -> Non
     line = Clockwork()
     line.run(5)
     told = replace(GOOD, rows_lost=7)
-    assert [(one.code, one.detail) for one in line.run(4, told)] == [("strokes not recorded", "7 rows lost, 0 wait")]
-    assert codes(line.run(590, told)) == ["strokes not recorded"]
+    assert [(one.code, one.detail) for one in line.run(20, told)] == [("strokes not recorded", "7 rows lost, 0 wait")]
+    assert codes(line.run(570, told)) == ["strokes not recorded"]
     assert line.run(60, told) == []
 
 
