@@ -10,7 +10,7 @@ from simulator.scenario import FruitSection
 from simulator.sprite import Outline
 
 _TRIPLES = 0.3
-_PRESSED_MM = 0.5
+_PRESSED_MM = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +55,30 @@ def lay_groups(
     return groups
 
 
-def touching_mm(below: Outline, above: Outline, across_mm: float) -> float:
+def touching_mm(below: Outline, above: Outline, across_mm: float, *, px_per_mm: float) -> float:
     """How far upstream a fruit lies that touches another.
 
     Args:
-        below: The fruit downstream, to the right in the picture, one pixel a millimetre.
+        below: The fruit downstream, to the right in the picture.
         above: The other one.
         across_mm: The other one's place across the belt less the first one's.
+        px_per_mm: Scale of the outlines.
 
     Returns:
         Distance of the places along the belt at which the outlines meet.
     """
-    height, width = above.mask.shape
-    # A strip as wide as the upper one can be moved to, with the lower one's left edge at `width`.
-    down = round(across_mm + below.anchor_px[1] - above.anchor_px[1])
-    strip = np.zeros((height, 2 * width + below.mask.shape[1]), np.bool_)
-    top, bottom = max(down, 0), min(down + height, below.mask.shape[0])
-    if top < bottom:
-        strip[top - down : bottom - down, width:-width] = below.mask[top:bottom]
-    for left in range(width + below.mask.shape[1]):
-        if (strip[:, left : left + width] & above.mask).any():
-            away_mm = (width + below.anchor_px[0]) - (left + above.anchor_px[0])
-            return max(away_mm + 1 - _PRESSED_MM, 1.0)
-    return 1.0
+    down = round(across_mm * px_per_mm + below.anchor_px[1] - above.anchor_px[1])
+    top, bottom = max(down, 0), min(down + above.mask.shape[0], below.mask.shape[0])
+    if top >= bottom:
+        return 1.0
+    mine, other = above.mask[top - down : bottom - down], below.mask[top:bottom]
+    both = mine.any(axis=1) & other.any(axis=1)
+    if not both.any():
+        return 1.0
+    # Row by row from the one's upstream edge to the other's downstream edge: the row that leaves least room decides.
+    ends_px = mine.shape[1] - mine[:, ::-1].argmax(axis=1) - above.anchor_px[0]
+    begins_px = other.argmax(axis=1) - below.anchor_px[0]
+    return max(float((ends_px - begins_px)[both].max()) / px_per_mm - _PRESSED_MM, 1.0)
 
 
 def _sizes(count: int, touching_share: float, rng: np.random.Generator) -> list[int]:

@@ -29,6 +29,8 @@ LARGEST_MM = 70.0
 
 _USUAL_MIX = {"spoiled": 0.2, "unripe": 0.2, "turning": 0.2, "ripe": 0.4}
 
+_OUTLINE_PX_PER_MM = 2.5
+
 _TAIL_S = 120.0
 """The belt runs on after the last frame, so that what was decided can be thrown out."""
 
@@ -208,7 +210,8 @@ def _place(
         if group.size > 1:
             own_outline = _outline(fruit.look, camera.mm_per_px)
             if outline is not None:
-                position_mm += touching_mm(outline, own_outline, across_mm - placed[-1].across_mm)
+                away_mm = across_mm - placed[-1].across_mm
+                position_mm += touching_mm(outline, own_outline, away_mm, px_per_mm=_OUTLINE_PX_PER_MM)
             outline = own_outline
         elif section.rolling_share > 0 and rng.random() < section.rolling_share:
             fruit = _rolling(fruit)
@@ -240,11 +243,11 @@ def _rolling(fruit: PlacedFruit) -> PlacedFruit:
 
 
 def _outline(look: Fruit | Photographed, mm_per_px: float) -> Outline:
-    """What a fruit covers of the belt, one pixel a millimetre."""
+    """What a fruit covers of the belt, at the scale at which it is pushed against its neighbour."""
     if isinstance(look, Fruit):
-        return draw_outline(look, px_per_mm=1.0)
-    sprite = look.sprite(0.0)
-    width, height = (max(1, round(side_px * mm_per_px)) for side_px in sprite.size_px)
-    alpha = cv2.resize(sprite.image[..., 3], (width, height), interpolation=cv2.INTER_AREA)
+        return draw_outline(look, px_per_mm=_OUTLINE_PX_PER_MM)
+    sprite, scale = look.sprite(0.0), mm_per_px * _OUTLINE_PX_PER_MM
+    width, height = (max(1, round(side_px * scale)) for side_px in sprite.size_px)
+    alpha = cv2.resize(sprite.image[..., 3], (width, height), interpolation=cv2.INTER_LINEAR)
     x_px, y_px = sprite.anchor_px
-    return Outline(np.asarray(alpha > 127, np.bool_), (x_px * mm_per_px, y_px * mm_per_px))
+    return Outline(np.asarray(alpha > 127, np.bool_), (x_px * scale, y_px * scale))

@@ -116,8 +116,9 @@ def test_neighbours_that_touch_do_so_in_the_picture() -> None:
     pairs = [pair for lane in range(4) for pair in pairwise(fruit for fruit in fruits if fruit.lane == lane)]
     gaps = [_gap_mm(a, b) for a, b in pairs if b.position_mm - a.position_mm < LARGEST_MM]
     assert len(gaps) > 5
-    assert max(gaps) < 1.5
-    assert min(gaps) > -2
+    # Along the belt; beside one another they are nearer. They overlap where the outline of one was a pixel short.
+    assert max(gaps) <= 0.5
+    assert min(gaps) >= -1
 
 
 def _gap_mm(below: PlacedFruit, above: PlacedFruit) -> float:

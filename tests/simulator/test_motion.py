@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -146,16 +145,23 @@ def test_the_travel_kernel_moves_by_the_fraction_and_blurs_by_the_way(fraction_p
     assert kernel @ (places - fraction_px) ** 2 == pytest.approx(spread, abs=1e-4)
 
 
-def test_discs_touch_at_the_sum_of_their_radii() -> None:
-    y, x = np.mgrid[-20:21, -20:21]
-    large = Outline(x**2 + y**2 <= 400, (20.5, 20.5))
-    small = Outline((x**2 + y**2 <= 144)[8:-8, 8:-8], (12.5, 12.5))
-    assert touching_mm(large, small, 0.0) == pytest.approx(32, abs=1)
-    for across_mm in (-16.0, 16.0):
-        assert touching_mm(large, small, across_mm) == pytest.approx((32**2 - 16**2) ** 0.5, abs=1.5)
+@pytest.mark.parametrize("px_per_mm", [1.0, 3.0])
+def test_discs_touch_at_the_sum_of_their_radii(px_per_mm: float) -> None:
+    """Pressed together by some tenths of a millimetre, and to a pixel."""
+
+    def disc(radius_mm: float, held_mm: float) -> Outline:
+        side = 2 * round(radius_mm * px_per_mm)
+        at = (np.arange(side) + 0.5 - side / 2) / px_per_mm
+        return Outline(at[:, None] ** 2 + at**2 <= radius_mm**2, (held_mm * px_per_mm, side / 2))
+
+    large, small = disc(20.0, 20.0), disc(12.0, 12.0)
+    near_mm = 0.3 + 0.7 / px_per_mm
+    for across_mm in (0.0, -16.0, 16.0):
+        true_mm = (32**2 - across_mm**2) ** 0.5
+        assert touching_mm(large, small, across_mm, px_per_mm=px_per_mm) == pytest.approx(true_mm, abs=near_mm)
     # Held elsewhere, the same discs touch at another distance.
-    held = replace(small, anchor_px=(9.5, 12.5))
-    assert touching_mm(large, held, 0.0) == pytest.approx(touching_mm(large, small, 0.0) + 3)
+    apart_mm = touching_mm(large, small, 0.0, px_per_mm=px_per_mm)
+    assert touching_mm(large, disc(12.0, 9.0), 0.0, px_per_mm=px_per_mm) == pytest.approx(apart_mm + 3)
 
 
 def test_the_stated_share_of_fruit_touches_and_no_other() -> None:
