@@ -144,8 +144,13 @@ class Fruit:
         return replace(self, pose=pose)
 
 
-def sample_fruit(rng: np.random.Generator, label: str) -> Fruit:
+def sample_fruit(rng: np.random.Generator, label: str, *, diameter_mm: tuple[float, float] = DIAMETER_MM) -> Fruit:
     """Draw a fruit of a label; its `label` property gives that label back, borderline cases included.
+
+    Args:
+        rng: Draws everything.
+        label: One of `LABELS`.
+        diameter_mm: The smallest and the largest, all equally likely.
 
     Raises:
         ValueError: The label is none of `LABELS`.
@@ -153,11 +158,11 @@ def sample_fruit(rng: np.random.Generator, label: str) -> Fruit:
     if label not in LABELS:
         raise ValueError(f"label must be one of {LABELS}, not {label!r}")
     ripeness = _sample_ripeness(rng, label)
-    diameter_mm = float(rng.uniform(*DIAMETER_MM))
+    across_mm = float(rng.uniform(*diameter_mm))
     pose = Pose(yaw_rad=_angle(rng), tilt_rad=float(np.clip(rng.normal(0.05, 0.2), -0.25, 0.5)), roll_rad=_angle(rng))
     shape = Shape(
-        diameter_mm=diameter_mm,
-        length_mm=min(diameter_mm * float(rng.uniform(0.92, 1.4)), LONGEST_MM),
+        diameter_mm=across_mm,
+        length_mm=min(across_mm * float(rng.uniform(0.92, 1.4)), LONGEST_MM),
         shoulder_exponent=float(rng.uniform(0.32, 0.5)),
         tip_exponent=float(rng.uniform(0.5, 0.88)),
         oval=float(rng.uniform(0, 0.08)),

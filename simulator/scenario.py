@@ -13,7 +13,7 @@ from edge_runtime.config_file import explain
 from edge_runtime.contradictions import ContradictionError
 from edge_runtime.errors import InputError
 from simulator.belt import BeltKind
-from simulator.fruit import LONGEST_MM
+from simulator.fruit import DIAMETER_MM, LONGEST_MM
 
 
 class _Section(BaseModel):
@@ -75,6 +75,7 @@ class EjectorSection(_Section):
 
 
 Spacing = Literal["random", "regular"]
+_Diameter = Annotated[FiniteFloat, Field(ge=15, le=DIAMETER_MM[1])]
 
 
 class FruitSection(_Section):
@@ -88,6 +89,7 @@ class FruitSection(_Section):
     touching_share: FiniteFloat = Field(default=0.0, ge=0, le=1, description="Share that touches a neighbour.")
     rolling_share: FiniteFloat = Field(default=0.0, ge=0, le=1, description="Share that turns about its own axis.")
     turns_per_m: FiniteFloat = Field(default=2.0, gt=0, le=20, description="Of those that roll, a metre of belt.")
+    diameter_mm: tuple[_Diameter, _Diameter] = Field(default=DIAMETER_MM, description="Smallest and largest.")
     lanes: int = Field(default=1, ge=1, le=16)
     mix: dict[str, Annotated[FiniteFloat, Field(ge=0)]] | None = None
 
@@ -95,6 +97,8 @@ class FruitSection(_Section):
     def _some_fruit(self) -> Self:
         if self.mix is not None and sum(self.mix.values()) <= 0:
             raise ContradictionError(("fruit", "mix"), "takes the share of each label, not all zero")
+        if self.diameter_mm[0] > self.diameter_mm[1]:
+            raise ContradictionError(("fruit", "diameter_mm"), "takes the smallest first, then the largest")
         return self
 
 

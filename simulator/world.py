@@ -17,7 +17,7 @@ import numpy as np
 from edge_runtime.errors import InputError
 from simulator.cutout import Cutouts, Photographed
 from simulator.encoder import SimulatedEncoder
-from simulator.fruit import DIAMETER_MM, LABELS, Fruit, Pose, sample_fruit
+from simulator.fruit import LABELS, Fruit, Pose, sample_fruit
 from simulator.layout import Group, lay_groups, touching_mm
 from simulator.motion import BeltMotion, Wheel, belt_motion
 from simulator.scenario import FruitSection, Scenario
@@ -203,7 +203,7 @@ def _place(
         across_mm = (group.lane + 0.5) * lane_mm + float(rng.uniform(-play_mm / 2, play_mm / 2))
         if placed:
             # Not beside it: then both would pass the picture's edge at once and the chain would not go on upstream.
-            beside_mm = 0.6 * min(placed[-1].diameter_mm, DIAMETER_MM[0])
+            beside_mm = 0.6 * min(placed[-1].diameter_mm, section.diameter_mm[0])
             previous_mm = placed[-1].across_mm
             across_mm = min(max(across_mm, previous_mm - beside_mm), previous_mm + beside_mm)
         fruit = _fruit(scenario, number + further, seed=seed, shares=shares, cutouts=cutouts)
@@ -227,10 +227,10 @@ def _fruit(
     labels = sorted(shares)
     label = labels[int(own.choice(len(labels), p=[shares[label] for label in labels]))]
     if cutouts is not None:
-        diameter_mm = float(own.uniform(*DIAMETER_MM))
+        diameter_mm = float(own.uniform(*scenario.fruit.diameter_mm))
         look = cutouts.draw(label, own, diameter_px=diameter_mm / scenario.camera.mm_per_px)
         return PlacedFruit(number, label, None, diameter_mm, 0.0, 0.0, 0, look)
-    fruit = sample_fruit(own, label)
+    fruit = sample_fruit(own, label, diameter_mm=scenario.fruit.diameter_mm)
     return PlacedFruit(number, fruit.label, fruit.ripeness, fruit.shape.diameter_mm, 0.0, 0.0, 0, fruit)
 
 

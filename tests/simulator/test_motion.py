@@ -164,6 +164,19 @@ def test_discs_touch_at_the_sum_of_their_radii(px_per_mm: float) -> None:
     assert touching_mm(large, disc(12.0, 9.0), 0.0, px_per_mm=px_per_mm) == pytest.approx(apart_mm + 3)
 
 
+def test_fruit_are_of_the_stated_sizes() -> None:
+    scenario = parse_scenario('base = "crowded"\nseconds = 12.0\n[fruit]\ndiameter_mm = [16.0, 20.0]\n', "small")
+    small = build_world(scenario, seed=5).fruits
+    diameters_mm = np.array([fruit.diameter_mm for fruit in small])
+    assert 16 <= diameters_mm.min() < 16.5
+    assert 19.5 < diameters_mm.max() <= 20
+    assert diameters_mm.mean() == pytest.approx(18, abs=0.4)
+    assert {fruit.label for fruit in small} == {"spoiled", "unripe", "turning", "ripe"}
+    usual = build_world(load_scenario("crowded").model_copy(update={"seconds": 12.0}), seed=5).fruits
+    assert sorted(fruit.label for fruit in small) == sorted(fruit.label for fruit in usual)
+    assert 38 < max(fruit.diameter_mm for fruit in usual) <= 40
+
+
 def test_the_stated_share_of_fruit_touches_and_no_other() -> None:
     scenario = load_scenario("crowded").model_copy(update={"seconds": 12.0})
     fruits = build_world(scenario, seed=5).fruits
@@ -197,6 +210,8 @@ def test_a_source_takes_options_and_refuses_what_it_does_not_know(tmp_path: Path
     ("text", "message"),
     [
         ("[belt.stops]\nevery_s = 2.0\nfor_s = 2.0", "every_s must be longer"),
+        ("[fruit]\ndiameter_mm = [40.0, 25.0]", "smallest first"),
+        ("[fruit]\ndiameter_mm = [25.0, 60.0]", "less than or equal to 40"),
         ("[camera]\ntrigger_every_mm = 1.0", "more than frame_rate_hz"),
         ('[[fault]]\nkind = "melted"\nat_s = 1.0\nfor_s = 1.0', "fault.1.kind"),
         ("[drift]\ncolour_per_minute = [0.0, -1.0, 0.0]", "colour_per_minute"),
