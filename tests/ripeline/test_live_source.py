@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
+from ripeline.earlier_result import check, replacing
 from tests.broker import free_port
 from tests.mjpeg import jpegs_of, served
 
@@ -218,6 +219,32 @@ def test_a_start_that_is_refused_leaves_an_earlier_result_as_it_was(
     outcome = ripeline("run", bundle_dir, "-o", earlier, "--artefact", "tflite-fp32", *words, env=env)
     assert outcome.code == 2
     assert said in outcome.stderr
+    assert contents(earlier) == EARLIER
+
+
+@pytest.mark.parametrize("left", ["moving", "replaced", "removed"])
+def test_wherever_a_start_was_killed_the_next_one_finds_the_earlier_result(earlier: Path, left: str) -> None:
+    aside = earlier / f".ripeline-{left}"
+    aside.mkdir()
+    match left:
+        case "moving":
+            (earlier / "mine.txt").rename(aside / "mine.txt")
+        case "replaced":
+            for entry in list(earlier.iterdir()):
+                if entry != aside:
+                    entry.rename(aside / entry.name)
+            (earlier / "decisions.jsonl").write_text("of the start that was killed")
+        case "removed":
+            (aside / "old.txt").write_text("of one before")
+    check(earlier, marker="decisions.jsonl", force=True)
+
+    def refused() -> None:
+        with replacing(earlier, marker="decisions.jsonl", force=True):
+            assert contents(earlier).keys() == {f".ripeline-replaced/{name}" for name in EARLIER}
+            (earlier / "decisions.jsonl").write_text("new")
+            raise KeyboardInterrupt
+
+    pytest.raises(KeyboardInterrupt, refused)
     assert contents(earlier) == EARLIER
 
 
