@@ -91,11 +91,12 @@ class Vision:
             numbered = self._next()
             if numbered is not None:
                 self._step(numbered)
+                self._test_model(busy=True)
             elif self._board[Cell.SUPERVISOR_STOP] >= Stop.SEEING or self._board[Cell.CAPTURE_ENDED]:
                 if self._ring.newest_number <= self._taken:
                     break
             else:
-                self._test_model()
+                self._test_model(busy=False)
                 time.sleep(_LOOK_S)
         decisions = self._stamped(self._pipeline.finish(self._now_ns))
         self._hand_over(decisions, ())
@@ -151,8 +152,8 @@ class Vision:
             log.warning("films and kept pictures end here: %s", error)
             self._on_frame = lambda _frame, _step: None
 
-    def _test_model(self) -> None:
-        outcome = self._self_test.step(time.monotonic())
+    def _test_model(self, *, busy: bool) -> None:
+        outcome = self._self_test.step(time.monotonic(), busy=busy)
         if outcome is not None:
             self._board[Cell.VISION_MODEL_BAD] = not outcome.passed
             if not outcome.passed:

@@ -50,3 +50,18 @@ def test_it_asks_one_input_at_a_time_and_notices_another_answer(bundle_dir: Path
     (second,) = outcomes(200.0)
     assert not second.passed
     assert "differ" in second.reason
+
+
+def test_a_line_that_never_rests_is_tested_too_when_a_round_is_late_by_a_whole_one(bundle_dir: Path) -> None:
+    bundle = open_bundle(bundle_dir)
+    engine = Rotting(open_proven_engine(bundle, "onnx-fp32", "onnxruntime"))
+    test = RollingSelfTest(bundle, "onnx-fp32", engine, every_s=60.0)
+    inputs = len(bundle.golden.inputs)
+    test.step(0.0, busy=True)
+    assert test.step(119.0, busy=True) is None
+    assert engine.asked == 0
+    engine.shift = 0.05
+    outcomes = [test.step(121.0 + frame / 30, busy=True) for frame in range(inputs)]
+    assert engine.asked == inputs, "one a frame"
+    assert outcomes[-1] is not None
+    assert not outcomes[-1].passed
