@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from edge_runtime.decide import Policy, energy
 from edge_runtime.manifest import Artefact, EngineRecord, FloatTolerance, QuantizedTolerance, Result
-from evaluation.temperature import fit_temperature
+from evaluation.temperature import cautious_temperature
 from export.decisions import compare_decisions
 from export.diagnosis import HANDFUL, Suspects
 from export.findings import ArtefactParity, Missing
@@ -178,16 +178,17 @@ def _judge(one: Format, file: Path, reference: Reference, inspection: Inspection
     parity = judge(labels, truth, keras_test, test, PARITY_MARGINS if one.quantized else FLOAT_MARGINS, groups)
     tolerance: FloatTolerance | QuantizedTolerance
     energy_limit: float | None = None
+    on_validation = inputs.validation_truth, [item.group for item in inputs.validation_pictures]
     if death(reference.outputs, measured.logits):
         # No temperature and no tolerance can be had from it, and none is needed: it never runs.
         temperature, tolerance = 1.0, FloatTolerance(max_logit_difference=MAX_FLOAT_LOGIT_DIFFERENCE)
     else:
-        temperature = fit_temperature(validation, inputs.validation_truth) * record.temperature_factor
+        temperature = cautious_temperature(validation, *on_validation) * record.temperature_factor
         energy_limit = float(np.quantile(energy(validation), USUAL_ENERGY))
         tolerance = tolerance_for(
             quantized=one.quantized, recorded=golden, keras_logits=keras_golden, swapped=swapped, misscaled=misscaled
         )
-    keras_temperature = fit_temperature(keras_validation, inputs.validation_truth) * record.temperature_factor
+    keras_temperature = cautious_temperature(keras_validation, *on_validation) * record.temperature_factor
     decisions = compare_decisions(
         reference.policy,
         labels,

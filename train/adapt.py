@@ -19,7 +19,7 @@ from evaluation.dataset import Dataset, Item, label_indices
 from evaluation.intervals import accuracy_interval, paired_interval
 from evaluation.metrics import confusion, recalls, score
 from evaluation.split import Split
-from evaluation.temperature import fit_temperature
+from evaluation.temperature import cautious_temperature
 from train import run_directory as files
 from train.adaptation import Adaptation, AtTheLine, Mistake, OldPictures, TriedWeight
 from train.audit.duplicates import find_clusters, joined_groups
@@ -122,8 +122,9 @@ def _adapt(run: Run, new_data: Path, folder: Path, data: Path | None, domain: st
     on_event(Progress("evaluate", 0, 1))
     truth = {split: label_indices(old[split], record.labels) for split in judged}
     logits = {split: (honest if split is Split.VALIDATION else fitted.head).logits(judged[split]) for split in judged}
-    temperature = _temperature(logits[Split.VALIDATION], truth[Split.VALIDATION], fitted, new.truth)
-    as_exported = fit_temperature(fitted.head.logits(judged[Split.VALIDATION]), truth[Split.VALIDATION])
+    of_validation = truth[Split.VALIDATION], [item.group for item in old[Split.VALIDATION]]
+    temperature = _temperature(logits[Split.VALIDATION], *of_validation, fitted, new.truth, groups)
+    as_exported = cautious_temperature(fitted.head.logits(judged[Split.VALIDATION]), *of_validation)
     probabilities = {split: softmax(one).astype(np.float32) for split, one in logits.items()}
     on_old = _on_old(head, fitted.head, judged[Split.TEST], truth[Split.TEST], [item.group for item in old[Split.TEST]])
     adaptation = _adaptation(run, fresh, new_data, fitted, groups, on_old=on_old)
@@ -187,8 +188,10 @@ def _some(learned: Sequence[tuple[Item, Split]], seed: int) -> list[tuple[Item, 
 def _temperature(
     on_validation: npt.NDArray[np.float32],
     validation_truth: npt.NDArray[np.int64],
+    validation_groups: Sequence[str],
     fitted: Fitted,
     new_truth: npt.NDArray[np.int64],
+    new_groups: Sequence[str],
 ) -> float:
     """What suits the new pictures and the validation pictures, all answered by heads that did not see them.
 
@@ -197,7 +200,7 @@ def _temperature(
     times = max(round(len(validation_truth) / len(new_truth)), 1)
     both = np.concatenate([on_validation, np.tile(fitted.expected.logits, (times, 1))])
     truth = np.concatenate([validation_truth, np.tile(new_truth, times)])
-    return fit_temperature(both, truth)
+    return cautious_temperature(both, truth, [*validation_groups, *list(new_groups) * times])
 
 
 def _on_old(

@@ -14,7 +14,7 @@ from edge_runtime.preprocess import InputSpec
 from evaluation.dataset import Item, Picture, label_indices, read_images
 from evaluation.metrics import Scores, score
 from evaluation.split import Split
-from evaluation.temperature import fit_temperature
+from evaluation.temperature import cautious_temperature
 from evaluation.view_correlation import ViewCorrelation, measure_view_correlation
 from train.backbone import build_backbone
 from train.config import TrainConfig
@@ -77,11 +77,13 @@ def measure_run(
         some = items[split]
         truth = label_indices(some, labels)
         answer = predict_pictures(model, FilePictures(some, spec))
+        groups = [item.group for item in some]
         if split is Split.VALIDATION:
-            own = fit_temperature(answer.logits, truth)
+            own = cautious_temperature(answer.logits, truth, groups)
             if learned_head is not None:
                 answer = _answer_with(learned_head, model, FilePictures(some, spec))
-            used = {Split.VALIDATION: fit_temperature(answer.logits, truth), Split.TEST: temperature or own}
+            validation = cautious_temperature(answer.logits, truth, groups)
+            used = {Split.VALIDATION: validation, Split.TEST: temperature or own}
             factor = used[Split.TEST] / own
         probabilities[split] = answer.probabilities
         if split is Split.VALIDATION:
@@ -93,7 +95,7 @@ def measure_run(
             labels,
             truth,
             answer.probabilities,
-            [item.group for item in some],
+            groups,
             temperature=used[split],
             sources=[item.source for item in some],
             policy=config.policy_for(labels),

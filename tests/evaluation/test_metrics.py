@@ -15,7 +15,7 @@ from evaluation.metrics import (
     recalls,
     score,
 )
-from evaluation.temperature import HIGHEST, LOWEST, fit_temperature, tempered
+from evaluation.temperature import HIGHEST, LOWEST, cautious_temperature, fit_temperature, tempered
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 1, 1, 2, 2])
@@ -66,16 +66,52 @@ def test_scores_hold_all_figures_and_survive_json() -> None:
 
 @pytest.mark.parametrize("true_temperature", [0.5, 1.0, 2.5])
 def test_temperature_is_found_again(true_temperature: float) -> None:
-    rng = np.random.default_rng(0)
-    honest = rng.normal(0, 2, (20_000, 3))
-    truth = (softmax(honest).cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
-    assert fit_temperature(honest * true_temperature, truth) == pytest.approx(true_temperature, rel=0.04)
+    logits, truth = _answers(20_000, true_temperature)
+    assert fit_temperature(logits, truth) == pytest.approx(true_temperature, rel=0.04)
 
 
 def test_temperature_stays_sane_on_perfect_and_on_hopeless_answers() -> None:
     logits = np.array([[4.0, 0.0], [0.0, 4.0]], np.float32)
     assert fit_temperature(logits, np.array([0, 1])) == pytest.approx(LOWEST, rel=1e-3)
     assert fit_temperature(logits, np.array([1, 0])) == pytest.approx(HIGHEST, rel=1e-3)
+
+
+@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 2.5])
+def test_many_fruit_outweigh_the_caution_of_what_ships(true_temperature: float) -> None:
+    logits, truth = _answers(20_000, true_temperature)
+    fruit = [str(i) for i in range(len(truth))]
+    assert cautious_temperature(logits, truth, fruit) == pytest.approx(true_temperature, rel=0.04)
+
+
+def test_a_few_fruit_that_are_all_answered_rightly_do_not_make_a_network_surer() -> None:
+    logits, _ = _answers(250, 1.0)
+    truth, fruit = logits.argmax(axis=1), [str(i // 5) for i in range(250)]
+    assert fit_temperature(logits, truth) == pytest.approx(LOWEST, rel=1e-3)
+    assert 0.6 < cautious_temperature(logits, truth, fruit) < 1
+    by_picture = cautious_temperature(logits, truth, [str(i) for i in range(250)])
+    assert by_picture < 0.95 * cautious_temperature(logits, truth, fruit), "five views of a fruit are one witness"
+
+
+def test_more_views_of_the_same_fruit_are_no_more_evidence() -> None:
+    logits, _ = _answers(60, 1.0)
+    truth, fruit = logits.argmax(axis=1), [str(i) for i in range(60)]
+    again = cautious_temperature(np.tile(logits, (4, 1)), np.tile(truth, 4), fruit * 4)
+    assert again == pytest.approx(cautious_temperature(logits, truth, fruit), rel=1e-3)
+
+
+def test_a_network_that_is_too_sure_is_taken_at_its_word_however_few_fruit_say_so() -> None:
+    logits, truth = _answers(40, 3.0)
+    fruit = [str(i) for i in range(40)]
+    assert fit_temperature(logits, truth) > 1.5
+    assert cautious_temperature(logits, truth, fruit) == pytest.approx(fit_temperature(logits, truth), rel=1e-3)
+
+
+def _answers(pictures: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """Logits `[pictures, 3]` that are honest at this temperature, and what the pictures truly are."""
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, (pictures, 3))
+    truth = (softmax(honest).cumsum(axis=1) < rng.random((pictures, 1))).sum(axis=1)
+    return honest * temperature, truth
 
 
 def test_a_temperature_on_probabilities_is_one_on_logits() -> None:

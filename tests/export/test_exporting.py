@@ -23,6 +23,7 @@ from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Result
 from evaluation.aside import filled_aside
 from evaluation.dataset import hash_file, read_dataset
+from evaluation.temperature import LOWEST
 from export.check import check_parity, check_self_test, verdict
 from export.exporter import export_run
 from export.formats import FORMATS, parse_formats
@@ -130,6 +131,17 @@ def test_the_documents_say_what_was_measured(bundle_dir: Path) -> None:
     assert manifest.bundle_id in card
     assert "policy: ripe" in card
     assert "Views of one fruit: their errors are taken to correlate by 0.90, a cautious default" in card
+
+
+def test_a_float_artefact_is_as_sure_as_its_run_and_a_few_clear_pictures_make_neither_much_surer(
+    bundle_dir: Path, run_dir: Path
+) -> None:
+    calibrated = read_run(run_dir).record.validation.calibrated
+    assert calibrated is not None
+    assert calibrated.temperature > 2 * LOWEST
+    pairs = [record for artefact, _, record in open_bundle(bundle_dir).manifest.pairs() if "fp32" in artefact.name]
+    assert pairs
+    assert all(record.temperature == pytest.approx(calibrated.temperature, rel=0.02) for record in pairs)
 
 
 def test_each_pair_knows_what_is_usual_for_it(bundle_dir: Path) -> None:

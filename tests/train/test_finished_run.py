@@ -10,7 +10,7 @@ import pytest
 
 from edge_runtime.decide import softmax
 from evaluation.split import Split
-from evaluation.temperature import fit_temperature
+from evaluation.temperature import cautious_temperature
 from tests.train.conftest import LABELS, draw_folder
 from tests.train.test_resume import run_until
 from train import Run, TrainConfig, load_keras_model, predict_keras, resume_run, train_run
@@ -87,12 +87,14 @@ def test_each_split_is_calibrated_by_what_suits_the_head_that_answered(
     truth = np.array([LABELS.index(row["label"]) for row in rows])
     assert record.validation.calibrated is not None
     assert record.test.calibrated is not None
-    assert record.validation.calibrated.temperature == pytest.approx(fit_temperature(np.log(said), truth), rel=1e-2)
+    groups = [item.group for item in match_data(finished)[Split.VALIDATION]]
+    expected = cautious_temperature(np.log(said), truth, groups)
+    assert record.validation.calibrated.temperature == pytest.approx(expected, rel=1e-2)
     assert record.validation.calibrated.negative_log_likelihood <= record.validation.negative_log_likelihood
     # As the export does with the model that ships; too sure of what it has learned.
     assert record.temperature_factor > 1
     assert record.test.calibrated.temperature == pytest.approx(
-        fit_temperature(*of_final_head) * record.temperature_factor, rel=1e-2
+        cautious_temperature(*of_final_head, groups) * record.temperature_factor, rel=1e-2
     )
     assert not np.allclose(softmax(of_final_head[0]), said, atol=1e-2)
 

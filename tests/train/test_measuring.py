@@ -13,7 +13,7 @@ from edge_runtime.config import PolicySettings
 from edge_runtime.errors import InputError
 from evaluation.dataset import read_images
 from evaluation.split import Split
-from evaluation.temperature import fit_temperature
+from evaluation.temperature import cautious_temperature
 from train import Run, TrainConfig, predict_keras, train_run
 from train.evidence import MOST_PICTURES, shift_to, some_of
 from train.pictures import FilePictures, Pictures
@@ -57,7 +57,8 @@ def test_the_temperature_comes_from_the_validation_split_and_serves_the_test_spl
     logits = predict_keras(run, FilePictures(items, spec).read(range(len(items)))).logits
     for scores in (run.record.validation, run.record.test):
         assert scores.calibrated is not None
-        assert scores.calibrated.temperature == pytest.approx(fit_temperature(logits, truth), rel=1e-2)
+        expected = cautious_temperature(logits, truth, [item.group for item in items])
+        assert scores.calibrated.temperature == pytest.approx(expected, rel=1e-2)
 
 
 def test_a_run_counts_cost_and_sources(run: Run, tuned: Run) -> None:
