@@ -18,7 +18,7 @@ import click
 
 from ripeline import console
 from ripeline.asked import MARKER
-from ripeline.line_ports import RealPorts, SimulatedPorts
+from ripeline.line_ports import RealPorts, SimulatedPorts, lay_out
 from ripeline.line_source import SIMULATED, of_simulated, refuse_encoder, tell
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ripeline.asked import Asked
     from simulator.line import SimulatedLine
 
-_TO_START_NS = 2_000_000_000
+_TO_START_NS, _TO_SPAWN_NS = 2_000_000_000, 1_000_000_000
 """A simulated belt starts when the processes should be there."""
 
 
@@ -99,7 +99,12 @@ def ports(asked: Asked, config: LineConfig) -> tuple[LinePorts, LineConfig, Simu
     if not asked.source.startswith(SIMULATED):
         return RealPorts(asked.source, asked.encoder, config), config, None
     refuse_encoder(asked.source, asked.encoder)
-    simulated = SimulatedPorts(asked.source, time.monotonic_ns() + _TO_START_NS, asked.duration_s, asked.output, config)
+    begun_ns = time.monotonic_ns()
+    lay_out(asked.source, asked.duration_s)
+    laid_ns = time.monotonic_ns()
+    # Each process lays it out anew, some at the same time: a long belt, or a filmed one, takes them seconds.
+    start_ns = laid_ns + max(_TO_START_NS, _TO_SPAWN_NS + 2 * (laid_ns - begun_ns))
+    simulated = SimulatedPorts(asked.source, start_ns, asked.duration_s, asked.output, config)
     line = simulated.line()
     tell(line)
     ejectors = config.ejector or tuple(line.ejectors())

@@ -105,8 +105,28 @@ class SimulatedPorts:
         return SystemClock()
 
 
+def lay_out(source: str, duration_s: float | None) -> SimulatedLine:
+    """A simulated line that has not started, made once in a process; each process makes its own."""
+    return _laid_out(source, duration_s)
+
+
 @cache
-def _line(source: str, start_ns: int, duration_s: float | None) -> SimulatedLine:
+def _laid_out(source: str, duration_s: float | None) -> SimulatedLine:
     from simulator.line import open_source
 
-    return open_source(source.removeprefix(SIMULATED), duration_s=duration_s, start_ns=start_ns)
+    return open_source(source.removeprefix(SIMULATED), duration_s=duration_s)
+
+
+@cache
+def _line(source: str, start_ns: int, duration_s: float | None) -> SimulatedLine:
+    from simulator.line import line_of
+
+    known = _laid_out(source, duration_s)
+    return line_of(
+        known.world,
+        name=source,
+        paced=True,
+        fruit_images=known.fruit_images,
+        start_ns=start_ns,
+        renderer=known.renderer,
+    )

@@ -99,7 +99,7 @@ class SimulatedLine:
             done = len(entered)
 
 
-def open_source(text: str, *, duration_s: float | None = None, start_ns: int | None = None) -> SimulatedLine:
+def open_source(text: str, *, duration_s: float | None = None) -> SimulatedLine:
     """Set up what stands after `sim:` in a source.
 
     Args:
@@ -107,7 +107,6 @@ def open_source(text: str, *, duration_s: float | None = None, start_ns: int | N
             `calm?seed=3&clock=real&fruit-images=DATA`. The clock is `virtual` (every frame, as fast as it is read)
             unless it is `real`.
         duration_s: Instead of the scenario's own.
-        start_ns: The clock's time at which the belt starts, by the real clock; None for when the camera is read.
 
     Raises:
         InputError: No such scenario or option, or a duration in which no fruit crosses the picture.
@@ -120,7 +119,6 @@ def open_source(text: str, *, duration_s: float | None = None, start_ns: int | N
         duration_s=duration_s,
         cutouts=Cutouts(Path(images)) if images else None,
         paced=options.get("clock") == "real",
-        start_ns=start_ns,
     )
 
 
@@ -154,7 +152,6 @@ def open_scenario(
     duration_s: float | None = None,
     cutouts: Cutouts | None = None,
     paced: bool = False,
-    start_ns: int | None = None,
 ) -> SimulatedLine:
     """Set up a scenario.
 
@@ -164,7 +161,6 @@ def open_scenario(
         duration_s: Instead of the scenario's own.
         cutouts: Photographed fruit to use instead of drawn ones.
         paced: By the real clock.
-        start_ns: As in `open_source`.
 
     Raises:
         InputError: No such scenario, or a duration in which no fruit crosses the picture.
@@ -174,7 +170,7 @@ def open_scenario(
         scenario = changed(scenario, {"seconds": duration_s})
     world = build_world(scenario, seed=seed, cutouts=cutouts)
     images = cutouts.folder if cutouts else None
-    return line_of(world, name=f"sim:{name}", paced=paced, fruit_images=images, start_ns=start_ns)
+    return line_of(world, name=f"sim:{name}", paced=paced, fruit_images=images)
 
 
 def line_of(
@@ -184,9 +180,19 @@ def line_of(
     paced: bool = False,
     fruit_images: Path | None = None,
     start_ns: int | None = None,
+    renderer: Renderer | None = None,
 ) -> SimulatedLine:
-    """Put a world behind the ports; `fruit_images` is where its fruit were cut out from."""
-    renderer, encoder = Renderer(world), world.encoder(start_ns=start_ns or 0)
+    """Put a world behind the ports.
+
+    Args:
+        world: With its fruit.
+        name: Of the camera.
+        paced: By the real clock.
+        fruit_images: Where its fruit were cut out from.
+        start_ns: The real clock's time at which the belt starts; None for when the camera is read.
+        renderer: Of this world, where there is one already.
+    """
+    renderer, encoder = renderer or Renderer(world), world.encoder(start_ns=start_ns or 0)
     frames = SimulatedCamera(world, encoder, name=name, renderer=renderer)
     return SimulatedLine(
         camera=PacedCamera(frames, encoder, start_ns=start_ns) if paced else frames,
