@@ -61,6 +61,11 @@ class SimulatedCamera:
             )
             yield Frame(image, index, stamped_ns, self._encoder.position_mm(stamped_ns), read_ns)
 
+    @property
+    def ends_ns(self) -> int:
+        """When by the clock the last exposure could be read, lost or not."""
+        return int(self._world.shutter.read_ns[-1]) + self._encoder.start_ns
+
     def picture(self, index: int) -> Image:
         """What was delivered for one exposure, faults included; for a lost one the picture before it."""
         shutter = self._world.shutter
@@ -144,6 +149,9 @@ class PacedCamera:
                 self._newest = frame
                 self._changed.notify_all()
         with self._changed:
+            # A camera that loses its last frames is not at its end any sooner.
+            self._changed.wait_for(lambda: self._done, max(0.0, (self._camera.ends_ns - time.monotonic_ns()) / 1e9))
+            self.dropped = self._camera.dropped + self._overrun
             self._done = True
             self._changed.notify_all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ def _line(*faults: dict[str, Any], paced: bool = False) -> SimulatedLine:
 
 def _fault(kind: str, at_s: float, for_s: float = 0.1) -> dict[str, Any]:
     return {"kind": kind, "at_s": at_s, "for_s": for_s}
+
+
+def test_a_camera_that_loses_its_last_pictures_goes_on_to_the_end() -> None:
+    line = _line(_fault("disconnect", 0.5, 9.0), paced=True)
+    frames = list(line.camera.frames())
+    assert {frame.index for frame in frames} <= set(range(10))
+    assert time.monotonic_ns() >= line.encoder.start_ns + int(line.world.shutter.exposed_ns[-1])
+    assert line.is_over
+    assert line.camera.dropped == 50 - len(frames)
 
 
 def test_each_fault_shows_what_it_should() -> None:
@@ -58,8 +68,6 @@ def test_the_worst_day_is_the_same_every_time_and_in_any_order() -> None:
 
 
 def test_in_real_time_frames_come_no_earlier_than_they_were_exposed() -> None:
-    import time
-
     line = _line(paced=True)
     start_ns, seen = time.monotonic_ns(), 0
     for frame in line.camera.frames():
