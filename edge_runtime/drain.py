@@ -92,8 +92,8 @@ class Drain:
             try:
                 self._deliver_while_it_works()
             except Exception as error:  # a receiver's library may raise anything, and the thread must live on
-                what = error.what if isinstance(error, RipelineError) else f"{type(error).__name__}: {error}"
-                self._tell(connected=False, error=what)
+                words = str(error) if isinstance(error, RipelineError) else f"{type(error).__name__}: {error}"
+                self._tell(connected=False, error=" ".join(words.splitlines()))
                 if isinstance(error, JournalError) and error.trouble is Trouble.BROKEN:
                     self._on_broken()
             wait_s = _FIRST_WAIT_S if self._delivered > before else min(wait_s * 2, _LONGEST_WAIT_S)
