@@ -215,7 +215,7 @@ def _blobs(mask: Plane, picture: Planes, background: Background, areas: tuple[fl
     min_area, max_area, usual_area = areas
     regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
     blobs = []
-    for outlines in background.shade.cut_off(regions, mask, picture):
+    for outlines in background.shade.cut_off(regions, mask, picture, background.tint.inner):
         for thing in separate(outlines, min_area, usual_area):
             *_, width, height = thing.box
             is_sliver = min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
