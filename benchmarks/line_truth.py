@@ -155,7 +155,7 @@ def as_markdown(scores: Scores) -> str:
         "about nothing",
         "undecided",
     ]
-    header += ["promised right", "right", "p99.9, mm", "largest, mm", "neighbour hit"]
+    header += ["promised right", "right", "p99.9, mm", "largest, mm", "neighbour hit", "sparable"]
     return "\n\n".join(
         "\n".join("| " + " | ".join(map(str, line)) + " |" for line in [head, ["---"] * len(head), *rows])
         for head, rows in (comparison(scores), (header, [_asked(name, one) for name, one in scores.items()]))
@@ -180,6 +180,7 @@ def _asked(name: str, one: dict[str, Any]) -> list[str]:
         _percent(right),
         *([f"{place[at]:.1f}" for at in ("p99.9", "max")] if place else ["–", "–"]),
         f"{neighbour['k']} of {neighbour['n']}" if neighbour else "–",
+        str(acting["hit_sparable"]["k"]) if neighbour else "–",
     ]
 
 

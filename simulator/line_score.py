@@ -221,6 +221,7 @@ def _acting(strokes: Sequence[Stroke], firings: Sequence[Row]) -> Row | None:
         "fired": fired,
         "hit_own": share(sum(stroke.hit_own for stroke in strokes), fired),
         "hit_neighbour": share(sum(stroke.hit_neighbour for stroke in strokes), fired),
+        "hit_sparable": share(sum(bool(stroke.sparable) for stroke in strokes), fired),
         "hit_nothing": share(sum(not stroke.hit for stroke in strokes), fired),
         "late": share(reasons["late"], len(firings)),
         "not_fired": dict(sorted(reasons.items())),

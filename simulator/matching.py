@@ -44,13 +44,16 @@ class Matched:
 class Stroke:
     """One action of a valve: the fruit that it was meant for, if it was for one, and those that it met.
 
-    `error_mm` is how far behind the fruit's centre it acted; None where it was meant for nothing.
+    `error_mm` is how far behind the fruit's centre it acted; None where it was meant for nothing. `sparable` are those
+    others that a stroke right on its fruit would not have met: further from it than half the valve's width, or in
+    another lane.
     """
 
     action: Row
     meant: Row | None
     hit: tuple[Row, ...]
     error_mm: float | None
+    sparable: tuple[Row, ...] = ()
 
     @property
     def hit_own(self) -> bool:
@@ -122,8 +125,15 @@ def strokes(evidence: Evidence, matched: Matched) -> list[Stroke]:
         meant = matched.fruit_of.get(action["fruit_id"])
         error_mm = None if meant is None else place_mm - meant["position_mm"]
         hit = tuple(fruit for fruit in met if fruit["lane"] == action["ejector"])
-        done.append(Stroke(action, meant, hit, error_mm))
+        sparable = tuple(
+            fruit for fruit in hit if meant is None or not _share_a_stroke(fruit, meant, ejector["width_mm"])
+        )
+        done.append(Stroke(action, meant, hit, error_mm, sparable))
     return done
+
+
+def _share_a_stroke(fruit: Row, other: Row, width_mm: float) -> bool:
+    return bool(fruit["lane"] == other["lane"] and abs(fruit["position_mm"] - other["position_mm"]) <= width_mm / 2)
 
 
 def _near_pairs(

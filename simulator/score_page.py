@@ -19,6 +19,7 @@ _STREAMS = {"kept": "kept", "thrown_out": "thrown out"}
 _STROKES = {
     "hit_own": "hit their fruit",
     "hit_neighbour": "hit a neighbour",
+    "hit_sparable": "one that they could have spared",
     "hit_nothing": "hit nothing",
     "late": "ordered too late",
 }

@@ -92,6 +92,7 @@ def test_a_valve_throws_out_of_its_own_lane_alone() -> None:
     wrong_valve = line([meant, beside], [decided(meant), decided(beside)], ejections=[stroke_at(meant, 1, 0.0)])
     assert only_stroke(wrong_valve).hit == (beside,)
     assert (only_stroke(wrong_valve).hit_own, only_stroke(wrong_valve).hit_neighbour) == (False, True)
+    assert only_stroke(wrong_valve).sparable == (beside,)
 
 
 @pytest.mark.parametrize(("late_mm", "hits"), [(-20.1, 0), (-20.0, 1), (0.0, 1), (20.0, 1), (20.1, 0)])
@@ -100,6 +101,15 @@ def test_a_valve_acts_half_its_width_to_each_side(late_mm: float, hits: int) -> 
     one = only_stroke(line([meant], [decided(meant)], ejections=[stroke_at(meant, 0, late_mm)]))
     assert (len(one.hit), one.hit_own, one.hit_neighbour) == (hits, hits == 1, False)
     assert one.error_mm == pytest.approx(late_mm)
+
+
+@pytest.mark.parametrize(("behind_mm", "sparable"), [(19.9, 0), (20.0, 0), (20.1, 1)])
+def test_a_neighbour_within_the_valves_width_of_its_fruit_cannot_be_spared(behind_mm: float, sparable: int) -> None:
+    meant, beside = fruit(0, "spoiled", place_mm=300.0), fruit(1, place_mm=300.0 + behind_mm)
+    evidence = line([meant, beside], [decided(meant), decided(beside)], ejections=[stroke_at(meant, 0, 5.0)])
+    one = only_stroke(evidence)
+    assert (one.hit, one.hit_own) == ((meant, beside), True)
+    assert len(one.sparable) == sparable
 
 
 def test_a_stroke_for_nothing_has_no_error_and_still_throws_out_what_it_meets() -> None:
@@ -111,7 +121,11 @@ def test_a_stroke_for_nothing_has_no_error_and_still_throws_out_what_it_meets() 
     assert (one.meant, one.error_mm, one.hit_own, one.hit_neighbour) == (None, None, False, True)
     figures = figures_of(evidence)
     assert figures["streams"]["yield"]["k"] == 0
-    assert [counts(figures["acting"][kind]) for kind in ("hit_neighbour", "hit_nothing")] == [(1, 1), (0, 1)]
+    assert [counts(figures["acting"][kind]) for kind in ("hit_neighbour", "hit_sparable", "hit_nothing")] == [
+        (1, 1),
+        (1, 1),
+        (0, 1),
+    ]
     assert figures["acting"]["position_error_mm"] is None
 
 
@@ -129,6 +143,7 @@ def test_acting_counts_strokes_and_orders_each_by_its_own_number() -> None:
     assert (acting["planned"], acting["fired"], acting["not_fired"]) == (5, 3, {"late": 1, "neighbour": 1})
     assert counts(acting["hit_own"]) == (2, 3)
     assert counts(acting["hit_neighbour"]) == (1, 3)  # at 12 mm, what lies 30 mm behind is 18 mm away
+    assert counts(acting["hit_sparable"]) == (1, 3)
     assert counts(acting["hit_nothing"]) == (1, 3)
     assert counts(acting["late"]) == (1, 5)
     assert acting["mean_error_mm"] == pytest.approx((5 + 12 - 25) / 3, abs=1e-3)
