@@ -8,14 +8,18 @@ import shutil
 import subprocess
 import sys
 from argparse import Namespace
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 from line_crops import write_line_crops
 
 from edge_runtime.bundle import open_bundle
+from edge_runtime.cameras import open_camera
 from edge_runtime.manifest import Result
+from evaluation.picture import PICTURE_SUFFIXES
 from simulator.scenario import Scenario, parse_scenario, scenario_names
 from simulator.world import LARGEST_MM
 
@@ -79,9 +83,20 @@ def real_job(options: Namespace, folder: Path) -> Job:
         RunFailedError: There is no bundle to run.
     """
     bundle, fruit = real_bundle(folder, options.photographs, options.weights)
-    changes = {"belt": {"picture": str(options.belt.absolute())}, "fruit": {"lanes": 3, "per_second": 4.0}}
+    belt = one_picture(options.belt, folder)
+    changes = {"belt": {"picture": str(belt.absolute())}, "fruit": {"lanes": 3, "per_second": 4.0}}
     job = job_of(REAL, "calm", changes, bundle, options, folder)
     return replace(job, source=f"{job.source}&fruit-images={fruit.absolute()}")
+
+
+def one_picture(belt: Path, folder: Path) -> Path:
+    """The belt as a photograph: a film shows what lies on it too, which would be found there, and rightly."""
+    if belt.suffix.lower() in PICTURE_SUFFIXES:
+        return belt
+    with closing(open_camera(str(belt))) as camera:
+        first = next(iter(camera.frames()))
+    cv2.imwrite(str(folder / "belt.png"), cv2.cvtColor(first.image, cv2.COLOR_RGB2BGR))
+    return folder / "belt.png"
 
 
 def job_of(name: str, base: str, changes: Changes, bundle: Path, options: Namespace, folder: Path) -> Job:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.records import Image
+from edge_runtime.separate import Rectangle
 from edge_runtime.shadow import GREY, Plane, Planes, Shade
 from edge_runtime.tint import Tint
 
@@ -28,6 +29,10 @@ SAMPLES = 160
 LOOKED_AT_PX = 40
 LEAST_GAIN = 0.04
 AROUND_PX = 4
+
+CLEAR_SHARE = 0.05
+"""Of a thing: what differs by a trace of colour all over is a stain of the belt, while mould lies on a fruit."""
+
 """So near to a thing, a trace of colour is taken for a part of it."""
 
 
@@ -142,6 +147,16 @@ class Background:
         np.copyto(self._clear, mask)
         self.tint.add_to(mask, picture, one)
         return mask  # type: ignore[no-any-return]
+
+    def shows_clearly(self, box: Rectangle, area: float) -> bool:
+        """Whether enough of a thing in the latest picture differs by itself, and not by a trace of colour alone.
+
+        Args:
+            box: Of the thing, `(x, y, width, height)`.
+            area: Of the thing, in pixels.
+        """
+        x, y, width, height = box
+        return cv2.countNonZero(self._clear[y : y + height, x : x + width]) >= CLEAR_SHARE * area
 
     def gain(self, picture: Planes) -> float:
         """How many times as light as the scene most of the picture is."""

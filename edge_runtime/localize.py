@@ -219,7 +219,8 @@ def _blobs(mask: Plane, picture: Planes, background: Background, areas: tuple[fl
         for thing in separate(outlines, min_area, usual_area):
             *_, width, height = thing.box
             is_sliver = min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
-            if min_area <= thing.area <= max_area and not is_sliver:
+            is_thing = min_area <= thing.area <= max_area and not is_sliver
+            if is_thing and background.shows_clearly(thing.box, thing.area):
                 blobs.append(_Blob(thing.box, thing.area, thing.box))
     return sorted(blobs, key=lambda blob: blob.box)
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_runtime import background
 from edge_runtime.background import guess_belt
 from edge_runtime.cameras import open_camera
 from edge_runtime.config import BeltSettings, LocalizeSettings, TrackSettings
@@ -103,6 +104,22 @@ def test_mould_with_a_trace_of_colour_is_found_and_two_that_touch_are_two(mould:
             counts.append(len(detections))
     assert np.mean(np.array(errors) <= 12) > 0.8
     assert np.mean(np.array(counts) == 2) > 0.8
+
+
+def test_a_stain_that_differs_by_a_trace_all_over_is_no_fruit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def things() -> int:
+        belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
+        found = 0
+        for frame in range(70):
+            picture, stain = belt.draw(8 * frame, []).astype(int), np.zeros((240, 320), np.uint8)
+            cv2.ellipse(stain, (8 * frame - 190, 120), (36, 31), 0, 0, 360, 1, cv2.FILLED)
+            picture += stain[..., None] * np.array([6, -1, -6])
+            found += len(localizer.detect(np.clip(picture, 0, 255).astype(np.uint8)))
+        return found
+
+    assert things() == 0
+    monkeypatch.setattr(background, "CLEAR_SHARE", 0.0)
+    assert things() > 10
 
 
 def test_a_trace_is_looked_for_where_the_scene_is_now_also_if_it_changed_by_rows() -> None:
