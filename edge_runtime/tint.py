@@ -19,6 +19,10 @@ PIXEL_TINT = 3
 """What a pixel of such a block exceeds itself, so that the patch ends where it ends and not with a block."""
 
 BEYOND = 2.0
+
+BRIGHT = 220.0
+"""Of luma: about where a camera's first colour is at its end, and light that changes changes the colours' ratio."""
+
 FIRST_SPREAD = 1.0
 LEARNING_RATE = 0.02
 LEARNT_FRAMES = 24
@@ -44,6 +48,7 @@ class Tint:
         self._slope, self._rest = np.empty((2, 2, *size), np.float32)
         self._tint, self._limit, self._spread = np.empty((3, *size), np.float32)
         self._spread[:] = FIRST_SPREAD
+        self._bright = np.zeros(size, np.bool_)
         self._scratch = np.empty((size[0] * BLOCK_PX, size[1] * BLOCK_PX), np.uint8)
         self.inner: Plane = np.zeros((height, width), np.uint8)
         self._frames = 0
@@ -67,6 +72,7 @@ class Tint:
         if self._frames < LEARNT_FRAMES:
             return
         traces: Plane = cv2.compare(self._tint, self._limit, cv2.CMP_GT)
+        traces[self._bright | (luma > BRIGHT)] = 0
         cv2.threshold(differs[self._part], PIXEL_TINT, 255, cv2.THRESH_BINARY, dst=self._scratch)
         found = cv2.bitwise_and(_in_pixels(traces), self._scratch, dst=self._scratch)
         cv2.bitwise_or(mask[self._part], found, dst=mask[self._part])
@@ -81,6 +87,7 @@ class Tint:
         blocks = slice(start // BLOCK_PX, -(-stop // BLOCK_PX))
         pixels = slice(blocks.start * BLOCK_PX, blocks.stop * BLOCK_PX)
         luma, *colours = (self._in_blocks(plane[pixels]).astype(np.float32) for plane in self._empty)
+        np.greater(luma, BRIGHT, out=self._bright[blocks])
         for colour, slope, rest in zip(colours, self._slope[:, blocks], self._rest[:, blocks], strict=True):
             np.divide(colour - GREY, np.maximum(luma, 1), out=slope)
             np.subtract(colour, luma * slope, out=rest)

@@ -145,6 +145,21 @@ def test_a_trace_is_looked_for_where_the_scene_is_now_also_if_it_changed_by_rows
     assert not mask[differs == 0].any()
 
 
+@pytest.mark.parametrize(("luma", "found"), [(200, True), (235, False)])
+def test_where_the_belt_is_overexposed_a_change_of_colour_is_no_trace(luma: int, found: bool) -> None:
+    scene = np.full((3, 64, 64), 128, np.uint8)
+    scene[0] = luma
+    tint, mask = Tint(scene.copy(), 1.0), np.zeros((64, 64), np.uint8)
+    for _ in range(LEARNT_FRAMES):
+        tint.add_to(mask, scene, mask)
+        tint.follow(mask)
+    shown = scene.copy()
+    shown[0] -= 25
+    shown[1] += 10
+    tint.add_to(mask, shown, cv2.absdiff(shown[1], scene[1]))
+    assert mask.any() == found
+
+
 @pytest.mark.parametrize("start", [60, 150, 250])
 def test_fruit_that_lies_there_from_the_first_frame_is_found_once_it_moves(start: int) -> None:
     belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings())
