@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.records import Image
-from edge_runtime.separate import Rectangle
 from edge_runtime.shadow import GREY, Plane, Planes, Shade
-from edge_runtime.tint import Tint
 
 # Luma, red and blue difference: the least that a thing must differ by, in grey levels, at sensitivity 1.
 FLOORS = (20.0, 9.0, 9.0)
@@ -28,12 +26,6 @@ REVEALED_SHARE = 0.08
 SAMPLES = 160
 LOOKED_AT_PX = 40
 LEAST_GAIN = 0.04
-AROUND_PX = 4
-
-CLEAR_SHARE = 0.05
-"""Of a thing: what differs by a trace of colour all over is a stain of the belt, while mould lies on a fruit."""
-
-"""So near to a thing, a trace of colour is taken for a part of it."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +116,7 @@ class Background:
         self._limits = np.empty_like(self.mean)
         self._tint_limit = np.empty(first.shape[:2], np.uint8)
         self._scratch = np.empty((4, *first.shape[:2]), np.uint8)
-        self._clear = np.empty(first.shape[:2], np.uint8)
         self.shade = Shade(self.mean)
-        self.tint = Tint(self.mean, sensitivity)
         for spread, floor, limit in zip(self._belt_spread, FLOORS, self._belt_limits, strict=True):
             self._lay_limit(spread, floor, limit)
         self._lay_limits(slice(None))
@@ -144,19 +134,7 @@ class Background:
         # What is as dark and nearly as grey as the belt differs a little in both colours: mould on rubber.
         cv2.compare(cv2.add(one, other, dst=one), self._tint_limit, cv2.CMP_GT, dst=exceeds)
         cv2.bitwise_or(mask, exceeds, dst=mask)
-        np.copyto(self._clear, mask)
-        self.tint.add_to(mask, picture, one)
         return mask  # type: ignore[no-any-return]
-
-    def shows_clearly(self, box: Rectangle, area: float) -> bool:
-        """Whether enough of a thing in the latest picture differs by itself, and not by a trace of colour alone.
-
-        Args:
-            box: Of the thing, `(x, y, width, height)`.
-            area: Of the thing, in pixels.
-        """
-        x, y, width, height = box
-        return cv2.countNonZero(self._clear[y : y + height, x : x + width]) >= CLEAR_SHARE * area
 
     def gain(self, picture: Planes) -> float:
         """How many times as light as the scene most of the picture is."""
@@ -175,7 +153,6 @@ class Background:
         for mean, shown in zip(self._mean, self.mean, strict=True):
             cv2.convertScaleAbs(mean, dst=shown)
         self.shade.learn(slice(None))
-        self.tint.learn(slice(None))
         return True
 
     def correct(self, picture: Planes, foreground: Plane) -> bool:
@@ -204,9 +181,7 @@ class Background:
         strips = WARM_UP_STRIPS if self._frames < WARM_UP_FRAMES else STRIPS
         strip, visit = self._frames % strips, self._frames // strips
         rate = max(LEARNING_RATE, 2 / (visit + 3))
-        rows = slice(height * strip // strips, height * (strip + 1) // strips)
-        self._learn_rows(picture, self._kept_out(keep_out, rows), rows, rate)
-        self.tint.follow(self._clear)
+        self._learn_rows(picture, keep_out, slice(height * strip // strips, height * (strip + 1) // strips), rate)
         self._frames += 1
 
     def absorb(self, picture: Planes, mask: Plane) -> None:
@@ -220,16 +195,9 @@ class Background:
         self._spread[:, where] = spread[:, where]
         self._lay_limits(slice(None))
 
-    def _kept_out(self, keep_out: Plane, rows: slice) -> Plane:
-        """What not to learn in these rows: a trace of colour by itself is learnt, else it would stay for ever."""
-        first = max(0, rows.start - AROUND_PX)
-        clear = cv2.morphologyEx(self._clear[first : rows.stop + AROUND_PX], cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        near = cv2.dilate(clear, np.ones((2 * AROUND_PX + 1, 2 * AROUND_PX + 1), np.uint8))
-        return cv2.bitwise_and(keep_out[rows], near[rows.start - first :][: rows.stop - rows.start])  # type: ignore[return-value]
-
     def _learn_rows(self, picture: Planes, keep_out: Plane, rows: slice, rate: float) -> None:
         excess, allowed = self._scratch[:2, rows]
-        cv2.bitwise_not(keep_out, dst=allowed)
+        cv2.bitwise_not(keep_out[rows], dst=allowed)
         for now, shown, mean, spread in zip(
             *(planes[:, rows] for planes in (picture, self.mean, self._mean, self._spread)), strict=True
         ):
@@ -248,7 +216,6 @@ class Background:
         _, red, blue = self._limits[:, rows]
         cv2.addWeighted(red, share, blue, share, least, dst=self._tint_limit[rows])
         self.shade.learn(rows)
-        self.tint.learn(rows)
 
     def _lay_limit(self, spread: npt.NDArray[np.float32], floor: float, limit: Plane) -> None:
         cv2.convertScaleAbs(spread, dst=limit, alpha=SPREADS / self._sensitivity, beta=floor / self._sensitivity)
@@ -270,10 +237,7 @@ class Background:
         _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
         areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
         areas[0] = 0
-        left, top, width, height = stats[:, :4].T
-        # Of what the picture's edge cuts, little may show.
-        is_cut = (left == 0) | (top == 0) | (left + width == first.shape[2]) | (top + height == first.shape[1])
-        areas[((areas < min_area) & ~is_cut) | (areas > max_area)] = 0
+        areas[(areas < min_area) | (areas > max_area)] = 0
         labels[areas[labels] == 0] = 0
         # A fruit's soft edge lies outside its label but is fruit all the same.
         grown = cv2.dilate(labels.astype(np.float32), np.ones((5, 5), np.uint8)).astype(np.int32)

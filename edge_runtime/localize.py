@@ -215,12 +215,11 @@ def _blobs(mask: Plane, picture: Planes, background: Background, areas: tuple[fl
     min_area, max_area, usual_area = areas
     regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
     blobs = []
-    for outlines in background.shade.cut_off(regions, mask, picture, background.tint.inner):
+    for outlines in background.shade.cut_off(regions, mask, picture):
         for thing in separate(outlines, min_area, usual_area):
             *_, width, height = thing.box
             is_sliver = min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
-            is_thing = min_area <= thing.area <= max_area and not is_sliver
-            if is_thing and background.shows_clearly(thing.box, thing.area):
+            if min_area <= thing.area <= max_area and not is_sliver:
                 blobs.append(_Blob(thing.box, thing.area, thing.box))
     return sorted(blobs, key=lambda blob: blob.box)
 

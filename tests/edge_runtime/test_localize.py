@@ -7,14 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime import background
 from edge_runtime.background import guess_belt
 from edge_runtime.cameras import open_camera
 from edge_runtime.config import BeltSettings, LocalizeSettings, TrackSettings
 from edge_runtime.localize import Localizer
 from edge_runtime.records import BeltDirection, Detection, Image
 from edge_runtime.separate import area_of, outlines_of, separate
-from edge_runtime.tint import LEARNT_FRAMES, Tint
 from edge_runtime.track import Tracker
 
 BELTS = {
@@ -87,77 +85,6 @@ def test_a_mouldy_fruit_as_dark_and_nearly_as_grey_as_the_belt_is_found() -> Non
         if 80 < x < 240:
             errors.append(box_error_px(detections[0], x, 120) if len(detections) == 1 else 99.0)
     assert np.mean(np.array(errors) < 7) > 0.8
-
-
-@pytest.mark.parametrize("mould", [(119, 107, 97), (107, 94, 84)], ids=["as light as the belt", "as dark as shade"])
-def test_mould_with_a_trace_of_colour_is_found_and_two_that_touch_are_two(mould: tuple[int, int, int]) -> None:
-    belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
-    errors, counts = [], []
-    for frame in range(140):
-        x = -190 + 8 * frame
-        fruit = [(x, 60, mould)] + [(each, 170, mould) for each in (x - 450, x - 522)]
-        detections = localizer.detect(belt.draw(8 * frame, fruit, radius=36))
-        alone = [each for each in detections if each.box.centre_px[1] < 110]
-        if 100 < x < 220:
-            errors.append(box_error_px(alone[0], x, 60, radius=36) if len(alone) == 1 else 99.0)
-        if 130 < x - 486 < 190:
-            counts.append(len(detections))
-    assert np.mean(np.array(errors) <= 12) > 0.8
-    assert np.mean(np.array(counts) == 2) > 0.8
-
-
-def test_a_stain_that_differs_by_a_trace_all_over_is_no_fruit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def things() -> int:
-        belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
-        found = 0
-        for frame in range(70):
-            picture, stain = belt.draw(8 * frame, []).astype(int), np.zeros((240, 320), np.uint8)
-            cv2.ellipse(stain, (8 * frame - 190, 120), (36, 31), 0, 0, 360, 1, cv2.FILLED)
-            picture += stain[..., None] * np.array([6, -1, -6])
-            found += len(localizer.detect(np.clip(picture, 0, 255).astype(np.uint8)))
-        return found
-
-    assert things() == 0
-    monkeypatch.setattr(background, "CLEAR_SHARE", 0.0)
-    assert things() > 10
-
-
-def test_a_trace_is_looked_for_where_the_scene_is_now_also_if_it_changed_by_rows() -> None:
-    rng = np.random.default_rng(0)
-    scene = rng.integers(60, 200, (3, 70, 94), np.uint8)
-    empty = scene.copy()
-    tint = Tint(empty, 1.0)
-    for rows in (slice(0, 33), slice(33, 70)):
-        empty[1:, rows] += 9
-        tint.learn(rows)
-    shown = scene.copy()
-    shown[1:] += 9
-    for _ in range(LEARNT_FRAMES):
-        tint.add_to(np.zeros((70, 94), np.uint8), shown, np.zeros((70, 94), np.uint8))
-        tint.follow(np.zeros((70, 94), np.uint8))
-    shown[1, 21:50, 30:61] += 8
-    mask, differs = np.zeros((70, 94), np.uint8), cv2.absdiff(shown[1], empty[1])
-    tint.add_to(mask, shown, differs)
-    found = np.argwhere(mask)
-    assert found.min(axis=0).tolist() == pytest.approx([21, 30], abs=3)
-    assert found.max(axis=0).tolist() == pytest.approx([49, 60], abs=3)
-    # No farther than the pixels that differ themselves.
-    assert not mask[differs == 0].any()
-
-
-@pytest.mark.parametrize(("luma", "found"), [(200, True), (235, False)])
-def test_where_the_belt_is_overexposed_a_change_of_colour_is_no_trace(luma: int, found: bool) -> None:
-    scene = np.full((3, 64, 64), 128, np.uint8)
-    scene[0] = luma
-    tint, mask = Tint(scene.copy(), 1.0), np.zeros((64, 64), np.uint8)
-    for _ in range(LEARNT_FRAMES):
-        tint.add_to(mask, scene, mask)
-        tint.follow(mask)
-    shown = scene.copy()
-    shown[0] -= 25
-    shown[1] += 10
-    tint.add_to(mask, shown, cv2.absdiff(shown[1], scene[1]))
-    assert mask.any() == found
 
 
 @pytest.mark.parametrize("start", [60, 150, 250])
