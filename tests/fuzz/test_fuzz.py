@@ -1,6 +1,8 @@
 """Whatever a file holds, its reader gives a result or an error of the project's own: no crash, no hang.
 
-The short form runs with the other tests. The long one: `RIPELINE_FUZZ_CASES=100000 pytest tests/fuzz --timeout 0`.
+The short form runs with the other tests. The long one: `RIPELINE_FUZZ_CASES=100000 pytest tests/fuzz --timeout 0`. With
+`OPENCV_IO_MAX_IMAGE_PIXELS=4000000` before it, it spends no time on black pictures of a gigapixel that a damaged header
+promises; they are then refused as those beyond OpenCV's own limit are.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ fuzzed = settings(
 )
 RUN = RunIdentity("north", "run", "boot")
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
+DECISIONS = "\n".join(RUN.record(decision(number), NOW).document for number in range(1, 4))
 
 LINE = b"""name = "north"
 [belt]
@@ -216,23 +219,27 @@ def test_the_manifest_of_pictures(folder: Path, data: bytes) -> None:
             parse_box(row.get("box_px"), file)
 
 
-@given(row=damaged_json(TRUTH[1]), lines=damaged(b"".join(json.dumps(row).encode() + b"\n" for row in TRUTH)))
-@example(row=json.dumps(TRUTH[1] | {"size_px": None}).encode(), lines=b"{}")
-@example(row=b"", lines=b"[1]")
-@fuzzed
-def test_truth_files(folder: Path, row: bytes, lines: bytes) -> None:
-    for data in (json_lines(TRUTH[:1]) + row + b"\n", lines):
-        with harmless():
-            scored(folder, data)
-
-
 def json_lines(rows: list[dict[str, Any]]) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
+def after_a_good_row(row: bytes) -> bytes:
+    return json_lines(TRUTH[:1]) + row + b"\n"
+
+
+@given(data=st.one_of(damaged_json(TRUTH[1]).map(after_a_good_row), damaged(json_lines(TRUTH))))
+@example(data=after_a_good_row(json.dumps(TRUTH[1] | {"size_px": None}).encode()))
+@example(data=after_a_good_row(b""))
+@example(data=b"{}")
+@example(data=b"[1]")
+@fuzzed
+def test_truth_files(folder: Path, data: bytes) -> None:
+    with harmless():
+        scored(folder, data)
+
+
 def scored(folder: Path, truth: bytes) -> dict[str, Any]:
-    documents = (RUN.record(decision(number), NOW).document for number in range(1, 4))
-    (folder / "decisions.jsonl").write_text("\n".join(documents))
+    (folder / "decisions.jsonl").write_text(DECISIONS)
     (folder / "truth.jsonl").write_bytes(truth)
     evidence = read_evidence(folder, folder / "truth.jsonl")
     matched = match(evidence)
