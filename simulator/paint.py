@@ -1,4 +1,4 @@
-"""The skin of a fruit: what colour, relief and shine each visible point has."""
+"""The skin of a fruit: what colour, shine and relief each visible point has."""
 
 from __future__ import annotations
 
@@ -39,10 +39,9 @@ _YELLOW_SHIFT = np.array([32, 22, -26], np.float32)
 
 @dataclass(slots=True)
 class Skin:
-    """Rows as in the view: `colour` `[n, 3]` 0..255, `height_mm` relief, `gloss` 0..1, `fuzz` 0..1."""
+    """Rows as in the view: `colour` `[n, 3]` 0..255, `gloss` 0..1, `fuzz` 0..1."""
 
     colour: Array
-    height_mm: Array
     gloss: Array
     fuzz: Array
 
@@ -62,16 +61,15 @@ class Unrolled:
         """Skin and normals `[3, n]` at the places of the table that are closest, `[n]` each."""
         column = np.round(around_rad * (self.columns / (2 * math.pi))).astype(np.intp) % self.columns
         found = self.table.take(rows * self.columns + column, axis=0)
-        level = np.zeros(len(found), np.float32)
-        return Skin(found[:, :3], level, found[:, 3], found[:, 4]), found[:, 5:].T
+        return Skin(found[:, :3], found[:, 3], found[:, 4]), found[:, 5:].T
 
 
-def paint(fruit: Fruit, view: View) -> Skin:
-    """Colour the visible surface of a fruit."""
+def paint(fruit: Fruit, view: View) -> tuple[Skin, Array]:
+    """Colour the visible surface of a fruit; see `paint_points`."""
     return paint_points(fruit, view.points, *_draw_achenes(fruit, view))
 
 
-def paint_points(fruit: Fruit, points: Array, seeds: Array, dimples: Array) -> Skin:
+def paint_points(fruit: Fruit, points: Array, seeds: Array, dimples: Array) -> tuple[Skin, Array]:
     """Colour points of a fruit's surface.
 
     Args:
@@ -79,6 +77,9 @@ def paint_points(fruit: Fruit, points: Array, seeds: Array, dimples: Array) -> S
         points: `[n, 3]` float32 in body coordinates, mm.
         seeds: `[n]` float32 0..1, cover of the achenes.
         dimples: `[n]` float32 0..1, depth of the dimples that they lie in.
+
+    Returns:
+        The skin, and its relief: `[n]` float32 mm, how far it stands off the body.
     """
     rng = np.random.default_rng(fruit.texture_seed)
     size_mm = fruit.shape.diameter_mm
@@ -90,14 +91,14 @@ def paint_points(fruit: Fruit, points: Array, seeds: Array, dimples: Array) -> S
     colour += seeds[:, None] * (tones[:, 3:6] - colour)
     skin = Skin(
         colour=colour,
-        height_mm=(-0.75 * fruit.achenes.dimple_depth * dimples + 0.25 * seeds).astype(np.float32),
         gloss=np.ascontiguousarray(tones[:, 6]),
         fuzz=np.zeros(len(points), np.float32),
     )
+    relief_mm = (-0.75 * fruit.achenes.dimple_depth * dimples + 0.25 * seeds).astype(np.float32)
     for number, defect in enumerate(fruit.defects):
         # Each has its own stream, so that how much of one shows does not change the next.
-        _spoil(skin, fruit, defect, points, np.random.default_rng([fruit.texture_seed, number]))
-    return skin
+        _spoil(skin, relief_mm, fruit, defect, points, np.random.default_rng([fruit.texture_seed, number]))
+    return skin, relief_mm
 
 
 def _tones(fruit: Fruit) -> Array:
@@ -187,9 +188,9 @@ def paint_around(fruit: Fruit, *, px_per_mm: float) -> Unrolled:
     across = np.tile(np.stack([columns / (2 * math.pi * radius), none], axis=1), (3, 1))
     drawn = draw_ellipses(fruit, (rows, columns + 2 * room), centres, along, across, px_per_mm)
     seeds, dimples = (part[:, room:-room].reshape(-1) for part in drawn)
-    skin = paint_points(fruit, np.asfortranarray(points), seeds, dimples)
+    skin, relief_mm = paint_points(fruit, np.asfortranarray(points), seeds, dimples)
     # The relief leans the normals along the axis and around it, where a column is wide as the body is there.
-    relief = cv2.copyMakeBorder(skin.height_mm.reshape(rows, columns), 0, 0, 1, 1, cv2.BORDER_WRAP)
+    relief = cv2.copyMakeBorder(relief_mm.reshape(rows, columns), 0, 0, 1, 1, cv2.BORDER_WRAP)
     lean_along = cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=px_per_mm / 8)[:, 1:-1].reshape(-1)
     lean_around = cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=columns / (16 * math.pi))[:, 1:-1].reshape(-1)
     lean_around = lean_around / np.maximum(np.hypot(points[:, 1], points[:, 2]), np.float32(1))
@@ -236,8 +237,10 @@ def _ellipses(shape: tuple[int, ...], centres: Array, half_u: Array, half_v: Arr
     return canvas.astype(np.float32) / np.float32(255)
 
 
-def _spoil(skin: Skin, fruit: Fruit, defect: Defect, points: Array, rng: np.random.Generator) -> None:
-    """Lay one defect over the skin."""
+def _spoil(
+    skin: Skin, relief_mm: Array, fruit: Fruit, defect: Defect, points: Array, rng: np.random.Generator
+) -> None:
+    """Lay one defect over a skin and its relief, in place."""
     centre = surface_points(
         fruit.shape, np.array([defect.axial], np.float32), np.array([defect.around_rad], np.float32)
     )[0]
@@ -254,8 +257,8 @@ def _spoil(skin: Skin, fruit: Fruit, defect: Defect, points: Array, rng: np.rand
         texture = 1 + 0.09 * fine + 0.12 * hairs + 0.08 * edge
         _blend(skin, _ramp(depth, -0.35, 0.1) * 0.6, np.array([112, 62, 40], np.float32)[None], gloss=0.3)
         _blend(skin, cover, tone[None] * texture[:, None] * (0.82 + 0.18 * skin.colour / 255), gloss=0.0)
-        skin.height_mm *= 1 - 0.75 * cover
-        skin.height_mm += cover * (0.5 + 0.05 * fine + 0.04 * hairs)
+        relief_mm *= 1 - 0.75 * cover
+        relief_mm += cover * (0.5 + 0.05 * fine + 0.04 * hairs)
         skin.fuzz = np.maximum(skin.fuzz, cover)
     elif defect.kind == "rot":
         cover = _ramp(depth, -0.06, 0.12)
@@ -263,7 +266,7 @@ def _spoil(skin: Skin, fruit: Fruit, defect: Defect, points: Array, rng: np.rand
         ring = 1 - 0.4 * _ramp(depth, 0.25 * defect.radius_rad, 0.8 * defect.radius_rad) + 0.08 * edge + 0.05 * fine
         _blend(skin, _ramp(depth, -0.3, 0.05) * 0.45, np.array([148, 66, 44], np.float32)[None], gloss=0.8)
         _blend(skin, cover * 0.9, brown[None] * ring[:, None], gloss=0.35)
-        skin.height_mm -= 1.2 * _ramp(depth, -0.05, 0.4)
+        relief_mm -= 1.2 * _ramp(depth, -0.05, 0.4)
     else:
         cover = _ramp(depth, -0.1, 0.15) * 0.5
         _blend(skin, cover, skin.colour * np.array([0.62, 0.5, 0.5], np.float32), gloss=1.0)

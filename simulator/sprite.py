@@ -72,8 +72,8 @@ class Sprite:
 def draw_sprite(fruit: Fruit, *, px_per_mm: float, light: Light | None = None) -> Sprite:
     """Draw a fruit as it lies, seen from above."""
     view = look_at(fruit.shape, fruit.pose, px_per_mm=px_per_mm * OVERSAMPLING, margin_mm=calyx_reach_mm(fruit))
-    skin = paint(fruit, view)
-    return put_together(fruit, _roughened(view, skin.height_mm), skin, grow_crown(fruit), light or Light())
+    skin, relief_mm = paint(fruit, view)
+    return put_together(fruit, _roughened(view, relief_mm), skin, grow_crown(fruit), light or Light())
 
 
 def draw_outline(fruit: Fruit, *, px_per_mm: float) -> Outline:
@@ -120,9 +120,9 @@ def put_together(fruit: Fruit, view: View, skin: Skin, crown: Crown | None, ligh
     return _cut(_shrink(picture), _middle(view))
 
 
-def _roughened(view: View, height_mm: Array) -> View:
+def _roughened(view: View, relief_mm: Array) -> View:
     """The same with the relief of its skin, `[n]`, in its normals."""
-    relief = view.spread(height_mm)
+    relief = view.spread(relief_mm)
     x, y, z = view.normals.T
     x = x - view.pick(cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=view.px_per_mm / 8))
     y = y - view.pick(cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=view.px_per_mm / 8))

@@ -83,7 +83,7 @@ def test_a_turn_in_the_picture_leaves_the_paint_as_it_was(label: str) -> None:
         skins = []
         for yaw_rad in (fruit.pose.yaw_rad, fruit.pose.yaw_rad + 1.0):
             posed = fruit.posed(replace(fruit.pose, yaw_rad=yaw_rad))
-            skins.append(paint(posed, look_at(posed.shape, posed.pose, px_per_mm=3, margin_mm=1)))
+            skins.append(paint(posed, look_at(posed.shape, posed.pose, px_per_mm=3, margin_mm=1))[0])
         before, after = skins
         assert np.abs(before.colour.mean(axis=0) - after.colour.mean(axis=0)).max() < 2
         assert before.fuzz.mean() == pytest.approx(after.fuzz.mean(), abs=0.02)
