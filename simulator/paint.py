@@ -237,9 +237,7 @@ def _ellipses(shape: tuple[int, ...], centres: Array, half_u: Array, half_v: Arr
     return canvas.astype(np.float32) / np.float32(255)
 
 
-def _spoil(
-    skin: Skin, relief_mm: Array, fruit: Fruit, defect: Defect, points: Array, rng: np.random.Generator
-) -> None:
+def _spoil(skin: Skin, relief_mm: Array, fruit: Fruit, defect: Defect, points: Array, rng: np.random.Generator) -> None:
     """Lay one defect over a skin and its relief, in place."""
     centre = surface_points(
         fruit.shape, np.array([defect.axial], np.float32), np.array([defect.around_rad], np.float32)
