@@ -31,6 +31,8 @@ SUSPICIOUS_SHARE = 0.05
 DARK_GAIN = 1 / 3
 DARK_FRAMES = 600
 """A camera or a lamp that failed for a while teaches nothing about the belt."""
+USUAL_FRAMES = 600
+"""So soon light that changed at once becomes the usual one; until then its going back is no failure."""
 STILL_FRAMES = 90
 STILL_OVERLAP = 0.75
 SAME_OVERLAP = 0.3
@@ -74,6 +76,7 @@ class Localizer:
         self._blobs: list[_Blob] = []
         self._areas: deque[float] = deque(maxlen=RECENT_AREAS)
         self._strange_frames = 0
+        self._brighter = 0.0  # natural logarithm of the scene's light over what was usual lately
 
     def detect(self, image: Image) -> list[Detection]:
         """Find the things on the belt in one frame.
@@ -92,13 +95,17 @@ class Localizer:
         if self._background is None or self._shape != image.shape:
             self._shape = image.shape
             self._background = self._new_background(small, min_area, max_area)
-            self._blobs, self._strange_frames = [], 0
+            self._blobs, self._strange_frames, self._brighter = [], 0, 0.0
         mask = self._background.foreground(picture)
         gain = self._background.gain(picture) if cv2.countNonZero(mask) > SUSPICIOUS_SHARE * mask.size else 1.0
-        is_dark = gain < DARK_GAIN
+        # Against what is usual, too: else a lamp's flash is followed at once, and its end taken for a failure.
+        is_dark = max(gain, gain * math.exp(self._brighter)) < DARK_GAIN
+        self._brighter *= 1 - 1 / USUAL_FRAMES
         is_strange = is_dark
         if not is_dark:
-            if self._background.follow_light(gain) or self._background.correct(picture, mask):
+            followed = self._background.follow_light(gain)
+            self._brighter += math.log(gain) if followed else 0.0
+            if followed or self._background.correct(picture, mask):
                 mask = self._background.foreground(picture)
             is_strange = cv2.countNonZero(mask) > STRANGE_SHARE * mask.size
         self._strange_frames = self._strange_frames + 1 if is_strange else 0

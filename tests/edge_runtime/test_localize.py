@@ -295,6 +295,22 @@ def test_black_frames_teach_nothing(black_frames: int) -> None:
             assert box_error_px(detections[0], x, 60) <= 6
 
 
+@pytest.mark.parametrize(("frames", "belt_name"), [(1, "black"), (6, "black"), (200, "black"), (6, "green")])
+def test_the_end_of_a_glare_is_no_failed_lamp(frames: int, belt_name: str) -> None:
+    belt, localizer = Belt(BELTS[belt_name]), Localizer(LocalizeSettings(), BeltSettings())
+    for frame in range(40):
+        localizer.detect(belt.draw(8 * frame, [(-30 + 8 * frame, 120, FRUITS["red"])]))
+    for frame in range(frames):
+        glaring = np.clip(belt.draw(8 * frame, []).astype(int) * 6, 0, 255).astype(np.uint8)
+        assert localizer.detect(glaring) == []
+    for frame in range(36):
+        x = 30 + 8 * frame
+        detections = localizer.detect(belt.draw(8 * frame, [(x, 60, FRUITS["red"])]))
+        if 30 < x < 290:
+            assert len(detections) == 1
+            assert box_error_px(detections[0], x, 60) <= 6
+
+
 def test_a_camera_that_is_turned_elsewhere_starts_afresh() -> None:
     black, white = Belt(BELTS["black"]), Belt(BELTS["white"], seed=1)
     localizer = Localizer(LocalizeSettings(), BeltSettings())
