@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.evidence import Evidence, Row
+from simulator.exposures import exposures_read
 from simulator.matching import Matched, Outcome, Stroke
 from simulator.worst import Wrong
 
@@ -51,13 +52,32 @@ class Clockwork:
 
 
 def clockwork(evidence: Evidence) -> Clockwork | None:
-    """From the traced views; None without two of them on a belt with an encoder."""
-    belt = sorted({(view["captured_ns"], view["belt_mm"]) for view in evidence.tracks if view["belt_mm"] is not None})
-    if len(belt) < 2:
+    """From the traced views, and from the scene where it is known; None without two views that know the belt's way."""
+    views = [view for view in evidence.tracks if view["belt_mm"] is not None]
+    seen = {(view["captured_ns"], view["belt_mm"]) for view in views}
+    if len(seen) < 2:
         return None
+    belt = sorted(seen | _without_views(evidence, views))
     width_px = evidence.scene["scenario"]["camera"]["width_px"] if evidence.scene else 1000
     times_s, belt_mm = np.array(belt, np.float64).T
     return Clockwork(times_s / 1e9, belt_mm, width_px * evidence.mm_per_px)
+
+
+def _without_views(evidence: Evidence, views: Sequence[Row]) -> set[tuple[float, float]]:
+    """Time and way of the frames in which nothing was followed: what was missed is mostly in those."""
+    exposures = exposures_read(evidence)
+    if exposures is None:
+        return set()
+    at = {int(number): place for place, number in enumerate(exposures.numbers)}
+    known = [(view, at[view["frame"]]) for view in views if view["frame"] in at]
+    if not known:
+        return set()
+    # The run's clock and way begin elsewhere than the line's own.
+    since_ns = int(np.median([view["captured_ns"] - exposures.stamped_ns[place] for view, place in known]))
+    since_mm = float(np.median([view["belt_mm"] - exposures.way_mm[place] for view, place in known]))
+    empty = ~np.isin(exposures.numbers, [view["frame"] for view in views])
+    times_ns, ways_mm = exposures.stamped_ns[empty] + since_ns, exposures.way_mm[empty] + since_mm
+    return set(zip(times_ns.tolist(), ways_mm.tolist(), strict=True))
 
 
 def windows(wrong: Sequence[Wrong], clock: Clockwork, *, most: int) -> tuple[list[float], int]:
@@ -100,7 +120,7 @@ def draw(
         acted = [one for one in strokes if one.action["ejector"] == lane]
         _draw_lane(axes, part, outcomes, acted, clock, wrong=wrong, start_s=start_s)
         axes.set_ylabel(f"lane {lane}\nplace, mm" if len(lanes) > 1 else "place along the line, mm")
-    panels[-1].set_xlabel("seconds since the first view")
+    panels[-1].set_xlabel(f"seconds since the first {'view' if evidence.scene is None else 'picture'}")
     figure.legend(handles=_legend(valves=evidence.ejector is not None), loc="outside lower center", ncols=4, fontsize=8)
 
 

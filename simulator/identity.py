@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from simulator.evidence import Evidence, Row
+from simulator.exposures import exposures_read
 from simulator.matching import reach_mm
-from simulator.scenario import Scenario
-from simulator.world import empty_world
 
 
 def identity(evidence: Evidence) -> Row | None:
@@ -48,19 +47,12 @@ def identity(evidence: Evidence) -> Row | None:
 
 def _good_frames(evidence: Evidence) -> list[tuple[int, list[Row]]]:
     """Number and views of each frame that arrived as it should, numbered as the run numbered them."""
-    assert evidence.scene is not None
-    shutter = empty_world(Scenario.model_validate(evidence.scene["scenario"]), seed=evidence.scene["seed"]).shutter
+    exposures = exposures_read(evidence)
+    assert exposures is not None
     views: dict[int, list[Row]] = defaultdict(list)
     for view in evidence.tracks:
         views[view["frame"]].append(view)
-    exposures = np.flatnonzero(shutter.good)
-    numbers = np.cumsum(shutter.arrives)[exposures] - 1 if evidence.scene.get("film") else exposures
-    # A tracker that has gone blind leaves no views; the run went on to the last frame that it read.
-    arrived = np.flatnonzero(shutter.arrives)
-    read = min((evidence.summary.get("frames") or {}).get("read", len(arrived)), len(arrived))
-    ends = read - 1 if evidence.scene.get("film") else int(arrived[read - 1])
-    last = max(*views, ends)
-    return [(int(number), views[int(number)]) for number in numbers if number <= last]
+    return [(int(number), views[int(number)]) for number in exposures.numbers[exposures.good]]
 
 
 class _Places:

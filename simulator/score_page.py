@@ -214,6 +214,8 @@ def _diagrams(
 def _no_diagram(evidence: Evidence) -> str:
     if not evidence.truth and not evidence.decisions:
         return "No diagram: no fruit was on the belt, and none was seen."
+    if not evidence.decisions and not evidence.tracks:
+        return "No diagram: the run saw no fruit."
     if not evidence.tracks:
         return "No diagram: no views were traced. Run with --trace to have one."
     return "No diagram: the views carry no belt positions. Run with an encoder to have one."

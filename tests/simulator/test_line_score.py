@@ -19,7 +19,7 @@ from edge_runtime.decide import Policy
 from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
 from edge_runtime.errors import InputError
 from edge_runtime.records import Decision, Verdict
-from simulator.diagram import Clockwork, windows
+from simulator.diagram import Clockwork, clockwork, windows
 from simulator.ejector import SimulatedEjector
 from simulator.evidence import Evidence, read_evidence
 from simulator.fruit import LABELS
@@ -489,6 +489,32 @@ def test_a_run_is_set_beside_others(tmp_path: Path, ripeline_here: Any) -> None:
     table = [row.split()[0] for row in outcome.stderr.splitlines() if row.startswith(("run", "first", "second"))]
     assert table == ["run", "first", "second"]
     assert "Beside other runs" in (folders[0] / "score.html").read_text()
+
+
+def test_the_diagram_shows_what_was_missed_after_the_last_view(tmp_path: Path) -> None:
+    line = _line("ramps")
+    _trace(line, tmp_path)
+    evidence = _run(line, _decisions(line.truth(), line), tmp_path)
+    shutter = line.world.shutter
+    ways_mm = line.world.wheel.way_mm(shutter.belt_mm)
+    half = shutter.frames // 2
+    # A run's clock and its way of the belt begin where they will.
+    views = [
+        view | {"captured_ns": view["captured_ns"] + 7_000_000_000, "belt_mm": ways_mm[view["frame"]] + 50.0}
+        for view in evidence.tracks
+        if view["frame"] < half
+    ]
+    clock = clockwork(replace(evidence, tracks=views))
+    assert clock is not None
+    assert len(clock.times_s) == shutter.frames
+    assert clock.times_s == pytest.approx(shutter.stamped_ns / 1e9 + 7)
+    assert clock.belt_mm == pytest.approx(ways_mm + 50)
+    stopped = clockwork(replace(evidence, tracks=views, summary={"frames": {"read": half + 10}}))
+    assert stopped is not None
+    assert stopped.times_s[-1] == pytest.approx(shutter.stamped_ns[half + 9] / 1e9 + 7)
+    by_hand = clockwork(replace(evidence, tracks=views, scene=None))
+    assert by_hand is not None
+    assert by_hand.times_s[-1] < clock.times_s[half]
 
 
 def test_windows_show_the_worst_errors_and_count_the_rest() -> None:
