@@ -125,6 +125,11 @@ def _tell(summary: LineSummary, output: Path) -> None:
         console.notice(text)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in summary.verdicts.items())
     frames = summary.frames
+    if not frames["processed"]:
+        console.notice(
+            "no picture arrived before the line ended: its camera lost them all, or, by the real clock, this machine "
+            "took longer to start than the line runs."
+        )
     console.say(f"{summary.fruits} fruit in {frames['processed']} frames ({frames['dropped']} dropped): {verdicts}")
     if (times := summary.latency_ms.get("frame")) is not None:
         console.say(f"A frame takes {times['p50']:.1f} ms (median), {times['p99']:.1f} ms (p99). Wrote {output}")

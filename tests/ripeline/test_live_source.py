@@ -105,6 +105,7 @@ def test_a_line_that_never_got_a_picture_is_scored_as_blind(
     out = tmp_path / "out"
     run = ripeline("run", bundle_dir, "--source", source.format(tmp_path / "blind.toml"), "-o", out)
     assert run.code == 0, run.stderr
+    assert "no picture arrived" in run.stderr
     assert (out / "decisions.jsonl").read_bytes() == b""
     scored = ripeline("score", out, out, "--json")
     assert scored.code == 0, scored.stderr
