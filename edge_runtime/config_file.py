@@ -86,6 +86,8 @@ def explain(path: Path | str, text: str, problem: Any, model: type[BaseModel]) -
         return f"{where}: unknown key {key}{_hint(problem['loc'], model)}"
     if problem["type"] == "missing":
         return f"{where}: {key} is missing"
+    if problem["type"] in ("tuple_type", "list_type") and isinstance(problem["input"], dict):
+        return f"{where}: there may be more than one {key}: write [[{key}]], with two brackets"
     message = str(problem["msg"]).removeprefix("Value error, ")
     shown = f" (found {problem['input']!r})" if not isinstance(problem["input"], dict) else ""
     return f"{where}: {key}: {message[:1].lower()}{message[1:]}{shown}"

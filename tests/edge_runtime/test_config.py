@@ -63,6 +63,7 @@ def test_accepted_labels_are_read(tmp_path: Path) -> None:
     [
         ("[belt]\ndirecton = 'left'", r"unknown key belt\.directon; did you mean direction\?"),
         ("[bel]\nlanes = 1", r"unknown key bel; did you mean belt\?"),
+        ("[ejector]\nat_mm = 1", r"there may be more than one ejector: write \[\[ejector\]\], with two brackets"),
         ("[track]\nzzz = 1", r"unknown key track\.zzz; known here: min_views"),
         ("[policy.costs.ripe]\nACEPT = 1\nDIVERT = 1\nUNDECIDED = 1", r"ACEPT; did you mean ACCEPT\?"),
         ("[policy.costs.ripe]\nACCEPT = 1\nDIVERT = 1", r"policy\.costs\.ripe\.UNDECIDED is missing"),
