@@ -59,18 +59,23 @@ def _cheapest(
     way_px: float,
     gate: float,
 ) -> dict[int, int]:
-    costs = np.full((len(rows), len(columns)), _APART)
-    for row, number in enumerate(rows):
-        track = tracks[number]
+    places = [(column, seen[column].low, seen[column].high) for column in columns]
+    costs: dict[tuple[int, int], float] = {}
+    for row in rows:
+        track = tracks[row]
         here, gate_px = track.predicted(way_px), gate * track.diameter + GATE_SLACK_PX
-        low, high = here.low - gate_px, here.high + gate_px
-        for column, other in enumerate(columns):
-            if seen[other].low <= high and seen[other].high >= low:
-                costs[row, column] = _cost(track, here, seen[other], gate_px)
-    if not (costs < _APART).any():
-        return {}
-    _, partners, _ = lap.lapjv(costs, extend_cost=True, cost_limit=2.0)
-    return {rows[row]: columns[column] for row, column in enumerate(partners) if column >= 0}
+        first, last = here.low - gate_px, here.high + gate_px
+        for column in [column for column, low, high in places if low <= last and high >= first]:
+            cost = _cost(track, here, seen[column], gate_px)
+            if cost < _APART:
+                costs[row, column] = cost
+    wanting, wanted = sorted({row for row, _ in costs}), sorted({column for _, column in costs})
+    if len(wanting) == len(wanted) == len(costs):
+        # Nobody has a choice: the usual frame.
+        return dict(costs.keys())
+    table = np.array([[costs.get((row, column), _APART) for column in wanted] for row in wanting])
+    _, partners, _ = lap.lapjv(table, extend_cost=True, cost_limit=2.0)
+    return {wanting[at]: wanted[column] for at, column in enumerate(partners) if column >= 0}
 
 
 def _cost(track: FruitTrack, here: Extent, seen: Extent, gate_px: float) -> float:

@@ -115,11 +115,9 @@ class BeltWay:
 
     def _lying(self, seen: Extent) -> list[tuple[Extent, float]]:
         """What lay where this lies in the frame before."""
-        return [
-            place
-            for place in self._places
-            if place[0].low < seen.high and seen.low < place[0].high and overlap(place[0], seen) >= LYING_OVERLAP
-        ]
+        low, high = seen.low, seen.high
+        near = [place for place in self._places if place[0].low < high and low < place[0].high]
+        return [place for place in near if overlap(place[0], seen) >= LYING_OVERLAP]
 
     def _common_shift_px(
         self, tracks: Sequence[FruitTrack], seen: Sequence[Extent], expected_px: float

@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import numpy as np
-import numpy.typing as npt
-
 from edge_runtime.belt_motion import Extent, is_horizontal
 from edge_runtime.fruit_track import FruitTrack
 from edge_runtime.records import BeltDirection, Box, Detection
@@ -130,25 +127,23 @@ def join(tracks: Sequence[FruitTrack], seen: Sequence[Seen], way_px: float) -> l
     """
     if not tracks or len(seen) < 2:
         return list(seen)
-    within = _within([one.extent for one in seen], [track.predicted(way_px) for track in tracks])
-    within &= [one.owner is None for one in seen]
-    within &= within.sum(axis=0) == 1
+    places = [track.predicted(way_px) for track in tracks]
+    free = [(number, one.extent.low, one.extent.high) for number, one in enumerate(seen) if one.owner is None]
     whole, taken = list[Seen](), set[int]()
-    for number in np.flatnonzero(within.sum(axis=1) > 1).tolist():
-        if tracks[number].whole_views >= KNOWN_VIEWS:
-            pieces = np.flatnonzero(within[number]).tolist()
+    for track, here in zip(tracks, places, strict=True):
+        start, end = here.low, here.high
+        pieces = [number for number, low, high in free if low < end and high > start]
+        # Most fruit are seen in one piece.
+        if len(pieces) < 2 or track.whole_views < KNOWN_VIEWS:
+            continue
+        pieces = [number for number in pieces if _is_within(seen[number].extent, here)]
+        if len(pieces) < 2:
+            continue
+        pieces = [number for number in pieces if sum(_is_within(seen[number].extent, other) for other in places) == 1]
+        if len(pieces) > 1:
             taken.update(pieces)
             whole.append(_together([seen[piece] for piece in pieces]))
     return [one for number, one in enumerate(seen) if number not in taken] + whole
-
-
-def _within(parts: Sequence[Extent], wholes: Sequence[Extent]) -> npt.NDArray[np.bool_]:
-    """Which parts lie within which others, as `_is_within` has it, `[wholes, parts]`."""
-    low, high, _, _, across, width = np.array(parts, np.float64).T[:, np.newaxis]
-    around_low, around_high, _, _, middle, around = np.array(wholes, np.float64).T[..., np.newaxis]
-    along = np.minimum(high, around_high) - np.maximum(low, around_low)
-    beside = np.minimum((width + around) / 2 - abs(across - middle), width)
-    return np.asarray((along >= WITHIN * (high - low)) & (beside >= WITHIN * width))
 
 
 def _together(pieces: Sequence[Seen]) -> Seen:
@@ -169,9 +164,12 @@ def _together(pieces: Sequence[Seen]) -> Seen:
 
 
 def _is_within(part: Extent, whole: Extent) -> bool:
-    along = min(part.high, whole.high) - max(part.low, whole.low)
-    across = (part.width + whole.width) / 2 - abs(part.across - whole.across)
-    return along >= WITHIN * part.length and min(across, part.width) >= WITHIN * part.width
+    low, high, _, _, across, width = part
+    along = min(high, whole.high) - max(low, whole.low)
+    if along < WITHIN * (high - low):
+        return False
+    beside = (width + whole.width) / 2 - abs(across - whole.across)
+    return min(beside, width) >= WITHIN * width
 
 
 def _cut(one: Seen, inside: Sequence[tuple[int, Extent]], rest_px: float, direction: BeltDirection) -> list[Seen]:
