@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -39,8 +39,7 @@ SAME_OVERLAP = 0.3
 MOVING_FRAMES = 60
 
 
-@dataclass(frozen=True, slots=True)
-class _Blob:
+class _Blob(NamedTuple):
     """A connected region in the working picture; boxes as (x, y, w, h).
 
     `anchor` is where it last stopped, `still_frames` how long it has been there while other things moved, and
@@ -213,8 +212,9 @@ def _square(side: int) -> Plane:
 
 def _clean(mask: Plane) -> Plane:
     """Drop specks and close gaps."""
-    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _square(3))
-    return cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _square(5))  # type: ignore[return-value]
+    # Opened by 3 and closed by 5: growing by 3 and by 5 is growing by 7.
+    grown = cv2.dilate(cv2.erode(mask, _square(3)), _square(7))
+    return cv2.erode(grown, _square(5), dst=grown)  # type: ignore[return-value]
 
 
 def _blobs(mask: Plane, picture: Planes, background: Background, areas: tuple[float, float, float]) -> list[_Blob]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,17 +26,16 @@ SINGLE = 0.8
 LEAST_PART = 0.35
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(NamedTuple):
     """One thing; `area` in pixels, holes included."""
 
     box: Rectangle
     area: float
 
 
-def outlines_of(mask: MatLike) -> Sequence[MatLike]:
-    """Outer borders of what is not 0, point by point, `[n, 1, 2]`."""
-    return cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+def outlines_of(mask: MatLike, origin: tuple[int, int] = (0, 0)) -> Sequence[MatLike]:
+    """Outer borders of what is not 0, point by point, `[n, 1, 2]`; `origin` (x, y) is the mask's upper left corner."""
+    return cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=origin)[0]
 
 
 def area_of(outline: MatLike) -> float:
@@ -62,6 +61,8 @@ def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0
         At least one thing.
     """
     areas = [area_of(outline) for outline in outlines]
+    if len(outlines) == 1:
+        return _cut_at_waists(outlines[0], areas[0], min_area, usual_area)
     largest = max(areas)
     parts = [each for each in zip(outlines, areas, strict=True) if each[1] >= FRAGMENT * largest]
 
@@ -90,7 +91,9 @@ def _cut_at_waists(outline: MatLike, area: float, min_area: float, usual_area: f
     cv2.drawContours(mask, [outline], 0, (255,), cv2.FILLED, offset=(1 - left, 1 - top))
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     deepest = float(cv2.minMaxLoc(depth)[1])
-    cores = max((_cores(depth, neck * deepest) for neck in NECKS), key=len)
+    cores: list[_Core] = []
+    for neck in NECKS:
+        cores = _cores(depth, neck * deepest, more_than=len(cores)) or cores
     if len(cores) < 2:
         return one
     parts = [cv2.bitwise_and(part, mask) for part in _nearest(cores, mask.shape)]  # type: ignore[arg-type]
@@ -99,12 +102,17 @@ def _cut_at_waists(outline: MatLike, area: float, min_area: float, usual_area: f
     compact = [core.depth >= COMPACT * area**0.5 for core, area in zip(cores, areas, strict=True)]
     if min(areas) < max(min_area, LEAST_PART * usual_area) or not all(compact):
         return one
-    pieces = [max(outlines_of(part), key=area_of) + np.array((left - 1, top - 1), np.int32) for part in parts]
+    pieces = [max(_outlines_in(part, left - 1, top - 1), key=area_of) for part in parts]
     return [thing for piece in pieces for thing in _cut_at_waists(piece, area_of(piece), min_area, usual_area)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Core:
+def _outlines_in(part: MatLike, left: int, top: int) -> Sequence[MatLike]:
+    """As `outlines_of`, looked for no farther than they go."""
+    x, y, width, height = cv2.boundingRect(part)
+    return outlines_of(part[y : y + height, x : x + width], (left + x, top + y))
+
+
+class _Core(NamedTuple):
     """What is left of a thing without its rim, and where and how deep its deepest point lies."""
 
     outline: MatLike
@@ -112,17 +120,22 @@ class _Core:
     depth: float
 
 
-def _cores(depth: MatLike, least: float) -> list[_Core]:
-    """Regions deeper than `least` that rise well above it; none where there is but one."""
-    outlines = outlines_of((depth > least).view(np.uint8))
-    if len(outlines) < 2:
+def _cores(depth: MatLike, least: float, more_than: int) -> list[_Core]:
+    """Regions deeper than `least` that rise well above it; none where there are no more of them than that, or one."""
+    rim = int(least)  # so near to the edge nothing is so deep
+    inner = cv2.compare(depth[rim:-rim or None, rim:-rim or None], least, cv2.CMP_GT)  # type: ignore[call-overload]
+    outlines = outlines_of(inner, (rim, rim))
+    if len(outlines) <= max(more_than, 1):
         return []
-    found = []
-    for outline in outlines:
-        inside = cv2.drawContours(np.zeros(depth.shape, np.uint8), [outline], 0, (255,), cv2.FILLED)
-        _, deepest, _, (x, y) = cv2.minMaxLoc(depth, inside)
-        found.append(_Core(outline, (x, y), float(deepest)))
-    return [core for core in found if core.depth >= PROMINENCE * least]
+    cores = [core for outline in outlines if (core := _core(depth, outline)).depth >= PROMINENCE * least]
+    return cores if len(cores) > more_than else []
+
+
+def _core(depth: MatLike, outline: MatLike) -> _Core:
+    x, y, width, height = cv2.boundingRect(outline)
+    inside = cv2.drawContours(np.zeros((height, width), np.uint8), [outline], 0, (255,), cv2.FILLED, offset=(-x, -y))
+    _, deepest, _, (right, down) = cv2.minMaxLoc(depth[y : y + height, x : x + width], inside)
+    return _Core(outline, (x + right, y + down), float(deepest))
 
 
 def _nearest(cores: Sequence[_Core], size: tuple[int, int]) -> list[Mask]:

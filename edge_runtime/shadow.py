@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 import cv2
@@ -106,10 +107,14 @@ def _by_region(parts: Sequence[MatLike], regions: Sequence[MatLike]) -> list[lis
     """The parts that lie in each of the regions."""
     owned: list[list[MatLike]] = [[] for _ in regions]
     frames = [(x, y, x + width, y + height) for x, y, width, height in map(cv2.boundingRect, regions)]
+    order = deque(range(len(regions)))
     for part in parts:
         x, y = point = part[0, 0].tolist()
-        for number, (left, top, right, bottom) in enumerate(frames):
+        for number in order:
+            left, top, right, bottom = frames[number]
             if left <= x < right and top <= y < bottom and cv2.pointPolygonTest(regions[number], point, False) >= 0:
                 owned[number].append(part)
+                # Both come row by row, so that the next part is in this region or soon after it.
+                order.rotate(-order.index(number))
                 break
     return owned
