@@ -66,7 +66,7 @@ def _cheapest(
         here, gate_px = track.predicted(way_px), gate * track.diameter + GATE_SLACK_PX
         first, last = here.low - gate_px, here.high + gate_px
         for column in [column for column, low, high in places if low <= last and high >= first]:
-            cost = _cost(track, here, seen[column], gate_px)
+            cost = _cost(track, here, seen[column], gate_px) if track.is_aligned(seen[column]) else _APART
             if cost < _APART:
                 costs[row, column] = cost
     wanting, wanted = sorted({row for row, _ in costs}), sorted({column for _, column in costs})
@@ -80,8 +80,6 @@ def _cheapest(
 
 def _cost(track: FruitTrack, here: Extent, seen: Extent, gate_px: float) -> float:
     """Distance in gates, at most 1, or `_APART`."""
-    if not track.is_aligned(seen):
-        return _APART
     distance = distance_px(here, seen)
     moved = shift_px(track.last, seen)
     if distance > gate_px or (moved is not None and moved < -0.5 * gate_px):

@@ -88,10 +88,13 @@ def distance_px(expected: Extent, seen: Extent) -> float:
 
     A thing that for a moment is seen in pieces, or as one with its neighbour, keeps one edge.
     """
-    errors = [abs(shift) for shift in edge_shifts_px(expected, seen)]
-    if not errors:
-        return abs(seen.low + seen.high - expected.low - expected.high) / 2
-    return min(errors) + OTHER_EDGE * (max(errors) - min(errors))
+    low = None if expected.low_cut or seen.low_cut else abs(seen.low - expected.low)
+    high = None if expected.high_cut or seen.high_cut else abs(seen.high - expected.high)
+    if low is None:
+        return abs(seen.low + seen.high - expected.low - expected.high) / 2 if high is None else high
+    if high is None:
+        return low
+    return low + OTHER_EDGE * (high - low) if low < high else high + OTHER_EDGE * (low - high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edge_runtime.belt_motion import Extent, edge_shifts_px
 from edge_runtime.records import Detection
@@ -28,8 +29,7 @@ puddles and noise come and go anywhere."""
 EARLIER_VIEWS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """A detection in the frame that it came from."""
 
     detection: Detection

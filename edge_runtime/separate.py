@@ -123,7 +123,7 @@ class _Core(NamedTuple):
 def _cores(depth: MatLike, least: float, more_than: int) -> list[_Core]:
     """Regions deeper than `least` that rise well above it; none where there are no more of them than that, or one."""
     rim = int(least)  # so near to the edge nothing is so deep
-    inner = cv2.compare(depth[rim:-rim or None, rim:-rim or None], least, cv2.CMP_GT)  # type: ignore[call-overload]
+    inner = cv2.compare(depth[rim : -rim or None, rim : -rim or None], least, cv2.CMP_GT)  # type: ignore[call-overload]
     outlines = outlines_of(inner, (rim, rim))
     if len(outlines) <= max(more_than, 1):
         return []

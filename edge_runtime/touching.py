@@ -7,8 +7,9 @@ seen apart once is known to be two, wherever it goes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from edge_runtime.belt_motion import Extent, is_horizontal
 from edge_runtime.fruit_track import FruitTrack
@@ -37,8 +38,7 @@ REST = 0.4
 """Of the usual size: what is left of a joint detection and shorter is no fruit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A detection, or a part of one; `owner` is the track that it was cut out for, None where that is to be found."""
 
     detection: Detection
@@ -131,10 +131,12 @@ def join(tracks: Sequence[FruitTrack], seen: Sequence[Seen], way_px: float) -> l
     free = [(number, one.extent.low, one.extent.high) for number, one in enumerate(seen) if one.owner is None]
     whole, taken = list[Seen](), set[int]()
     for track, here in zip(tracks, places, strict=True):
+        if track.whole_views < KNOWN_VIEWS:
+            continue
         start, end = here.low, here.high
         pieces = [number for number, low, high in free if low < end and high > start]
         # Most fruit are seen in one piece.
-        if len(pieces) < 2 or track.whole_views < KNOWN_VIEWS:
+        if len(pieces) < 2:
             continue
         pieces = [number for number in pieces if _is_within(seen[number].extent, here)]
         if len(pieces) < 2:

@@ -109,8 +109,9 @@ class Tracker:
     ) -> tuple[TrackUpdate, list[Detection]]:
         """One frame of a belt whose motion is known; also the detections that belong to no fruit."""
         update = TrackUpdate()
-        along_px = _size(frame)[0 if is_horizontal(direction) else 1]
-        whole = [Seen(each, extent(each, direction, _size(frame))) for each in detections]
+        size = _size(frame)
+        along_px = size[0 if is_horizontal(direction) else 1]
+        whole = [Seen(each, extent(each, direction, size)) for each in detections]
         moved_px = self._belt.advance(frame, self._tracks, [each.extent for each in whole], by_encoder_px)
         way_px, usual_px = self._belt.way_px, self._usual_px
         seen = part(self._tracks, whole, way_px, usual_px, direction)
@@ -170,11 +171,12 @@ class Tracker:
 
     def _see(self, track: FruitTrack, sighting: Sighting, frame: Frame, update: TrackUpdate) -> None:
         """Give a track its view, and an id once it has shown itself to be a fruit."""
-        along_px = _size(frame)[0 if self._is_horizontal else 1]
-        if track.fruit_id is None and track.rides(self._belt.way_px, along_px, self._settings.min_views):
-            track.fruit_id, self._next_id = self._next_id, self._next_id + 1
-            update.earlier.extend(self._view(track, each, frame) for each in track.earlier)
-            track.earlier = []
+        if track.fruit_id is None:
+            along_px = _size(frame)[0 if self._is_horizontal else 1]
+            if track.rides(self._belt.way_px, along_px, self._settings.min_views):
+                track.fruit_id, self._next_id = self._next_id, self._next_id + 1
+                update.earlier.extend(self._view(track, each, frame) for each in track.earlier)
+                track.earlier = []
         if track.fruit_id is None:
             track.remember(sighting)
         else:
@@ -208,13 +210,13 @@ class Tracker:
 
     def _view(self, track: FruitTrack, sighting: Sighting, frame: Frame) -> TrackedDetection:
         assert track.fruit_id is not None
-        size = _size(frame)
-        along_px, across_px = size if self._is_horizontal else size[::-1]
-        scale = self._settings_belt.mm_per_px
+        height, width = frame.image.shape[:2]
+        along_px, across_px = (width, height) if self._is_horizontal else (height, width)
+        scale, lanes = self._settings_belt.mm_per_px, self._settings_belt.lanes
         position_mm = None
         if scale is not None and frame.belt_mm is not None:
             position_mm = frame.belt_mm + (along_px - track.centre - self._belt.way_px) * scale
-        lane = int(track.across / across_px * self._settings_belt.lanes)
+        lane = int(track.across / across_px * lanes)
         return TrackedDetection(
             fruit_id=track.fruit_id,
             detection=sighting.detection,
@@ -222,7 +224,7 @@ class Tracker:
             captured_ns=sighting.captured_ns,
             position_mm=position_mm,
             across_mm=None if scale is None else track.across * scale,
-            lane=min(max(lane, 0), self._settings_belt.lanes - 1),
+            lane=min(max(lane, 0), lanes - 1),
             support=track.support,
         )
 
