@@ -71,11 +71,8 @@ class Drain:
 
     def is_behind(self) -> bool:
         """Whether the receiver lacks records; True where the journal cannot tell."""
-        try:
-            with contextlib.closing(Journal(self._file)) as journal:
-                return journal.waiting(self._name)[0] > 0
-        except JournalError:
-            return True
+        lacking = self._lacking()
+        return lacking is None or lacking[0] > 0
 
     def stop(self) -> None:
         """Ask the thread to end; `join` waits for it."""
@@ -97,7 +94,24 @@ class Drain:
                 if isinstance(error, JournalError) and error.trouble is Trouble.BROKEN:
                     self._on_broken()
             wait_s = _FIRST_WAIT_S if self._delivered > before else min(wait_s * 2, _LONGEST_WAIT_S)
-            self._stop.wait(wait_s)
+            self._wait(wait_s)
+
+    def _wait(self, wait_s: float) -> None:
+        """Until the next try; what the receiver lacks meanwhile is counted on, since people ask then most of all."""
+        ends = time.monotonic() + wait_s
+        while (left_s := ends - time.monotonic()) > 0 and not self._stop.is_set():
+            if (lacking := self._lacking()) is not None:
+                facts = self._facts
+                self._tell(connected=facts.connected, error=facts.error, waiting=lacking[0], oldest=lacking[1])
+            self._stop.wait(min(left_s, _COUNT_S))
+
+    def _lacking(self) -> tuple[int, str | None] | None:
+        """How many records the receiver lacks, and since when; None where the journal cannot tell."""
+        try:
+            with contextlib.closing(Journal(self._file)) as journal:
+                return journal.waiting(self._name)
+        except JournalError:
+            return None
 
     def _deliver_while_it_works(self) -> None:
         """Returns when told to stop, or when the journal has been begun anew."""

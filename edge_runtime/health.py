@@ -8,7 +8,7 @@ from typing import Any
 from edge_runtime.drain import ReporterFacts
 from edge_runtime.recorder import JournalFacts
 
-RUNNING = "running"
+RUNNING, STARTING = "running", "starting"
 
 
 @dataclass(frozen=True, slots=True)

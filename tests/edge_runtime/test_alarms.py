@@ -121,9 +121,10 @@ def test_strokes_that_were_lost_are_told_for_ten_minutes_after_the_last() -> Non
     assert line.run(60, told) == []
 
 
-def test_a_reporter_process_that_says_nothing_is_an_alarm_only_where_there_is_one() -> None:
+def test_a_reporter_process_that_says_nothing_is_an_alarm_only_where_it_has_something_to_say() -> None:
     assert codes(Clockwork().run(20, journal=None)) == ["reports not running"]
     assert Clockwork().run(20, replace(GOOD, processes=()), journal=None) == []
+    assert Clockwork().run(20, replace(GOOD, state="starting"), journal=None) == [], "it has nothing to keep yet"
 
 
 def test_a_camera_that_does_not_keep_what_was_stated_is_named_with_it() -> None:

@@ -76,6 +76,10 @@ class Records:
         facts = read_facts(self.runtime)
         return () if facts is None else facts[1]
 
+    def lacking(self, receiver: str) -> int:
+        """How many records wait for one, as people are told."""
+        return sum(one.waiting for one in self.receivers() if one.name == receiver)
+
     def recorded(self) -> Counter[int]:
         with Journal(self.journal) as journal:
             return Counter(one.key.fruit_id for one in journal.after("nobody", 1_000_000))

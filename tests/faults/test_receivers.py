@@ -57,6 +57,7 @@ def test_a_broker_that_comes_late(tmp_path: Path, broker: Broker, fault_table: F
         with line_with(tmp_path, broker.port) as line:
             line.decide(300)
             wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all without a broker")
+            wait_until(lambda: line.lacking("plant") == 300, "people to be told how many it lacks")
             broker.start()
             begun = time.monotonic()
             wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "all to arrive")
@@ -73,6 +74,7 @@ def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path, broker: Broker, 
         broker.end(signal.SIGTERM)
         line.decide(200)
         wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all without a broker")
+        wait_until(lambda: line.lacking("plant") == 200, "people to be told how many it lacks")
         broker.start()
         begun = time.monotonic()
         line.decide(200)
