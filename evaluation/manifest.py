@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,15 +29,28 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
     path = folder / FILE
     if not path.is_file():
         return None
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
     try:
-        if "file" not in (reader.fieldnames or ()):
+        columns = Counter(reader.fieldnames or ())
+        if "file" not in columns:
             raise InputError(
                 f"{path} has no column 'file'.",
                 expected="a header like file,label,group",
                 remedy="Add the header line.",
             )
-        rows = {row["file"]: row for row in reader}
+        if twice := [name for name, times in columns.items() if name and times > 1]:
+            raise InputError(
+                f"{path} has the column '{twice[0]}' more than once.",
+                expected="each column once",
+                remedy="Remove or rename all but one.",
+            )
+        rows = {}
+        for row in reader:
+            if not row["file"]:
+                raise InputError(
+                    f"{path}, line {reader.line_num} names no file.", remedy="Name the picture or remove the line."
+                )
+            rows[row["file"]] = row
     except csv.Error as error:
         raise InputError(
             f"{path}, line {reader.line_num}: {error}.", expected="comma-separated values", remedy="Correct that line."

@@ -102,6 +102,7 @@ def test_a_copied_file_stays_in_the_group_of_its_original(folder: Path) -> None:
         ("green/0.jpg,green,g,1 2 3", "box_px of green/0.jpg"),
         ("green/0.jpg,green,g,1 2 0 5", "box_px of green/0.jpg"),
         ("green/0.jpg,green,g,a b c d", "box_px of green/0.jpg"),
+        (",green,g,", "line 2 names no file"),
     ],
 )
 def test_a_wrong_manifest_line_is_refused(folder: Path, line: str, says: str) -> None:
@@ -111,10 +112,23 @@ def test_a_wrong_manifest_line_is_refused(folder: Path, line: str, says: str) ->
     assert says in str(caught.value)
 
 
-def test_manifest_without_file_column_is_refused(folder: Path) -> None:
-    (folder / "manifest.csv").write_text("name,label\ngreen/0.jpg,green\n")
-    with pytest.raises(InputError, match="no column 'file'"):
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("name,label\ngreen/0.jpg,green\n", "no column 'file'"),
+        ("file,label,file\ngreen/0.jpg,green\n", "the column 'file' more than once"),
+        ("label,file\ngreen\n", "line 2 names no file"),
+    ],
+)
+def test_a_manifest_that_does_not_say_which_file_is_refused(folder: Path, table: str, says: str) -> None:
+    (folder / "manifest.csv").write_text(table)
+    with pytest.raises(InputError, match=says):
         read_dataset(folder)
+
+
+def test_cells_that_are_not_there_and_columns_without_a_name_are_empty(folder: Path) -> None:
+    (folder / "manifest.csv").write_text("file,label,,group,\ngreen/0.jpg\n")
+    assert len(read_dataset(folder).items) > 0
 
 
 def test_no_such_folder(tmp_path: Path) -> None:

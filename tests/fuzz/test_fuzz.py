@@ -211,6 +211,7 @@ def test_encoder_files(folder: Path, data: bytes, at_ns: int) -> None:
 
 @given(data=damaged(PICTURES.encode()))
 @example(data=b"file,label\n" + b"[" * 3000 + b",ripe\n")
+@example(data=b"file,label,file\nripe/a.png,ripe\n")
 @fuzzed
 def test_the_manifest_of_pictures(folder: Path, data: bytes) -> None:
     (folder / "manifest.csv").write_bytes(data)
