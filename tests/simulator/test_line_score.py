@@ -418,6 +418,18 @@ def test_a_stroke_that_meets_a_neighbour_too_and_a_good_fruit_thrown_out_are_err
     assert only.what.startswith("ripe taken for ripe")
 
 
+def test_views_of_nothing_cost_precision(tmp_path: Path) -> None:
+    line = _line("calm")
+    _trace(line, tmp_path)
+    evidence = _run(line, _decisions(line.truth(), line), tmp_path)
+    beyond_mm = max(fruit["position_mm"] for fruit in line.truth()) + 500
+    nothing = [{**evidence.tracks[0], "fruit_id": 999, "frame": frame, "position_mm": beyond_mm} for frame in range(40)]
+    found = identity(replace(evidence, tracks=[*evidence.tracks, *nothing]))
+    assert found is not None
+    assert found["recall"] == 1
+    assert found["precision"] == pytest.approx(len(evidence.tracks) / (len(evidence.tracks) + 40), abs=1e-6)
+
+
 def test_a_tracker_that_goes_blind_has_lost_what_comes_after(tmp_path: Path) -> None:
     line = _line("calm")
     _trace(line, tmp_path)

@@ -91,6 +91,15 @@ def test_noise_is_as_large_as_stated_and_depends_on_the_time_alone() -> None:
     assert off == [noisy.count(at) - quiet.count(at) for at in times]
 
 
+def test_slip_comes_and_goes() -> None:
+    """None where a stretch of five metres begins, twice the average in its middle."""
+    wheel = Wheel(0.01)
+    for belt_mm, lost_share in ((0.0, 0.0), (1250.0, 0.01), (2500.0, 0.02), (5000.0, 0.0), (7500.0, 0.02)):
+        near_mm = wheel.at_mm(belt_mm + 0.5) - wheel.at_mm(belt_mm - 0.5)
+        assert near_mm == pytest.approx(1 - lost_share, abs=1e-5)
+        assert wheel.way_mm(np.array([belt_mm]))[0] == wheel.at_mm(belt_mm)
+
+
 def test_the_wheel_misses_the_share_that_slips_and_never_turns_back() -> None:
     wheel = Wheel(0.01)
     ways = np.linspace(0, 50_000, 5001)

@@ -14,8 +14,11 @@ from simulator.body import look_at
 from simulator.fruit import LABELS, Defect, Fruit, Pose, sample_fruit
 from simulator.light import Light
 from simulator.paint import paint_around
+from simulator.renderer import Renderer
 from simulator.rolling import RollingFruit
+from simulator.scenario import parse_scenario
 from simulator.sprite import Sprite, draw_sprite
+from simulator.world import build_world
 
 
 def _across(label: str) -> Fruit:
@@ -76,6 +79,29 @@ def test_a_spot_goes_where_the_turn_takes_it() -> None:
         x_px = darker @ np.arange(len(darker)) / darker.sum() - len(darker) / 2
         assert x_px == pytest.approx(radius_px * math.sin(turn_rad), abs=0.15 * radius_px)
     assert np.array_equal(rolling.sprite(math.pi).image, clean.sprite(math.pi).image)
+
+
+def test_on_the_belt_its_top_runs_ahead() -> None:
+    """By as much as `turns_per_m` says: a spot goes from the upstream side over the top to the downstream side."""
+    text = (
+        'base = "calm"\nseconds = 5.0\n[fruit]\nturns_per_m = 2.0\n[camera]\nnoise_levels = 0.0\nuneven_light = 0.0\n'
+    )
+    scenario = parse_scenario(text, "rolling")
+    placed = build_world(scenario, seed=1).fruits[0]
+    spot = Defect("rot", axial=0.0, around_rad=math.pi / 2, radius_rad=0.3)
+    # Two fifths of a turn before it leaves the picture the spot is on top.
+    spotted = replace(_across("unripe"), defects=(spot,), pose=Pose(math.pi / 2, 0.0, 0.8 * math.pi))
+    pictures = []
+    for look in (spotted, replace(spotted, defects=())):
+        world = replace(build_world(scenario, seed=1), fruits=(replace(placed, look=look, rolls=True),))
+        renderer, belt_mm = Renderer(world), world.shutter.belt_mm
+        at = [int(np.abs(belt_mm - (placed.position_mm - 200 + way_mm)).argmin()) for way_mm in (-50, 0, 50)]
+        pictures.append([renderer.render(index)[..., 0].astype(int) for index in at])
+    radius_px = look_at(spotted.shape, spotted.pose, px_per_mm=2.5, margin_mm=0).pixels.any(axis=0).sum() / 2
+    for index, turn, with_it, without in zip(at, (-0.1, 0.0, 0.1), *pictures, strict=True):
+        darker = np.clip(without - with_it, 0, None).sum(axis=0)
+        x_px = darker @ (np.arange(len(darker)) + 0.5) / darker.sum() - world.centre_px(placed, belt_mm[index])[0]
+        assert x_px == pytest.approx(radius_px * math.sin(2 * math.pi * turn), abs=0.25 * radius_px)
 
 
 def test_a_look_depends_on_the_angle_alone() -> None:
