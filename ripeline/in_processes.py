@@ -81,7 +81,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             supervisor.run(opened)
             ended.set()
             summary = _summary(supervisor.board, edges.source, bundle.manifest.labels)
-            last_ns = supervisor.board[Cell.CAPTURE_FRAME_NS]
+            first_ns, last_ns = supervisor.board[Cell.CAPTURE_FIRST_NS], supervisor.board[Cell.CAPTURE_FRAME_NS]
             if not supervisor.opened:
                 if supervisor.failure is not None:
                     raise supervisor.failure
@@ -90,7 +90,11 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
                     raise click.exceptions.Exit(console.DONE)
     (plan.output / MARKER).touch()  # also where there was nothing to decide
     if simulated is not None:
-        simulated.write_truth(plan.output, until_frame=None if simulated.is_over else simulated.last_frame(last_ns))
+        simulated.write_truth(
+            plan.output,
+            from_frame=simulated.first_frame(first_ns),
+            until_frame=None if simulated.is_over else simulated.last_frame(last_ns),
+        )
     return replace(summary, failure=supervisor.failure, seconds=time.monotonic() - begun)
 
 

@@ -38,7 +38,9 @@ def exposures_read(evidence: Evidence) -> Exposures | None:
     numbers = np.arange(len(arrived)) if evidence.scene.get("film") else arrived
     read = min((evidence.summary.get("frames") or {}).get("read", len(arrived)), len(arrived))
     last = max([view["frame"] for view in evidence.tracks], default=-1)
-    kept = (np.arange(len(arrived)) < read) | (numbers <= last)
+    begins = int(np.searchsorted(arrived, evidence.scene.get("from_frame", 0)))
+    place = np.arange(len(arrived))
+    kept = (place >= begins) & ((place < begins + read) | (numbers <= last))
     shown = arrived[kept]
     return Exposures(
         numbers[kept].astype(np.int64),

@@ -54,9 +54,9 @@ class SimulatedLine:
             for lane in range(self.lanes)
         ]
 
-    def truth(self, *, until_frame: int | None = None) -> list[dict[str, Any]]:
-        """One object a fruit, as in `truth.jsonl`; of a run that ended early, of what it can have seen."""
-        return truth_of(self.world, self.renderer, until_frame=until_frame)
+    def truth(self, *, from_frame: int = 0, until_frame: int | None = None) -> list[dict[str, Any]]:
+        """One object a fruit, as in `truth.jsonl`; see `truth_of`."""
+        return truth_of(self.world, self.renderer, from_frame=from_frame, until_frame=until_frame)
 
     @property
     def is_over(self) -> bool:
@@ -68,25 +68,34 @@ class SimulatedLine:
         read_ns = self.world.shutter.read_ns
         return int(np.searchsorted(read_ns, time_ns - self.encoder.start_ns, side="right")) - 1
 
-    def scene(self) -> dict[str, Any]:
+    def first_frame(self, stamped_ns: int) -> int:
+        """The first exposure that is stamped so or later, by the clock; beyond the last one for 0, which is none."""
+        if stamped_ns == 0:
+            return self.world.shutter.frames
+        return int(np.searchsorted(self.world.shutter.stamped_ns, stamped_ns - self.encoder.start_ns, side="left"))
+
+    def scene(self, *, from_frame: int = 0) -> dict[str, Any]:
         """What `scene.json` holds: how to make the same line again, and where things stand."""
         return {
+            "from_frame": from_frame,
             "seed": self.world.seed,
             "fruit_images": None if self.fruit_images is None else str(self.fruit_images.absolute()),
             "film": False,
             "scenario": self.world.scenario.model_dump(mode="json"),
         }
 
-    def write_truth(self, folder: Path, *, until_frame: int | None = None) -> None:
+    def write_truth(self, folder: Path, *, from_frame: int = 0, until_frame: int | None = None) -> None:
         """Write `truth.jsonl` and `scene.json`, and `ejections.jsonl` if there were any, for `ripeline score`.
 
         Args:
             folder: Where to.
+            from_frame: The first exposure that a run which came late has seen.
             until_frame: The last exposure that a run which ended early has seen; None for all.
         """
         if self.ejector.actions:
             write_lines(folder / "ejections.jsonl", [asdict(action) for action in self.ejector.actions])
-        write_truth(folder, self.truth(until_frame=until_frame), self.scene())
+        truth = self.truth(from_frame=from_frame, until_frame=until_frame)
+        write_truth(folder, truth, self.scene(from_frame=from_frame))
 
     def prepare_truth(self, ended: Event) -> None:
         """Outline fruit as they pass by the real clock until `ended` is set: so the truth is soon written then."""
@@ -218,12 +227,15 @@ def scene_line(scene: dict[str, Any]) -> SimulatedLine | None:
     return line_of(world, name="sim:scene", fruit_images=folder)
 
 
-def truth_of(world: World, renderer: Renderer, *, until_frame: int | None = None) -> list[dict[str, Any]]:
+def truth_of(
+    world: World, renderer: Renderer, *, from_frame: int = 0, until_frame: int | None = None
+) -> list[dict[str, Any]]:
     """What is known of every fruit that is wholly visible in at least one exposure.
 
     Args:
         world: With its fruit.
         renderer: Of that world.
+        from_frame: Exposures before it are no good frames: nobody saw them.
         until_frame: The last exposure that counts; None for all.
     """
     rows = []
@@ -250,7 +262,7 @@ def truth_of(world: World, renderer: Renderer, *, until_frame: int | None = None
                 "offset_px": list(extent.offset_px),
                 "first_frame": frames[0],
                 "last_frame": frames[1],
-                "good_frames": int(good[frames[1] + 1] - good[frames[0]]),
+                "good_frames": int(good[max(frames[1] + 1, from_frame)] - good[max(frames[0], from_frame)]),
                 "captured_ns": int(world.shutter.exposed_ns[frames[0]]),
             }
         )

@@ -32,6 +32,8 @@ class Cell(IntEnum):
     CAPTURE_FRAMES = auto()
     CAPTURE_DROPPED = auto()
     """Lost before they reached the ring."""
+    CAPTURE_FIRST_NS = auto()
+    """What the first frame is stamped with."""
     CAPTURE_FRAME_NS = auto()
     """When the newest frame came."""
     CAPTURE_CHANGED_NS = auto()

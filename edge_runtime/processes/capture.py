@@ -102,6 +102,8 @@ class Capture:
                     return
                 self._alive()
         self._ring.write(frame)
+        if not board[Cell.CAPTURE_FIRST_NS]:
+            board[Cell.CAPTURE_FIRST_NS] = frame.captured_ns
         if look.changed:
             board[Cell.CAPTURE_CHANGED_NS] = came_ns
         if look.lit:

@@ -83,6 +83,9 @@ def test_a_simulated_line_stopped_by_a_signal_is_scored_by_what_it_has_seen(
     assert summary["fruits"] == len(decisions) >= 2
     newest = max(row["last_frame"] for row in truth)
     assert newest >= max(row["last_frame"] for row in decisions)
+    from_frame = json.loads((out / "scene.json").read_text("utf-8"))["from_frame"]
+    assert from_frame <= min(row["first_frame"] for row in decisions)
+    assert from_frame == 0 or clock == "real"
     counting = ripeline("score", out, out, "--json").document["counting"]
     assert counting["true"] == len(truth)
     assert counting["found"]["k"] == len(decisions)

@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from ripeline.verbs.simulate import verb
 from simulator import clip as clip_module
 from simulator.clip import write_clip
 from simulator.cutout import Cutouts, cut_out
+from simulator.evidence import Evidence
+from simulator.exposures import exposures_read
 from simulator.footage import belt_from_picture
 from simulator.line import line_of, open_scenario, open_source, scene_line
 from simulator.renderer import Renderer
@@ -350,6 +353,35 @@ def test_the_last_picture_that_came_is_known_by_the_clock() -> None:
     assert line.last_frame(5_000_000_000 + int(read_ns[40])) == 40
     assert line.last_frame(5_000_000_000 + int(read_ns[41]) - 1) == 40
     assert line.last_frame(10**15) == line.world.shutter.frames - 1
+
+
+def test_fruit_that_passed_before_the_first_picture_were_seen_by_nobody(tmp_path: Path) -> None:
+    line = open_scenario("flaky_camera", seed=2, duration_s=10.0)
+    whole, good = line.truth(), line.world.shutter.good
+    late = line.truth(from_frame=100)
+    assert [row | {"good_frames": 0} for row in late] == [row | {"good_frames": 0} for row in whole]
+    for row in late:
+        seen = range(max(row["first_frame"], 100), row["last_frame"] + 1)
+        assert row["good_frames"] == sum(good[frame] for frame in seen)
+    assert 0 < sum(row["good_frames"] == 0 for row in late) < len(late) - 3
+    line.write_truth(tmp_path, from_frame=100)
+    evidence = Evidence([], late, scene=json.loads((tmp_path / "scene.json").read_text("utf-8")))
+    exposures = exposures_read(evidence)
+    assert exposures is not None
+    assert exposures.numbers.tolist() == [at for at in np.flatnonzero(line.world.shutter.arrives) if at >= 100]
+    read = exposures_read(replace(evidence, summary={"frames": {"read": 7}}))
+    assert read is not None
+    assert read.numbers.tolist() == exposures.numbers[:7].tolist()
+
+
+def test_the_first_picture_is_known_by_its_stamp() -> None:
+    line = open_scenario("calm", seed=2, duration_s=4.0)
+    line.encoder.start_ns = 5_000_000_000
+    stamped_ns = 5_000_000_000 + line.world.shutter.stamped_ns
+    assert line.first_frame(int(stamped_ns[40])) == 40
+    assert line.first_frame(int(stamped_ns[40]) + 1) == 41
+    assert line.first_frame(0) == line.world.shutter.frames
+    assert {row["good_frames"] for row in line.truth(from_frame=line.first_frame(0))} == {0}
 
 
 def test_a_real_belt_runs_as_its_picture_shows_it_and_comes_round(tmp_path: Path) -> None:
