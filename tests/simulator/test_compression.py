@@ -104,3 +104,20 @@ def test_vignetting_takes_its_share_of_light_from_the_corners(strength: float) -
     for corner in (picture[0, 0], picture[0, -1], picture[-1, 0], picture[-1, -1]):
         assert corner == pytest.approx(200 * (1 - strength), abs=3)
     assert picture[180, 0] == pytest.approx(200 * (1 - strength / 2), abs=3)
+
+
+def test_dust_settles_by_the_minute_and_goes_when_the_drift_turns_back() -> None:
+    scenario = parse_scenario(
+        MOVING + "noise_levels = 0.0\nuneven_light = 0.0\n[drift]\ndust_per_minute = 60\nturns_every_s = 20\n", "dust"
+    )
+    sensor = Sensor(scenario.camera, scenario.drift, rng=np.random.default_rng(0), seed=0)
+    grey = np.full((360, 640, 3), 200, np.uint8)
+    clean, some, more, some_again, clean_again = (
+        sensor.develop(grey, 0, at_s) for at_s in (0.0, 10.0, 20.0, 30.0, 40.0)
+    )
+    assert np.array_equal(some, some_again)
+    assert np.array_equal(clean, clean_again)
+    assert clean.min() > 195
+    assert some.min() < 0.95 * 200
+    assert (more < 195).sum() > (some < 195).sum() > 0
+    assert (more <= some).all()

@@ -12,6 +12,7 @@ import pytest
 
 from edge_runtime.errors import InputError
 from simulator.belt import motion_kernel
+from simulator.ejector import SimulatedEjector
 from simulator.layout import touching_mm
 from simulator.line import open_source
 from simulator.motion import BeltMotion, Wheel
@@ -89,6 +90,22 @@ def test_noise_is_as_large_as_stated_and_depends_on_the_time_alone() -> None:
     off = [noisy.count(at) - quiet.count(at) for at in times]
     assert np.std(off) == pytest.approx(6, rel=0.15)
     assert off == [noisy.count(at) - quiet.count(at) for at in times]
+
+
+def test_a_valve_acts_its_latency_after_the_order_give_or_take_its_spread() -> None:
+    world = _world(ejector={"latency_ms": 15.0, "spread_ms": 5.0})
+    valve = SimulatedEjector(world, start_ns=7 * S)
+    for number in range(2000):
+        valve.fire(0, number, 8 * S)
+    took_ms = np.array([one.acted_ns - one.ordered_ns for one in valve.actions]) / 1e6
+    assert took_ms.mean() == pytest.approx(15, abs=0.4)
+    assert took_ms.std() == pytest.approx(5, rel=0.08)
+    assert took_ms.min() >= 0
+    for one in valve.actions[:50]:
+        assert one.acted_mm == pytest.approx(250 * (one.acted_ns - 7 * S) / 1e9)
+    exact = SimulatedEjector(_world(ejector={"latency_ms": 15.0, "spread_ms": 0.0}))
+    exact.fire(0, 1, S)
+    assert exact.actions[0].acted_ns == S + 15_000_000
 
 
 def test_slip_comes_and_goes() -> None:
