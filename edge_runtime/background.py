@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.records import Image
+from edge_runtime.separate import Rectangle
 from edge_runtime.shadow import GREY, Plane, Planes, Shade
+from edge_runtime.tint import Tint
 
 # Luma, red and blue difference: the least that a thing must differ by, in grey levels, at sensitivity 1.
 FLOORS = (20.0, 9.0, 9.0)
@@ -26,6 +28,11 @@ REVEALED_SHARE = 0.08
 SAMPLES = 160
 LOOKED_AT_PX = 40
 LEAST_GAIN = 0.04
+AROUND_PX = 4
+"""So near to a thing, a trace of colour is taken for a part of it."""
+
+CLEAR_SHARE = 0.05
+"""Of a thing: what differs by a trace of colour all over is a stain of the belt, while mould lies on a fruit."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,9 @@ class Background:
         self._limits = np.empty_like(self.mean)
         self._tint_limit = np.empty(first.shape[:2], np.uint8)
         self._scratch = np.empty((4, *first.shape[:2]), np.uint8)
+        self._clear: Plane | None = None
         self.shade = Shade(self.mean)
+        self.tint = Tint(self.mean, sensitivity)
         for spread, floor, limit in zip(self._belt_spread, FLOORS, self._belt_limits, strict=True):
             self._lay_limit(spread, floor, limit)
         self._lay_limits(slice(None))
@@ -136,6 +145,23 @@ class Background:
         cv2.bitwise_or(mask, exceeds, dst=mask)
         return mask  # type: ignore[no-any-return]
 
+    def add_traces(self, mask: Plane, picture: Planes) -> None:
+        """Add what differs by a trace of colour to the latest mask of what is foreground."""
+        traces = self.tint.find(picture, mask, self._scratch[0])
+        self._clear = None if traces is None else mask.copy()
+        if traces is not None:
+            cv2.bitwise_or(mask, traces, dst=mask)
+
+    def shows_clearly(self, box: Rectangle, area: float) -> bool:
+        """Whether enough of a thing in the latest picture differs by itself, and not by a trace of colour alone.
+
+        Args:
+            box: Of the thing, `(x, y, width, height)`.
+            area: Of the thing, in pixels.
+        """
+        x, y, width, height = box
+        return self._clear is None or cv2.countNonZero(self._clear[y : y + height, x : x + width]) >= CLEAR_SHARE * area
+
     def gain(self, picture: Planes) -> float:
         """How many times as light as the scene most of the picture is."""
         every = max(1, picture.shape[2] // LOOKED_AT_PX)
@@ -153,6 +179,7 @@ class Background:
         for mean, shown in zip(self._mean, self.mean, strict=True):
             cv2.convertScaleAbs(mean, dst=shown)
         self.shade.learn(slice(None))
+        self.tint.learn()
         return True
 
     def correct(self, picture: Planes, foreground: Plane) -> bool:
@@ -181,7 +208,9 @@ class Background:
         strips = WARM_UP_STRIPS if self._frames < WARM_UP_FRAMES else STRIPS
         strip, visit = self._frames % strips, self._frames // strips
         rate = max(LEARNING_RATE, 2 / (visit + 3))
-        self._learn_rows(picture, keep_out, slice(height * strip // strips, height * (strip + 1) // strips), rate)
+        rows = slice(height * strip // strips, height * (strip + 1) // strips)
+        self._learn_rows(picture, self._kept_out(keep_out, rows), rows, rate)
+        self.tint.follow()
         self._frames += 1
 
     def absorb(self, picture: Planes, mask: Plane) -> None:
@@ -194,10 +223,20 @@ class Background:
         self.mean[:, where] = scene[:, where]
         self._spread[:, where] = spread[:, where]
         self._lay_limits(slice(None))
+        self.tint.learn()
+
+    def _kept_out(self, keep_out: Plane, rows: slice) -> Plane:
+        """What not to learn in these rows: a trace of colour by itself is learnt, else it would stay for ever."""
+        if self._clear is None:
+            return keep_out[rows]
+        first = max(0, rows.start - AROUND_PX)
+        clear = cv2.morphologyEx(self._clear[first : rows.stop + AROUND_PX], cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        near = cv2.dilate(clear, np.ones((2 * AROUND_PX + 1, 2 * AROUND_PX + 1), np.uint8))
+        return cv2.bitwise_and(keep_out[rows], near[rows.start - first :][: rows.stop - rows.start])  # type: ignore[return-value]
 
     def _learn_rows(self, picture: Planes, keep_out: Plane, rows: slice, rate: float) -> None:
         excess, allowed = self._scratch[:2, rows]
-        cv2.bitwise_not(keep_out[rows], dst=allowed)
+        cv2.bitwise_not(keep_out, dst=allowed)
         for now, shown, mean, spread in zip(
             *(planes[:, rows] for planes in (picture, self.mean, self._mean, self._spread)), strict=True
         ):

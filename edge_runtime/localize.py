@@ -113,6 +113,7 @@ class Localizer:
             self._background = None
         if is_dark or self._background is None:
             return []
+        self._background.add_traces(mask, picture)
         mask = _clean(mask)
         usual_area = sorted(self._areas)[len(self._areas) // 2] if len(self._areas) >= ENOUGH_AREAS else 0.0
         blobs = _blobs(mask, picture, self._background, (min_area, max_area, usual_area))
@@ -222,11 +223,12 @@ def _blobs(mask: Plane, picture: Planes, background: Background, areas: tuple[fl
     min_area, max_area, usual_area = areas
     regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
     blobs = []
-    for outlines in background.shade.cut_off(regions, mask, picture):
+    for outlines in background.shade.cut_off(regions, mask, picture, background.tint.inner):
         for thing in separate(outlines, min_area, usual_area):
             *_, width, height = thing.box
             is_sliver = min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
-            if min_area <= thing.area <= max_area and not is_sliver:
+            is_thing = min_area <= thing.area <= max_area and not is_sliver
+            if is_thing and background.shows_clearly(thing.box, thing.area):
                 blobs.append(_Blob(thing.box, thing.area, thing.box))
     return sorted(blobs, key=lambda blob: blob.box)
 

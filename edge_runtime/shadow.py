@@ -69,7 +69,9 @@ class Shade:
             cv2.bitwise_and(found, expected, dst=found)
         return found  # type: ignore[no-any-return]
 
-    def cut_off(self, regions: Sequence[MatLike], mask: Plane, picture: Planes) -> list[list[MatLike]]:
+    def cut_off(
+        self, regions: Sequence[MatLike], mask: Plane, picture: Planes, coloured: Plane | None = None
+    ) -> list[list[MatLike]]:
         """Take the shadows that things cast from their regions.
 
         A thing that is nothing but darker than the belt is kept whole, unless it is so faintly: a wet or soiled patch.
@@ -78,13 +80,17 @@ class Shade:
             regions: Outlines of what differs from the empty scene, none within another.
             mask: What differs from the empty scene, 0 or 255.
             picture: The picture that they are in.
+            coloured: What is known to be no shade, however dark: a mask, 0 or 255.
 
         Returns:
             The outlines of what is left of each region that is a thing.
         """
         if not regions:
             return []
-        lit = cv2.subtract(mask, self.find(picture), dst=self._scratch)
+        shade = self.find(picture)
+        if coloured is not None:
+            cv2.subtract(shade, coloured, dst=shade)
+        lit = cv2.subtract(mask, shade, dst=self._scratch)
         cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8), dst=lit)
         kept = []
         for region, rest in zip(regions, _by_region(outlines_of(lit), regions), strict=True):
