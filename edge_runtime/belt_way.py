@@ -115,8 +115,13 @@ class BeltWay:
 
     def _lying(self, seen: Extent) -> list[tuple[Extent, float]]:
         """What lay where this lies in the frame before."""
-        low, high = seen.low, seen.high
-        near = [place for place in self._places if place[0].low < high and low < place[0].high]
+        low, length, across, width = seen.low, seen.length, seen.across, seen.width
+        # What shares so much with it begins and is centred less than half its size from it.
+        near = [
+            place
+            for place in self._places
+            if abs(place[0].low - low) < length / 2 and abs(place[0].across - across) < width / 2
+        ]
         return [place for place in near if overlap(place[0], seen) >= LYING_OVERLAP]
 
     def _common_shift_px(

@@ -235,10 +235,12 @@ def _blobs(mask: Plane, picture: Planes, background: Background, areas: tuple[fl
 
 def _overlap(one: Rectangle, other: Rectangle) -> float:
     """Intersection over union."""
-    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    x, y, w, h = one
+    other_x, other_y, other_w, other_h = other
+    width = min(x + w, other_x + other_w) - max(x, other_x)
+    height = min(y + h, other_y + other_h) - max(y, other_y)
     shared = max(width, 0) * max(height, 0)
-    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+    return shared / (w * h + other_w * other_h - shared)
 
 
 def _overlaps(ones: list[Rectangle], others: list[Rectangle]) -> npt.NDArray[np.float64]:
