@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from simulator.body import basis, look_at, radius_mm
 from simulator.fruit import LABELS, RIPE_FROM, TURNING_FROM, Defect, Fruit, Pose, sample_fruit, turned
+from simulator.light import Light
+from simulator.optics import make_layer
 from simulator.paint import paint
-from simulator.sprite import draw_outline, draw_sprite
+from simulator.sprite import Sprite, draw_outline, draw_sprite
 from simulator.world import LARGEST_MM
 
 
@@ -136,3 +139,27 @@ def test_width_and_length_in_the_picture_are_those_of_the_body() -> None:
     pixels = look_at(round_shape, Pose(), px_per_mm=4, margin_mm=3).pixels
     assert pixels.any(axis=0).sum() / 4 == pytest.approx(shape.length_mm, abs=0.6)
     assert pixels.any(axis=1).sum() / 4 == pytest.approx(shape.diameter_mm, abs=0.6)
+
+
+def test_the_shadow_falls_away_from_the_lamp() -> None:
+    disc = np.zeros((60, 60, 4), np.uint8)
+    cv2.circle(disc, (30, 30), 28, (200, 40, 40, 255), -1)
+    for direction in ((-0.4, -0.5, 0.77), (0.6, 0.2, 0.77)):
+        layer = make_layer(Sprite(disc, (30.0, 30.0)), px_per_mm=2.0, light=Light(direction=direction))
+        y, x = np.indices(layer.cover.shape[:2])
+        beside = layer.cover[..., 0] * (layer.colour.max(axis=2) == 0)
+        middle = np.array([(beside * x).sum(), (beside * y).sum()]) / beside.sum() + 0.5 - layer.centre_px
+        away = -np.array(direction[:2]) / np.hypot(*direction[:2])
+        assert middle @ away > 2
+        assert abs(middle[0] * away[1] - middle[1] * away[0]) < 0.5
+
+
+def test_the_side_towards_the_lamp_is_the_lighter_one() -> None:
+    fruit = _fruits("unripe", 1)[0]
+    from_left, from_right = (
+        draw_sprite(fruit, px_per_mm=2, light=Light(direction=(side, 0.0, 0.8))).image for side in (-0.6, 0.6)
+    )
+    lighter = from_left[..., :3].astype(int).sum(axis=2) - from_right[..., :3].astype(int).sum(axis=2)
+    half = lighter.shape[1] // 2
+    assert lighter[:, :half].mean() > 20
+    assert lighter[:, half:].mean() < -20
