@@ -249,6 +249,17 @@ def test_two_whose_middles_nearly_meet_are_each_themselves(radius: int, apart: i
     assert sum(thing.area for thing in things) == pytest.approx(cv2.countNonZero(mask), rel=0.05)
 
 
+@pytest.mark.parametrize(("gap_px", "count"), [(8, 1), (10, 2)])
+def test_a_gap_of_four_working_pixels_is_closed_and_what_is_found_grows_by_none(gap_px: int, count: int) -> None:
+    picture, localizer = np.full((240, 320, 3), 110, np.uint8), Localizer(LocalizeSettings(), BeltSettings())
+    localizer.detect(picture)
+    for start, end in ((100, 140), (140 + gap_px, 180 + gap_px)):
+        picture[80:120, start:end] = FRUITS["red"]
+    boxes = [each.box.as_list() for each in localizer.detect(picture)]
+    assert len(boxes) == count
+    assert boxes[0] == [100, 80, 80 + gap_px if count == 1 else 40, 40]
+
+
 def test_a_fruit_that_the_edge_cuts_says_so() -> None:
     belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings())
     localizer.detect(belt.draw(0, []))

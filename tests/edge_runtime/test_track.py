@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.belt_motion import extent
+from edge_runtime.belt_motion import Extent, extent, overlap
+from edge_runtime.belt_way import LYING_OVERLAP, BeltWay
 from edge_runtime.config import BeltSettings, TrackSettings
 from edge_runtime.fruit_track import FruitTrack, Sighting
 from edge_runtime.records import BeltDirection, Box, Detection, Frame, TrackedDetection
@@ -213,6 +214,26 @@ def test_what_lies_beside_the_belt_never_becomes_fruit(encoder: bool, speed_px: 
     views = Line([Fruit(40), Fruit(150)], encoder=encoder).run([speed_px * n for n in range(450)], with_tool)
     assert ids(views) == [1, 2]
     assert {round(view.detection.box.centre_px[1]) for view in views} == {180}
+
+
+@example(low=100, length=50, width=50, shaken=(0.28, 0.0, -0.28, 0.0))
+@given(
+    low=st.floats(0, 500),
+    length=st.floats(5, 80),
+    width=st.floats(5, 80),
+    shaken=st.tuples(*[st.floats(-0.5, 0.5)] * 4),
+)
+def test_a_thing_that_shakes_in_its_place_does_not_ride(
+    low: float, length: float, width: float, shaken: tuple[float, ...]
+) -> None:
+    along, across, longer, wider = shaken
+    before = Extent(low, low + length, False, False, 180.0, width)
+    start = low + along * length
+    after = Extent(start, start + length * (1 + longer), False, False, 180.0 + across * width, width * (1 + wider))
+    way = BeltWay(BeltDirection.RIGHT, None, gate=0.34)
+    assert way.riding([before], 0.0) == [True]
+    way.way_px = 200.0
+    assert way.riding([after], 1.0) == [overlap(before, after) < LYING_OVERLAP]
 
 
 def test_what_appears_in_mid_picture_is_no_fruit() -> None:
