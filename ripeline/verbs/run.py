@@ -118,6 +118,8 @@ def verb(
         raise summary.failure
     _tell(summary, output)
     console.emit(document, as_json=as_json)
+    if apart:
+        console.leave()
 
 
 def _tell(summary: LineSummary, output: Path) -> None:

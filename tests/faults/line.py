@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from ripeline import in_processes
 from ripeline.main import main
 from tests.faults.ports import FaultyPorts
 
+TAKEN_APART = "the interpreter is taken apart"
+
 if __name__ == "__main__":
+    atexit.register(print, TAKEN_APART, file=sys.stderr)
     faults = Path(sys.argv.pop(1))
     open_edges = in_processes.ports
 

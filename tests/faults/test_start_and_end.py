@@ -25,6 +25,7 @@ from edge_runtime.spool import SpoolWriter
 from edge_runtime.watch import Fault
 from tests.broker import free_port
 from tests.decisions import decision
+from tests.faults.line import TAKEN_APART
 from tests.faults.running import ROOT, Line, rows, until
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def test_a_word_to_stop_ends_a_line_on_a_busy_machine_in_order(start: Callable[.
     )
     assert [who for who, _, _ in turns] == ["vision, capture", "actuator", "reporter"], line.says()
     assert [float(allowed) for _, _, allowed in turns] == sorted(LEFT_BY_S.values())
+    assert TAKEN_APART not in line.says(), "there is no time for that"
     assert (lost, line.doubled(), line.firings_amiss()) == (0, 0, 0)
     decided = {row["fruit_id"] for row in rows(line.output / "decisions.jsonl")}
     assert len(decided) == summary["fruits"] > 0
