@@ -32,8 +32,11 @@ CAMERAS: dict[str, Callable[[str, CameraSettings], Camera]] = {
 
 
 def source_kind(source: str) -> str:
-    """Which of `CAMERAS` a source means: digits or `/dev/…` a device, `scheme://` a stream, a directory a folder."""
-    if (source.isascii() and source.isdigit()) or source.startswith("/dev/"):
+    """Which of `CAMERAS` a source means: digits or `/dev/…` a device, `scheme://` a stream, a directory a folder.
+
+    What lies in `/dev/shm` are files in memory.
+    """
+    if (source.isascii() and source.isdigit()) or (source.startswith("/dev/") and not source.startswith("/dev/shm/")):
         return "device"
     if "://" in source:
         return "stream"

@@ -78,7 +78,9 @@ def mjpeg_server(frames: list[Image], pause_s: float = 0.02) -> Iterator[str]:
         ("12", "device"),
         ("rtsp://host/a", "stream"),
         ("http://h/v.mjpg", "stream"),
+        ("/dev/v4l/by-id/usb-belt", "device"),
         ("clip.mp4", "file"),
+        ("/dev/shm/belt.mp4", "file"),
     ],
 )
 def test_a_source_string_says_its_kind(source: str, kind: str) -> None:
