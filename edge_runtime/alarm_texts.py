@@ -62,7 +62,7 @@ ALARMS: dict[str, AlarmText] = {
     "line not sorting": AlarmText(
         STOPPED,
         "The line is in its safe state: nothing is sorted.",
-        "Look at the other alarms. If there is none, let it go on: `ripeline status --resume`.",
+        "Look at the other alarms. If there is none, let it go on: `sudo ripeline status --resume`.",
     ),
     "journal full": AlarmText(
         SOON,

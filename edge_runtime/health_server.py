@@ -86,7 +86,7 @@ class HealthServer:
         if command != RESUME:
             return {"error": f"unknown command {command!r}"}
         if not trusted:
-            return {"error": "only root and the user that the line runs as may resume it"}
+            return {"error": "only root and the user that the line runs as may resume it, so put sudo before"}
         if self._on_resume is None:
             return {"error": "this line cannot be resumed"}
         self._on_resume()

@@ -69,7 +69,8 @@ def _told(document: dict[str, Any]) -> list[str]:
         age = "no picture yet" if camera["age_ms"] is None else f"newest picture {camera['age_ms']:.0f} ms old"
         texts.append(f"Camera {camera['name']}: {camera['frames']} pictures, {camera['dropped']} dropped, {age}.")
     for process in document["processes"]:
-        restarts = f", started again {process['restarts']} times" if process["restarts"] else ""
+        times = process["restarts"]
+        restarts = f", started again {'once' if times == 1 else f'{times} times'}" if times else ""
         texts.append(f"Process {process['name']}: pid {process['pid']}{restarts}.")
     if (journal := document["journal"]) is not None:
         condition = "is written" if journal["trouble"] is None else f"is {journal['trouble']}"
