@@ -28,9 +28,6 @@ REVEALED_SHARE = 0.08
 SAMPLES = 160
 LOOKED_AT_PX = 40
 LEAST_GAIN = 0.04
-AROUND_PX = 4
-"""So near to a thing, a trace of colour is taken for a part of it."""
-
 CLEAR_SHARE = 0.05
 """Of a thing: what differs by a trace of colour all over is a stain of the belt, while mould lies on a fruit."""
 
@@ -208,8 +205,7 @@ class Background:
         strips = WARM_UP_STRIPS if self._frames < WARM_UP_FRAMES else STRIPS
         strip, visit = self._frames % strips, self._frames // strips
         rate = max(LEARNING_RATE, 2 / (visit + 3))
-        rows = slice(height * strip // strips, height * (strip + 1) // strips)
-        self._learn_rows(picture, self._kept_out(keep_out, rows), rows, rate)
+        self._learn_rows(picture, keep_out, slice(height * strip // strips, height * (strip + 1) // strips), rate)
         self.tint.follow()
         self._frames += 1
 
@@ -225,18 +221,9 @@ class Background:
         self._lay_limits(slice(None))
         self.tint.learn()
 
-    def _kept_out(self, keep_out: Plane, rows: slice) -> Plane:
-        """What not to learn in these rows: a trace of colour by itself is learnt, else it would stay for ever."""
-        if self._clear is None:
-            return keep_out[rows]
-        first = max(0, rows.start - AROUND_PX)
-        clear = cv2.morphologyEx(self._clear[first : rows.stop + AROUND_PX], cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        near = cv2.dilate(clear, np.ones((2 * AROUND_PX + 1, 2 * AROUND_PX + 1), np.uint8))
-        return cv2.bitwise_and(keep_out[rows], near[rows.start - first :][: rows.stop - rows.start])  # type: ignore[return-value]
-
     def _learn_rows(self, picture: Planes, keep_out: Plane, rows: slice, rate: float) -> None:
         excess, allowed = self._scratch[:2, rows]
-        cv2.bitwise_not(keep_out, dst=allowed)
+        cv2.bitwise_not(keep_out[rows], dst=allowed)
         for now, shown, mean, spread in zip(
             *(planes[:, rows] for planes in (picture, self.mean, self._mean, self._spread)), strict=True
         ):

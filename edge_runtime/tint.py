@@ -42,6 +42,7 @@ BRIGHT = 220
 FIRST_SPREAD = 1.0
 CAPPED = 1 / 3
 LEARNT_EVERY, LEARNT_TIMES, LEARNING_RATE = 4, 6, 0.08
+"""Pictures from one that is learnt from to the next, with the scene's three planes in between; how many at least."""
 
 MARGIN = REACH + NARROWEST
 _GREY = np.float32(GREY)
@@ -56,7 +57,7 @@ class Tint:
     `inner` is a mask, 0 or 255, of what the latest picture shows well within such patches; None if there is none.
 
     Args:
-        empty: The empty scene; kept, and looked at again by `learn`.
+        empty: The empty scene; kept, and looked at again by `learn` and `follow`.
         sensitivity: As in `[localize]` of `line.toml`.
     """
 
@@ -112,26 +113,20 @@ class Tint:
         return self._found
 
     def learn(self) -> None:
-        """The empty scene changed."""
+        """The empty scene changed at once; its slow changes are seen to by `follow`."""
         for plane in range(3):
-            self._learn_plane(plane)
-
-    def _learn_plane(self, plane: int) -> None:
-        np.copyto(self._blocks[plane], _in_blocks(self._empty[plane]))
-        if plane == 2:
-            red, blue = (cv2.morphologyEx(shown, cv2.MORPH_GRADIENT, _NEAR) for shown in self._blocks[1:])
-            cv2.addWeighted(red, SHAKEN, blue, SHAKEN, 0, dst=self._edge)
+            self._look_at_scene(plane)
 
     def follow(self) -> None:
         """Learn from the latest picture how far blocks stray: all but those at what is clear to see.
 
         A trace counts as so much of the limit, however strong it is: stains and a change of the belt's colour come
-        again and raise the limit, mould is too rare to. So slow that a part of the frames will do.
+        again and raise the limit, mould is too rare to.
         """
         times, rest = divmod(self._frames, LEARNT_EVERY)
         self._frames += 1
         if rest:
-            self._learn_plane(rest - 1)
+            self._look_at_scene(rest - 1)
             return
         strays = cv2.min(self._tint, cv2.convertScaleAbs(self._limit, alpha=CAPPED)) if times else self._tint
         rate = max(LEARNING_RATE, 1 / (times + 2))
@@ -139,6 +134,12 @@ class Tint:
         cv2.convertScaleAbs(self._spread, dst=self._limit, alpha=SPREADS / self._sensitivity)
         least = np.uint8(min(255.0, LEAST_TINT / self._sensitivity))
         np.maximum(np.maximum(self._limit, self._edge), least, out=self._limit)
+
+    def _look_at_scene(self, plane: int) -> None:
+        np.copyto(self._blocks[plane], _in_blocks(self._empty[plane]))
+        if plane == 2:
+            red, blue = (cv2.morphologyEx(shown, cv2.MORPH_GRADIENT, _NEAR) for shown in self._blocks[1:])
+            cv2.addWeighted(red, SHAKEN, blue, SHAKEN, 0, dst=self._edge)
 
     def _traces(self, now: Planes, where: tuple[Any, ...]) -> Plane:
         """Those blocks, 0 or 255, of a part of the picture that belong to patches which light does not make."""
@@ -151,8 +152,8 @@ class Tint:
         )
         cv2.min(tint, cv2.convertScaleAbs(cv2.add(red, blue)), dst=tint)
         traces = cv2.compare(tint, self._limit[where], cv2.CMP_GT)
-        is_plain = cv2.threshold(cv2.max(luma, empty[0]), BRIGHT, 255, cv2.THRESH_BINARY_INV)[1]
-        cv2.bitwise_and(traces, is_plain, dst=traces)
+        tells = cv2.threshold(cv2.max(luma, empty[0]), BRIGHT, 255, cv2.THRESH_BINARY_INV)[1]
+        cv2.bitwise_and(traces, tells, dst=traces)
         alone = cv2.morphologyEx(cv2.subtract(traces, clear), cv2.MORPH_OPEN, _WIDE_ALONE)
         wide = cv2.morphologyEx(cv2.bitwise_or(traces, clear), cv2.MORPH_OPEN, _WIDE)
         cv2.bitwise_and(traces, wide, dst=traces)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge_runtime import background, tint
+from edge_runtime.background import Background
 from edge_runtime.cameras import open_camera
 from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.localize import Localizer
@@ -90,13 +91,14 @@ def test_a_trace_ends_where_it_ends_and_is_looked_for_where_the_scene_is_now() -
     traces = learnt(empty, lambda _: empty)
     empty[1:] += 9
     traces.learn()
-    shown = empty.copy()
+    noisy = empty + np.random.default_rng(0).integers(-1, 2, empty.shape).astype(np.uint8)
+    shown = noisy.copy()
     shown[1, 21:50, 30:61] += 10
-    found = traces.find(shown, NOTHING, cv2.absdiff(shown[1], empty[1]))
+    found = traces.find(shown, NOTHING, cv2.add(*map(cv2.absdiff, shown[1:], empty[1:])))
     assert found is not None
     assert cv2.boundingRect(found) == pytest.approx((30, 21, 31, 29), abs=3)
-    assert not found[shown[1] == empty[1]].any()
-    assert look(traces, empty, empty) == 0
+    assert not found[shown[1] == noisy[1]].any()
+    assert look(traces, empty, noisy) == 0
     assert traces.inner is None
 
 
@@ -150,6 +152,38 @@ def test_where_blocks_stray_a_trace_must_be_stronger_than_they_do() -> None:
     assert look(quiet, empty, patched(empty, 32)) > 0
     assert look(straying, empty, patched(empty, 32)) == 0
     assert look(straying, empty, patched(empty, 32, levels=60)) > 0
+
+
+def test_a_change_of_the_belts_colour_is_a_trace_for_a_while_and_what_is_clear_to_see_raises_no_limit() -> None:
+    empty = plain()
+    changed, clear = patched(empty, 32), cv2.compare(patched(empty, 32)[1], empty[1], cv2.CMP_NE)
+    traces, seen = learnt(empty, lambda _: empty), learnt(empty, lambda _: empty)
+    assert look(traces, empty, changed) > 0
+    for _ in range(400):
+        look(traces, empty, changed)
+        traces.follow()
+        look(seen, empty, changed, clear)
+        seen.follow()
+    assert look(traces, empty, changed) == 0
+    assert look(seen, empty, changed) > 0
+
+
+def test_what_was_taken_into_the_scene_is_no_trace_from_then_on() -> None:
+    empty = plain()
+    scene = Background(np.ascontiguousarray(empty.transpose(1, 2, 0)), True, 1.0, 100, 4000)
+
+    def traces(picture: Planes) -> int:
+        mask = scene.foreground(picture)
+        scene.add_traces(mask, picture)
+        return cv2.countNonZero(mask)
+
+    for _ in range(LEARNT_EVERY * LEARNT_TIMES):
+        traces(empty)
+        scene.learn(empty, NOTHING)
+    stain = patched(empty, 32, levels=8)
+    assert traces(stain) > 0
+    scene.absorb(stain, np.full(SIZE, 255, np.uint8))
+    assert traces(stain + np.random.default_rng(0).integers(0, 4, stain.shape).astype(np.uint8)) == 0
 
 
 def strayed(scene: Planes, rng: np.random.Generator) -> Planes:
