@@ -69,6 +69,18 @@ def fault_table() -> Callable[..., None]:
     return note
 
 
+@pytest.fixture
+def nothing_lost(fault_table: Callable[..., None]) -> Callable[..., None]:
+    """After a fault: notes it as `fault_table` does, and holds the line to having lost and doubled nothing."""
+
+    def check(line: Line, name: str, **found: Any) -> None:
+        lost, doubled = line.lost(), line.doubled()
+        fault_table(name, lost=lost, doubled=doubled, **found)
+        assert (lost, doubled) == (0, 0)
+
+    return check
+
+
 def pytest_sessionfinish() -> None:
     """With RIPELINE_RELIABILITY set, the table goes to where it says: `docs/reliability.md`."""
     target = os.environ.get("RIPELINE_RELIABILITY")

@@ -35,6 +35,16 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         yield running
 
 
+def caught_up(line: Records, subscriber: Subscriber) -> dict[str, float]:
+    """Waits until a broker that is back has all, each once; what the table is told of it."""
+    begun = time.monotonic()
+    wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive")
+    took_ms = (time.monotonic() - begun) * 1000
+    found = lost_and_doubled(numbers(subscriber.payloads()), line)
+    assert found == {"lost": 0, "doubled": 0}
+    return {**found, "recovered_ms": took_ms}
+
+
 def test_a_reporter_that_is_killed_again_and_again(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
     with line_with(tmp_path, broker.port) as line, Subscriber(broker, "ripeline/north/decisions") as subscriber:
         for round_ in range(3):
@@ -59,12 +69,7 @@ def test_a_broker_that_comes_late(tmp_path: Path, broker: Broker, fault_table: F
             wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all without a broker")
             wait_until(lambda: line.lacking("plant") == 300, "people to be told how many it lacks")
             broker.start()
-            begun = time.monotonic()
-            wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "all to arrive")
-            took_ms = (time.monotonic() - begun) * 1000
-            found = lost_and_doubled(numbers(subscriber.payloads()), line)
-    assert found == {"lost": 0, "doubled": 0}
-    fault_table("broker down from the start", **found, recovered_ms=took_ms)
+            fault_table("broker down from the start", **caught_up(line, subscriber))
 
 
 def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
@@ -76,13 +81,8 @@ def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path, broker: Broker, 
         wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all without a broker")
         wait_until(lambda: line.lacking("plant") == 200, "people to be told how many it lacks")
         broker.start()
-        begun = time.monotonic()
         line.decide(200)
-        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive")
-        took_ms = (time.monotonic() - begun) * 1000
-        found = lost_and_doubled(numbers(subscriber.payloads()), line)
-    assert found == {"lost": 0, "doubled": 0}
-    fault_table("broker restarted", **found, recovered_ms=took_ms)
+        fault_table("broker restarted", **caught_up(line, subscriber))
 
 
 def test_a_broker_that_hangs(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:
@@ -94,12 +94,8 @@ def test_a_broker_that_hangs(tmp_path: Path, broker: Broker, fault_table: FaultT
         wait_until(lambda: line.recorded() == line.everything(), "the journal to hold all beside a broker that hangs")
         wait_until(lambda: line.in_file() == line.everything(), "the other receiver to get all")
         broker.resume()
-        begun = time.monotonic()
-        wait_until(lambda: not line.everything() - numbers(subscriber.payloads()), "the rest to arrive")
-        took_ms = (time.monotonic() - begun) * 1000
-        found = lost_and_doubled(numbers(subscriber.payloads()), line)
-    assert found == {"lost": 0, "doubled": 0}
-    fault_table("broker hangs (SIGSTOP)", **found, recovered_ms=took_ms, note="the other receiver is not held up")
+        note = "the other receiver is not held up"
+        fault_table("broker hangs (SIGSTOP)", **caught_up(line, subscriber), note=note)
 
 
 def test_a_broker_that_is_slow(tmp_path: Path, broker: Broker, fault_table: FaultTable) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,10 +122,10 @@ def silent_url() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/belt.mjpg"
 
 
-def test_a_line_that_is_told_to_end_before_its_first_picture_leaves_an_earlier_result_as_it_was(
-    bundle_dir: Path, earlier: Path, silent_url: str
-) -> None:
-    process = start(bundle_dir, silent_url, earlier, "--force")
+@contextmanager
+def waiting_for_its_camera(bundle: Path, url: str, earlier: Path) -> Iterator[subprocess.Popen[str]]:
+    """A start with `--force` that has put the earlier result aside and has no picture yet; killed as a whole."""
+    process = start(bundle, url, earlier, "--force", new_session=True)
     try:
         for _ in range(600):
             if not (earlier / "mine.txt").exists():
@@ -131,10 +133,18 @@ def test_a_line_that_is_told_to_end_before_its_first_picture_leaves_an_earlier_r
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
         time.sleep(1.0)
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_line_that_is_told_to_end_before_its_first_picture_leaves_an_earlier_result_as_it_was(
+    bundle_dir: Path, earlier: Path, silent_url: str
+) -> None:
+    with waiting_for_its_camera(bundle_dir, silent_url, earlier) as process:
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
     assert process.returncode == 0, said
     assert "before the source gave a picture" in said
     assert contents(earlier) == EARLIER
@@ -143,15 +153,7 @@ def test_a_line_that_is_told_to_end_before_its_first_picture_leaves_an_earlier_r
 def test_a_start_that_is_killed_loses_no_earlier_result(
     ripeline: Ripeline, bundle_dir: Path, earlier: Path, silent_url: str, camera_url: str
 ) -> None:
-    process = start(bundle_dir, silent_url, earlier, "--force", new_session=True)
-    try:
-        for _ in range(600):
-            if not (earlier / "mine.txt").exists():
-                break
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.1)
-        time.sleep(1.0)
-    finally:
+    with waiting_for_its_camera(bundle_dir, silent_url, earlier) as process:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert contents(earlier) != EARLIER, "it was killed while it waited for its camera"
