@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import NamedTuple
 
 from edge_runtime.belt_motion import Extent, edge_shifts_px
@@ -57,6 +58,7 @@ class FruitTrack:
     earlier: list[Sighting] = field(default_factory=list)
     lows: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
     highs: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
+    leans: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
     whole_views: int = 0
     apart_views: int = 0
     views: int = 1
@@ -87,6 +89,11 @@ class FruitTrack:
     def centre(self) -> float:
         """Middle along the belt."""
         return (self.low + self.high) / 2
+
+    @property
+    def middle(self) -> float:
+        """Middle of its body along the belt, where an ejector must hit."""
+        return self.centre + (median(self.leans) if self.leans else 0.0)
 
     @property
     def is_supported(self) -> bool:
@@ -131,7 +138,9 @@ class FruitTrack:
         if not seen.high_cut:
             self.highs.append(seen.high - way_px)
             self.high, self.high_seen = _outer(sorted(self.highs, reverse=True)), True
-        self.whole_views += seen.whole
+        if seen.whole:
+            self.whole_views += 1
+            self.leans.append(seen.lean)
 
     def follow_within(self, seen: Extent) -> None:
         """Take in a view in which it is one with a neighbour, which says nothing of its ends."""
@@ -143,6 +152,7 @@ class FruitTrack:
         """What was followed were several fruit; go on with this one of them."""
         self.lows.clear()
         self.highs.clear()
+        self.leans.clear()
         self.whole_views = self.apart_views = 0
         self.low_seen, self.high_seen = not seen.low_cut, not seen.high_cut
         self.low, self.high, self.across, self.width = seen.low - way_px, seen.high - way_px, seen.across, seen.width

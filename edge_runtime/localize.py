@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edge_runtime.background import Background
 from edge_runtime.belt_colour import known_belt
 from edge_runtime.belt_motion import is_horizontal
+from edge_runtime.body import lean_of
 from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.records import Box, Detection, Image
 from edge_runtime.separate import Rectangle, outlines_of, separate
@@ -43,12 +44,13 @@ class _Blob(NamedTuple):
     """A connected region in the working picture; boxes as (x, y, w, h).
 
     `anchor` is where it last stopped, `still_frames` how long it has been there while other things moved, and
-    `moving_frames` counts down since it last left an anchor.
+    `moving_frames` counts down since it last left an anchor. `lean` is as in `Detection`, in pixels of that picture.
     """
 
     box: Rectangle
     area: float
     anchor: Rectangle
+    lean: tuple[float, float]
     still_frames: int = 0
     moving_frames: int = 0
 
@@ -202,9 +204,9 @@ def _follow(blob: _Blob, old: _Blob, something_moves: bool) -> _Blob:
     """The blob with what its predecessor knows about standing still."""
     # Against the place where it last stood, not the frame before: slow things hardly move from frame to frame.
     if _overlap(blob.box, old.anchor) < STILL_OVERLAP:
-        return _Blob(blob.box, blob.area, blob.anchor, moving_frames=MOVING_FRAMES)
+        return blob._replace(moving_frames=MOVING_FRAMES)
     still_frames = old.still_frames + something_moves
-    return _Blob(blob.box, blob.area, old.anchor, still_frames, max(0, old.moving_frames - 1))
+    return _Blob(blob.box, blob.area, old.anchor, blob.lean, still_frames, max(0, old.moving_frames - 1))
 
 
 def _square(side: int) -> Plane:
@@ -229,7 +231,7 @@ def _blobs(mask: Plane, picture: Planes, background: Background, areas: tuple[fl
             is_sliver = min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
             is_thing = min_area <= thing.area <= max_area and not is_sliver
             if is_thing and background.shows_clearly(thing.box, thing.area):
-                blobs.append(_Blob(thing.box, thing.area, thing.box))
+                blobs.append(_Blob(thing.box, thing.area, thing.box, lean_of(thing.outlines, thing.box)))
     return sorted(blobs, key=lambda blob: blob.box)
 
 
@@ -255,7 +257,8 @@ def _overlaps(ones: list[Rectangle], others: list[Rectangle]) -> npt.NDArray[np.
 def _detection(blob: _Blob, scale_x: float, scale_y: float, size: tuple[int, int]) -> Detection:
     x, y, w, h = blob.box
     box = Box(x * scale_x, y * scale_y, w * scale_x, h * scale_y)
-    return Detection(box, blob.area * scale_x * scale_y, _is_cut(blob, size))
+    lean_px = (blob.lean[0] * scale_x, blob.lean[1] * scale_y)
+    return Detection(box, blob.area * scale_x * scale_y, _is_cut(blob, size), lean_px)
 
 
 def _is_cut(blob: _Blob, size: tuple[int, int]) -> bool:

@@ -73,12 +73,14 @@ class Frame:
 class Detection:
     """Something on the belt that may be a fruit, in one frame.
 
-    `touches_border` says that the picture's edge cuts it, so that a crop of it would show only a part.
+    `touches_border` says that the picture's edge cuts it, so that a crop of it would show only a part. `lean_px` (x, y)
+    is how far the middle of its body lies from that of the box, which has stalk and sepals in it as well.
     """
 
     box: Box
     area_px: float
     touches_border: bool = False
+    lean_px: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,11 @@ LEAST_PART = 0.35
 
 
 class Thing(NamedTuple):
-    """One thing; `area` in pixels, holes included."""
+    """One thing, and the outlines of its parts; `area` in pixels, holes included."""
 
     box: Rectangle
     area: float
+    outlines: Sequence[MatLike]
 
 
 def outlines_of(mask: MatLike, origin: tuple[int, int] = (0, 0)) -> Sequence[MatLike]:
@@ -74,14 +75,15 @@ def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0
     # What is small beside two that touch may be large beside each of them.
     found += things(WHOLE * max(thing.area for thing in found), WHOLE * largest)
     if len(found) == 1 and len(parts) > 1:
-        together = np.concatenate([outline for outline, _ in parts])
-        return [Thing(cv2.boundingRect(together), sum(area for _, area in parts))]  # type: ignore[arg-type]
+        every = [outline for outline, _ in parts]
+        box = cv2.boundingRect(np.concatenate(every))
+        return [Thing(box, sum(area for _, area in parts), every)]  # type: ignore[arg-type]
     return found
 
 
 def _cut_at_waists(outline: MatLike, area: float, min_area: float, usual_area: float) -> list[Thing]:
     box = cv2.boundingRect(outline)
-    one = [Thing(box, area)]  # type: ignore[arg-type]
+    one = [Thing(box, area, [outline])]  # type: ignore[arg-type]
     if area <= SINGLE * usual_area or min(box[2:]) < MIN_WIDTH:
         return one
     if area - len(outline) / 2 - 1 >= CONVEX * cv2.contourArea(cv2.convexHull(outline)):

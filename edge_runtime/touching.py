@@ -166,7 +166,7 @@ def _together(pieces: Sequence[Seen]) -> Seen:
 
 
 def _is_within(part: Extent, whole: Extent) -> bool:
-    low, high, _, _, across, width = part
+    low, high, _, _, across, width, _ = part
     along = min(high, whole.high) - max(low, whole.low)
     if along < WITHIN * (high - low):
         return False
@@ -191,6 +191,7 @@ def _piece(one: Seen, low: float, high: float, direction: BeltDirection, owner: 
         high=high,
         low_cut=whole.low_cut and low <= whole.low,
         high_cut=whole.high_cut and high >= whole.high,
+        lean=0.0,
     )
     forward = direction in (BeltDirection.RIGHT, BeltDirection.DOWN)
     start, length = (low - whole.low if forward else whole.high - high), high - low
@@ -204,5 +205,6 @@ def _piece(one: Seen, low: float, high: float, direction: BeltDirection, owner: 
         box=cut,
         area_px=one.detection.area_px * share,
         touches_border=one.detection.touches_border and not extent.whole,
+        lean_px=(0.0, 0.0),
     )
     return [Seen(detection, extent, owner)]

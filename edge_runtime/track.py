@@ -215,7 +215,7 @@ class Tracker:
         scale, lanes = self._settings_belt.mm_per_px, self._settings_belt.lanes
         position_mm = None
         if scale is not None and frame.belt_mm is not None:
-            position_mm = frame.belt_mm + (along_px - track.centre - self._belt.way_px) * scale
+            position_mm = frame.belt_mm + (along_px - track.middle - self._belt.way_px) * scale
         lane = int(track.across / across_px * lanes)
         return TrackedDetection(
             fruit_id=track.fruit_id,
