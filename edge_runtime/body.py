@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
-import numpy as np
 from cv2.typing import MatLike
 
-from edge_runtime.separate import Rectangle
+from edge_runtime.separate import Rectangle, depth_within
 
 SLENDER = 0.25
 """Of the radius of the largest circle within: what such a circle does not fit into stands out from the body."""
@@ -27,10 +26,8 @@ def lean_of(outlines: Sequence[MatLike], box: Rectangle) -> tuple[float, float]:
         outlines: Of the parts of one thing, `[n, 1, 2]` each.
         box: Around all of them.
     """
-    left, top, width, height = box
-    mask = np.zeros((height + 2, width + 2), np.uint8)
-    cv2.drawContours(mask, outlines, -1, (255,), cv2.FILLED, offset=(1 - left, 1 - top))
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    *_, width, height = box
+    _, depth = depth_within(outlines, box)
     core = cv2.compare(depth, SLENDER * cv2.minMaxLoc(depth)[1], cv2.CMP_GT)  # type: ignore[call-overload]
     x, y, core_width, core_height = cv2.boundingRect(core)
     return (

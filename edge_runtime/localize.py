@@ -206,7 +206,7 @@ def _follow(blob: _Blob, old: _Blob, something_moves: bool) -> _Blob:
     if _overlap(blob.box, old.anchor) < STILL_OVERLAP:
         return blob._replace(moving_frames=MOVING_FRAMES)
     still_frames = old.still_frames + something_moves
-    return _Blob(blob.box, blob.area, old.anchor, blob.lean, still_frames, max(0, old.moving_frames - 1))
+    return blob._replace(anchor=old.anchor, still_frames=still_frames, moving_frames=max(0, old.moving_frames - 1))
 
 
 def _square(side: int) -> Plane:

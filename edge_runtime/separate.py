@@ -44,6 +44,14 @@ def area_of(outline: MatLike) -> float:
     return cv2.contourArea(outline) + len(outline) / 2 + 1
 
 
+def depth_within(outlines: Sequence[MatLike], box: Rectangle) -> tuple[Mask, MatLike]:
+    """What lies within outlines, 0 or 255, and how far from them, in pixels; both reach one pixel beyond the box."""
+    left, top, width, height = box
+    mask = np.zeros((height + 2, width + 2), np.uint8)
+    cv2.drawContours(mask, outlines, -1, (255,), cv2.FILLED, offset=(1 - left, 1 - top))
+    return mask, cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+
+
 def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0.0) -> list[Thing]:
     """Split a region into the things that it shows.
 
@@ -88,10 +96,8 @@ def _cut_at_waists(outline: MatLike, area: float, min_area: float, usual_area: f
         return one
     if area - len(outline) / 2 - 1 >= CONVEX * cv2.contourArea(cv2.convexHull(outline)):
         return one
-    left, top, width, height = box
-    mask = np.zeros((height + 2, width + 2), np.uint8)
-    cv2.drawContours(mask, [outline], 0, (255,), cv2.FILLED, offset=(1 - left, 1 - top))
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    left, top, *_ = box
+    mask, depth = depth_within([outline], box)  # type: ignore[arg-type]
     deepest = float(cv2.minMaxLoc(depth)[1])
     cores: list[_Core] = []
     for neck in NECKS:
