@@ -10,9 +10,10 @@ from enum import Enum, auto
 
 from edge_runtime.alarm_texts import ALARMS, STOPPED
 from edge_runtime.drain import ReporterFacts
-from edge_runtime.health import RUNNING, STARTING, Alarm, CameraFacts, LineFacts
+from edge_runtime.health import Alarm, CameraFacts, LineFacts
 from edge_runtime.journal_trouble import Trouble
 from edge_runtime.recorder import JournalFacts
+from edge_runtime.safe_state import LineState
 
 _WINDOW_S = 60.0
 _RESTARTS, _RESTARTS_WINDOW_S = 3, 600.0
@@ -105,7 +106,7 @@ class AlarmBoard:
     def _of_line(self, facts: LineFacts, now_s: float) -> Iterator[Condition]:
         yield from (Condition(fault, "", Level.BAD) for fault in facts.faults if fault in ALARMS)
         explained = any(ALARMS[fault].severity == STOPPED for fault in facts.faults if fault in ALARMS)
-        stands = facts.state not in (RUNNING, STARTING) and not explained
+        stands = facts.state not in (LineState.RUNNING, LineState.STARTING) and not explained
         yield _bad_if(stands, "line not sorting", "", facts.state, raise_s=2.0)
         lost = self._more("lost", "", facts.records_lost, now_s, _RESTARTS_WINDOW_S)
         yield _bad_if(lost > 0, "decisions lost", "", f"{facts.records_lost} in all")
@@ -163,7 +164,7 @@ def _of_scene(camera: CameraFacts) -> Iterator[Condition]:
 
 def _of_journal(facts: LineFacts, journal: JournalFacts | None) -> Iterator[Condition]:
     # A line without a reporter process has nobody who could have said something, and one that starts nothing to keep.
-    expected = facts.state != STARTING and any(one.name == "reporter" for one in facts.processes)
+    expected = facts.state != LineState.STARTING and any(one.name == "reporter" for one in facts.processes)
     yield _bad_if(journal is None and expected, "reports not running", "", raise_s=10.0)
     if journal is None:
         return

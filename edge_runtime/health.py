@@ -7,8 +7,7 @@ from typing import Any
 
 from edge_runtime.drain import ReporterFacts
 from edge_runtime.recorder import JournalFacts
-
-RUNNING, STARTING = "running", "starting"
+from edge_runtime.safe_state import LineState
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class HealthReport:
     @property
     def sorts(self) -> bool:
         """Whether the line does what it is there for."""
-        return self.facts.state == RUNNING
+        return self.facts.state == LineState.RUNNING
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the facts, `journal`, `reporters` and `alarms`."""
