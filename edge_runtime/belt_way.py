@@ -16,6 +16,8 @@ LYING_OVERLAP = 0.7
 LYING_TRAVEL = 0.5
 STANDING = 0.1
 REMEMBERED_FRAMES = 600
+MOST_MM_S2 = 30_000.0
+"""Three times gravity: no fruit stays on a belt that gains or loses speed so fast."""
 
 
 class BeltWay:
@@ -31,6 +33,8 @@ class BeltWay:
         self.direction = direction
         self.way_px = 0.0
         self.speed_px_s: float | None = None
+        self.is_contradicted = False
+        """Whether in the latest frame the fruit moved otherwise than the encoder says: then nobody knows their place."""
         self._mm_per_px = mm_per_px
         self._gate = gate
         self._last_ns: int | None = None
@@ -59,16 +63,23 @@ class BeltWay:
     ) -> float:
         """Move the belt on to this frame; how far it moved, pixels."""
         seconds = 0.0 if self._last_ns is None else (frame.captured_ns - self._last_ns) / 1e9
-        shift = by_encoder_px
-        if shift is None:
-            expected = (self.speed_px_s or 0.0) * seconds
-            common = self._common_shift_px(tracks, seen, expected)
-            shift = expected if common is None else common
+        expected = (self.speed_px_s or 0.0) * seconds
+        known = [track for track in tracks if track.fruit_id is not None]
+        if by_encoder_px is None:
+            found = self._common_shift_px(known, seen, expected)
+            shift = expected if found is None else found[0]
+        else:
+            instead = self._against_encoder(by_encoder_px, expected, seconds, known, seen)
+            self.is_contradicted = instead is not None
+            shift = by_encoder_px if instead is None else instead
         if seconds > 0:
             smoothing = SPEED_SMOOTHING if by_encoder_px is None else 1.0
             old = self.speed_px_s or 0.0
             self.speed_px_s = old + smoothing * (shift / seconds - old)
         self.way_px += shift
+        # In order, for `frames_since`: a belt that runs back undoes its way.
+        while self._ways and self._ways[-1] > self.way_px:
+            self._ways.pop()
         self._ways.append(self.way_px)
         return shift
 
@@ -124,22 +135,56 @@ class BeltWay:
         ]
         return [place for place in near if overlap(place[0], seen) >= LYING_OVERLAP]
 
-    def _common_shift_px(
-        self, tracks: Sequence[FruitTrack], seen: Sequence[Extent], expected_px: float
+    def _against_encoder(
+        self, by_encoder_px: float, expected_px: float, seconds: float, known: Sequence[FruitTrack], seen: Sequence[Extent]
     ) -> float | None:
-        """The shift near the expected one that carries most fruit onto a detection."""
+        """The belt's way where the encoder cannot be believed: it slips, jumps or counts anew, and the fruit go on.
+
+        None where it can. What a belt may do is doubted only where fruit that are seen whole show otherwise, what none
+        does is believed only where they show it.
+        """
+        error_px = abs(by_encoder_px - expected_px)
+        if error_px <= SPEED_CHANGE * abs(expected_px) + 1.0:
+            return None
+        is_possible = error_px * (self._mm_per_px or 0.0) <= MOST_MM_S2 * seconds**2
+        whole = [each for each in seen if each.whole] if is_possible else seen
+        found = self._common_shift_px(known, whole, expected_px, alike=is_possible)
+        as_told = sum(any(_carries(track, each, by_encoder_px, self.way_px) for each in seen) for track in known)
+        if is_possible:
+            return found[0] if found is not None and found[1] > 2 * as_told else None
+        if as_told > (0 if found is None else found[1]):
+            return None
+        return expected_px if found is None else found[0]
+
+    def _common_shift_px(
+        self, tracks: Sequence[FruitTrack], seen: Sequence[Extent], expected_px: float, *, alike: bool = False
+    ) -> tuple[float, int] | None:
+        """The shift near the expected one that carries most fruit onto a detection, and how many it carries.
+
+        With `alike` only onto such as are as long as they are.
+        """
         shifts: list[tuple[float, float]] = []
         for track in tracks:
-            if track.fruit_id is None:
-                continue
             here = track.predicted(self.way_px)
             for each in seen:
                 shift = shift_px(here, each)
+                if alike and abs(each.length - (track.high - track.low)) > _tolerance_px(track):
+                    continue
                 allowed = SPEED_CHANGE * abs(expected_px) + 0.15 * track.diameter + 1.0
                 if shift is not None and abs(shift - expected_px) <= allowed and track.is_aligned(each):
-                    shifts.append((shift, 0.1 * track.diameter + 1.0))
+                    shifts.append((shift, _tolerance_px(track)))
         if not shifts:
             return None
         groups = [[s for s, _ in shifts if abs(s - centre) <= tolerance] for centre, tolerance in shifts]
         best = max(groups, key=lambda group: (len(group), -abs(sum(group) / len(group) - expected_px)))
-        return max(0.0, sum(best) / len(best))
+        return max(0.0, sum(best) / len(best)), len(best)
+
+
+def _tolerance_px(track: FruitTrack) -> float:
+    """How far a fruit's own shift may lie from that of the belt."""
+    return 0.1 * track.diameter + 1.0
+
+
+def _carries(track: FruitTrack, seen: Extent, by_px: float, way_px: float) -> bool:
+    shift = shift_px(track.predicted(way_px), seen)
+    return shift is not None and abs(shift - by_px) <= _tolerance_px(track) and track.is_aligned(seen)

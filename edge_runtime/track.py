@@ -214,7 +214,7 @@ class Tracker:
         along_px, across_px = (width, height) if self._is_horizontal else (height, width)
         scale, lanes = self._settings_belt.mm_per_px, self._settings_belt.lanes
         position_mm = None
-        if scale is not None and frame.belt_mm is not None:
+        if scale is not None and frame.belt_mm is not None and not self._belt.is_contradicted:
             position_mm = frame.belt_mm + (along_px - track.middle - self._belt.way_px) * scale
         lane = int(track.across / across_px * lanes)
         return TrackedDetection(

@@ -135,6 +135,7 @@ class Actuator:
         self._beat_ns, self._beat = 0, False
         self._judge_ns = 0
         self._way_mm: float | None = None
+        self._encoder_errs = False
         self._releases = board[Cell.SUPERVISOR_RELEASES]
         self._begun_ns = clock.monotonic_ns()
 
@@ -152,9 +153,7 @@ class Actuator:
         now_ns = self._clock.monotonic_ns()
         belt = self._belt(now_ns)
         if self._has_lost_its_place(belt):
-            self._record(self._orders.abandon(NO_POSITION))
-            self._orders.forget_places()
-            self._board.forget_fired()
+            self._forget_places()
         # At the end capture and vision leave first; that they are silent is no fault, and the belt is finished.
         ending = self._board[Cell.SUPERVISOR_STOP] != Stop.RUNNING or self._board[Cell.CAPTURE_ENDED]
         if not ending and now_ns >= self._judge_ns:
@@ -171,6 +170,11 @@ class Actuator:
         """The end: what still waits is given up, the outputs go where they go when the line is blind."""
         self._record(self._orders.abandon(RUN_ENDED))
         self._apply(LineState.SAFE)
+
+    def _forget_places(self) -> None:
+        self._record(self._orders.abandon(NO_POSITION))
+        self._orders.forget_places()
+        self._board.forget_fired()
 
     def _has_lost_its_place(self, belt: Belt) -> bool:
         """Whether places on the belt do not mean any more what they did: it is counted anew, or was not for a while."""
@@ -204,7 +208,14 @@ class Actuator:
             missed=board[Cell.ACTUATOR_MISSED],
         )
         releases = board[Cell.SUPERVISOR_RELEASES]
-        standing = self._safe_state.update(now_ns, self._watch.faults(facts), released=releases != self._releases)
+        faults = self._watch.faults(facts)
+        # One without a word has still counted.
+        errs = Fault.ENCODER in faults and belt.way_mm is not None
+        if errs and not self._encoder_errs:
+            # How far the belt has run by now, nobody knows: what waits would be fired at a neighbour.
+            self._forget_places()
+        self._encoder_errs = errs
+        standing = self._safe_state.update(now_ns, faults, released=releases != self._releases)
         self._releases = releases
         self._show(standing)
         self._apply(standing.state)

@@ -29,6 +29,7 @@ class World:
 
     now_ns: int = 10**9
     zero_mm: float = 0.0
+    stands_mm: float | None = None
     done: list[tuple[str, Any]] = field(default_factory=list)
 
     def monotonic_ns(self) -> int:
@@ -38,7 +39,7 @@ class World:
         return self.now_ns + 10**18
 
     def position_mm(self, captured_ns: int) -> float:
-        return captured_ns / 1e9 * SPEED_MM_S - self.zero_mm
+        return captured_ns / 1e9 * SPEED_MM_S - self.zero_mm if self.stands_mm is None else self.stands_mm
 
     def fire(self, ejector: int, fruit_id: int, now_ns: int) -> None:  # noqa: ARG002
         self.done.append(("fire", fruit_id))
@@ -174,6 +175,21 @@ def test_an_encoder_that_counts_anew_ends_the_orders_of_the_old_count(make: Any,
     run(world, actuator, board, 3000)
     assert world.done.count(("fire", 1)) == 2, "places of the old count refuse nothing"
     assert ("fire", 2) not in world.done
+
+
+def test_an_encoder_that_stood_for_a_while_ends_the_orders_of_before(make: Any, board: Board) -> None:
+    world, actuator, reported = make()
+    board[Cell.CAPTURE_MOVING_NS] = world.now_ns
+    run(world, actuator, board, 300)
+    here_mm = world.position_mm(world.now_ns)
+    actuator.take(sight(1, here_mm + 100.0))
+    world.stands_mm = here_mm
+    run(world, actuator, board, 200)
+    world.stands_mm, world.zero_mm = None, 50.0  # what it did not count is missing from now on
+    run(world, actuator, board, 1500)
+    assert world.last("permit") is True
+    assert ("fire", 1) not in world.done, "it would have come 50 mm too late, at another fruit"
+    assert [row["reason"] for row in reported if row.get("fruit_id") == 1] == [NO_POSITION]
 
 
 def test_at_the_end_the_belt_is_finished_and_what_is_left_is_given_up(make: Any, board: Board) -> None:

@@ -48,7 +48,7 @@ def seen(fruit: Fruit, way_px: float, direction: BeltDirection) -> Detection | N
 
 @dataclass
 class Line:
-    """A tracker beside a belt; `ways_px` is the belt's way at each frame."""
+    """A tracker beside a belt; `ways_px` is the belt's way at each frame, `reads_mm` what the encoder makes of it."""
 
     fruit: list[Fruit]
     direction: BeltDirection = BeltDirection.RIGHT
@@ -56,6 +56,7 @@ class Line:
     settings: TrackSettings = field(default_factory=TrackSettings)
     told_direction: bool = True
     lanes: int = 1
+    reads_mm: Callable[[int, float], float] = lambda _, way_mm: way_mm
 
     def run(
         self, ways_px: Iterable[float], change: Callable[[int, list[Detection]], list[Detection]] | None = None
@@ -74,7 +75,8 @@ class Line:
         for index, way_px in enumerate(ways_px):
             detections = [each for fruit in self.fruit if (each := seen(fruit, way_px, self.direction))]
             detections = change(index, detections) if change else detections
-            frame = Frame(image, index, round(index * 1e9 / 30), way_px * SCALE if self.encoder else None)
+            belt_mm = self.reads_mm(index, way_px * SCALE) if self.encoder else None
+            frame = Frame(image, index, round(index * 1e9 / 30), belt_mm)
             update = tracker.update(frame, detections)
             views += update.tracked
             self.earlier += update.earlier
@@ -190,6 +192,60 @@ def test_ramps_and_stops_break_no_track(encoder: bool) -> None:
     views = line.run(ramps_and_stops())
     assert ids(views) == list(range(1, 13))
     assert line.finished == list(range(1, 13))
+
+
+ERRS_AT = range(20, 32)
+"""Twelve frames over which a fruit of the row comes in, another is in mid picture and a third leaves."""
+
+
+@pytest.mark.parametrize("at", ERRS_AT)
+@pytest.mark.parametrize("jump_mm", [700.0, -700.0, 40.0])
+def test_an_encoder_that_jumps_for_a_moment_gives_no_fruit_a_second_number(at: int, jump_mm: float) -> None:
+    fruit = [Fruit(float(way)) for way in range(40, 640, 145)]
+    line = Line(fruit, reads_mm=lambda index, way_mm: way_mm + jump_mm * (index == at))
+    assert_one_number_each(line, {index: 0.0 for index in range(90) if index not in (at, at + 1)})
+
+
+@pytest.mark.parametrize("at", ERRS_AT)
+def test_an_encoder_that_counts_anew_ends_no_track(at: int) -> None:
+    fruit = [Fruit(float(way)) for way in range(40, 640, 145)]
+    line = Line(fruit, reads_mm=lambda index, way_mm: way_mm - WAY[at] * SCALE * (index >= at))
+    assert_one_number_each(line, {index: -WAY[at] * SCALE * (index > at) for index in range(90) if index != at})
+
+
+@pytest.mark.parametrize("at", ERRS_AT)
+@pytest.mark.parametrize("catches_up", [False, True])
+def test_an_encoder_that_stands_while_the_fruit_go_on_moves_none_of_them(at: int, catches_up: bool) -> None:
+    fruit = [Fruit(float(way)) for way in range(40, 640, 145)]
+    end, stood_mm = at + 6, (WAY[at + 5] - WAY[at - 1]) * SCALE
+
+    def reads_mm(index: int, way_mm: float) -> float:
+        if at <= index < end:
+            return WAY[at - 1] * SCALE
+        return way_mm - stood_mm if index >= end and not catches_up else way_mm
+
+    after_mm = 0.0 if catches_up else -stood_mm
+    known = {index: 0.0 if index < at else after_mm for index in range(90) if not at <= index < end + catches_up}
+    assert_one_number_each(Line(fruit, reads_mm=reads_mm), known)
+
+
+def assert_one_number_each(line: Line, known_mm: dict[int, float]) -> None:
+    """And each in its place: `known_mm` is by how much the encoder errs in each frame in which it can be believed."""
+    views = line.run(WAY)
+    assert ids(views) == line.finished == list(range(1, 1 + len(line.fruit)))
+    assert line.lost == []
+    for view in views:
+        place_mm = (line.fruit[view.fruit_id - 1].way_px + WIDTH) * SCALE
+        if view.frame_index in known_mm:
+            assert view.position_mm == pytest.approx(place_mm + known_mm[view.frame_index], abs=1.0)
+        else:
+            assert view.position_mm is None
+
+
+def test_frames_with_an_encoder_that_jumped_while_nothing_was_there_are_not_counted_against_later_fruit() -> None:
+    line = Line([Fruit(200)], reads_mm=lambda index, way_mm: way_mm + 700 * (index == 3))
+    assert ids(line.run(WAY)) == [1]
+    assert line.lost == []
 
 
 def test_blips_never_become_fruit() -> None:
