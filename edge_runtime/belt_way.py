@@ -34,7 +34,7 @@ class BeltWay:
         self.way_px = 0.0
         self.speed_px_s: float | None = None
         self.is_contradicted = False
-        """Whether in the latest frame the fruit moved otherwise than the encoder says: then nobody knows their place."""
+        """Whether in the latest frame the fruit moved otherwise than the encoder says: nobody knows their place."""
         self._mm_per_px = mm_per_px
         self._gate = gate
         self._last_ns: int | None = None
@@ -136,7 +136,12 @@ class BeltWay:
         return [place for place in near if overlap(place[0], seen) >= LYING_OVERLAP]
 
     def _against_encoder(
-        self, by_encoder_px: float, expected_px: float, seconds: float, known: Sequence[FruitTrack], seen: Sequence[Extent]
+        self,
+        by_encoder_px: float,
+        expected_px: float,
+        seconds: float,
+        known: Sequence[FruitTrack],
+        seen: Sequence[Extent],
     ) -> float | None:
         """The belt's way where the encoder cannot be believed: it slips, jumps or counts anew, and the fruit go on.
 
