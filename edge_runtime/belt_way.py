@@ -65,6 +65,7 @@ class BeltWay:
         seconds = 0.0 if self._last_ns is None else (frame.captured_ns - self._last_ns) / 1e9
         expected = (self.speed_px_s or 0.0) * seconds
         known = [track for track in tracks if track.fruit_id is not None]
+        self.is_contradicted = False
         if by_encoder_px is None:
             found = self._common_shift_px(known, seen, expected)
             shift = expected if found is None else found[0]
@@ -143,10 +144,10 @@ class BeltWay:
         known: Sequence[FruitTrack],
         seen: Sequence[Extent],
     ) -> float | None:
-        """The belt's way where the encoder cannot be believed: it slips, jumps or counts anew, and the fruit go on.
+        """The belt's way where the encoder cannot be believed, as it slips, jumps or counts anew; None where it can.
 
-        None where it can. What a belt may do is doubted only where fruit that are seen whole show otherwise, what none
-        does is believed only where they show it.
+        What a belt can do is doubted only where fruit that are seen whole move otherwise; what none can do is believed
+        only where fruit do move so.
         """
         error_px = abs(by_encoder_px - expected_px)
         if error_px <= SPEED_CHANGE * abs(expected_px) + 1.0:
