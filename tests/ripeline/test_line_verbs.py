@@ -1,4 +1,4 @@
-"""Verbs about one line: `collect`, `line` and `eject`."""
+"""Verbs about one line: `collect` and `line`."""
 
 from __future__ import annotations
 
@@ -156,15 +156,6 @@ def test_an_ejector_that_never_gets_a_fruit_is_said_to(tmp_path: Path, ripeline_
 def test_the_schema_that_editors_use_is_the_one_in_force() -> None:
     printed = CliRunner().invoke(cli, ["line", "schema"]).output
     assert json.loads(printed) == json.loads((ROOT / "docs" / "line.schema.json").read_text("utf-8"))
-
-
-def test_eject_test_without_a_chip_says_so(tmp_path: Path, ripeline_here: Callable[..., Outcome]) -> None:
-    file = tmp_path / "line.toml"
-    file.write_text(LINE.replace("line = 17", f'line = 17\nchip = "{tmp_path}/gpiochip0"'))
-    done = ripeline_here("eject", "test", "--config", file)
-    assert done.code == 2
-    assert "gpiochip0, line 17 cannot be used" in done.stderr
-    assert "has no ejector 4" in ripeline_here("eject", "test", "--config", file, "--ejector", "4").stderr
 
 
 def test_every_is_refused_without_a_scale(tmp_path: Path, clip_dir: Path, ripeline_here: Callable[..., Any]) -> None:
