@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,12 @@ def load_line_config(path: Path) -> LineConfig:
         ConfigError: Missing or unreadable file, broken TOML, unknown key, wrong type or value out of range; names the
             file and the key.
     """
-    return _validated(path, "--config", LineConfig)
+    return _validated(path, _text(path, "--config"), LineConfig)
+
+
+def line_config(path: Path, text: str) -> LineConfig:
+    """What a `line.toml` of this text would say; raises ConfigError as `load_line_config`, naming `path`."""
+    return _validated(path, text, LineConfig)
 
 
 def load_costs(path: Path) -> dict[str, Costs]:
@@ -34,7 +40,7 @@ def load_costs(path: Path) -> dict[str, Costs]:
     Raises:
         ConfigError: As `load_line_config`, or there is no label in it.
     """
-    costs = _validated(path, "--costs", _CostsFile).root
+    costs = _validated(path, _text(path, "--costs"), _CostsFile).root
     if not costs:
         raise ConfigError(f"{path}: no label", expected="a table for each label, such as [ripe]")
     return costs
@@ -47,25 +53,47 @@ class _CostsFile(RootModel[dict[str, Costs]]):
 _File = TypeVar("_File", bound=BaseModel)
 
 
-def _validated(path: Path, option: str, model: type[_File]) -> _File:
+def _text(path: Path, option: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
-        as_json = json.dumps(tomllib.loads(text), default=str)
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file", remedy=f"Check the path given as {option}.") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})", remedy="Give a readable TOML file.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file", expected="TOML in UTF-8", remedy="Save it as UTF-8.") from error
+
+
+def _validated(path: Path, text: str, model: type[_File]) -> _File:
+    try:
+        as_json = json.dumps(tomllib.loads(text), default=str)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}", expected="valid TOML", remedy="Correct that place.") from error
+        raise ConfigError(
+            _syntax(path, text, str(error)), expected="valid TOML", remedy="Correct that place."
+        ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: a number is too long, or tables lie too deep ({error})") from error
     try:
         # By way of JSON, in which strictness (no "3" for 3) still takes a string for an enum and an array for a tuple.
         return model.model_validate_json(as_json, strict=True)
     except ValidationError as error:
-        raise ConfigError("\n".join(explain(path, text, problem, model) for problem in error.errors())) from error
+        problems = error.errors()
+        # A list whose only element is wrong counts as empty, too, and nobody is to hear of that.
+        told = [each for each in problems if each["type"] != "too_short" or not _within(each["loc"], problems)]
+        raise ConfigError("\n".join(explain(path, text, problem, model) for problem in told)) from error
+
+
+def _within(place: Sequence[str | int], problems: Sequence[Any]) -> bool:
+    return any(len(each["loc"]) > len(place) and each["loc"][: len(place)] == place for each in problems)
+
+
+def _syntax(path: Path, text: str, words: str) -> str:
+    """What Python's parser says of broken TOML, with the place in front as everywhere."""
+    what, _, place = words.removesuffix(")").rpartition(" (at ")
+    at = re.fullmatch(r"line (\d+), column (\d+)", place)
+    line, column = at.groups() if at else (text.count("\n") + 1, len(text.rpartition("\n")[2]) + 1)
+    said = {"Cannot overwrite a value": "this key is there already"}.get(what, what)
+    return f"{path}:{line}:{column}: {said}"
 
 
 def explain(path: Path | str, text: str, problem: Any, model: type[BaseModel]) -> str:
@@ -86,6 +114,8 @@ def explain(path: Path | str, text: str, problem: Any, model: type[BaseModel]) -
         return f"{where}: unknown key {key}{_hint(problem['loc'], model)}"
     if problem["type"] == "missing":
         return f"{where}: {key} is missing"
+    if problem["type"] == "too_short":
+        return f"{where}: {key} must not be empty"
     if problem["type"] in ("tuple_type", "list_type") and isinstance(problem["input"], dict):
         return f"{where}: there may be more than one {key}: write [[{key}]], with two brackets"
     message = str(problem["msg"]).removeprefix("Value error, ")

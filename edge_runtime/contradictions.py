@@ -32,7 +32,8 @@ def refuse_contradictions(config: LineConfig) -> None:
         if one.lane is not None and one.lane >= config.belt.lanes:
             raise ContradictionError(
                 ("ejector", number, "lane"),
-                f"ejector {number + 1} stands at lane {one.lane}, but the belt has {config.belt.lanes}",
+                f"ejector {number + 1} stands at lane {one.lane}, but the belt's last is {config.belt.lanes - 1}, "
+                f"as belt.lanes is {config.belt.lanes} and they are counted from 0",
             )
     if config.ejector and config.belt.mm_per_px is None:
         raise ContradictionError(

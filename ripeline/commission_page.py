@@ -34,7 +34,7 @@ def draw_still(still: Still) -> Image:
 
 
 def write_page(file: Path, source: str, findings: Sequence[Finding], still: Still | None) -> None:
-    """Write one self-contained HTML file."""
+    """Write one self-contained HTML file; a still without an outline is one in which no marker was found."""
     page = Page("Commissioning", source)
     poor = [each for each in findings if each.state is State.POOR]
     out = [each for each in findings if each.state is State.LEFT_OUT]
@@ -48,6 +48,11 @@ def write_page(file: Path, source: str, findings: Sequence[Finding], still: Stil
     rows = [[each.name, each.value, str(each.state), each.remedy] for each in findings]
     result.table(["", "Measured", "State", "What to do"], rows)
     if still is not None:
-        caption = "The picture in which the marker shows best; the yellow lines are the picture's middle."
+        shown = (
+            "The picture in which the marker shows best"
+            if len(still.outline_px)
+            else "The first picture; no marker was found"
+        )
+        caption = f"{shown}; the yellow lines are the picture's middle."
         page.section("What the camera sees").picture(draw_still(still), caption)
     page.write(file)

@@ -74,7 +74,7 @@ def assess(
             Finding(
                 "Scale",
                 "none",
-                State.LEFT_OUT,
+                State.POOR,
                 f"Nowhere did {what} move through the picture. Lay it flat on the belt, wholly in the picture, sharp, "
                 "without glare, and let the belt run until it has left.",
             ),
@@ -86,7 +86,7 @@ def _view(figures: Figures, frame_rate_hz: float | None) -> list[Finding]:
     way = figures.travel
     assert way is not None
     found = [Finding("Direction", f"to the picture's {_SIDES[way.direction]}", State.GOOD)]
-    doubt = f" ± {100 * _CONFIDENCE * max(way.scale_error, 1e-5):.2f} %"
+    doubt = f" ± {100 * _CONFIDENCE * max(way.scale_error, 5e-5):.2f} %"
     taper = way.taper
     leans = taper is not None and abs(taper) > WORST_TAPER
     remedy = ""

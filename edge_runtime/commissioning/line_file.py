@@ -9,7 +9,7 @@ from typing import Any
 from edge_runtime.commissioning.assessment import WORST_DELAY_ERROR_MS
 from edge_runtime.commissioning.measure import Figures
 from edge_runtime.config import LineConfig
-from edge_runtime.config_file import load_line_config
+from edge_runtime.config_file import line_config
 
 Values = dict[tuple[str | int, ...], Any]
 """By place, such as `("belt", "mm_per_px")` or `("ejector", 0, "at_mm")`."""
@@ -64,15 +64,16 @@ def updated(text: str, values: Values) -> str:
 
 
 def write_line_file(file: Path, text: str) -> LineConfig:
-    """Replace the file in one step, once the line could be run with it; what it says.
+    """Replace the file in one step, once the line could be run with it; what it says. Its folder is made.
 
     Raises:
         ConfigError: What was measured contradicts what else is stated; the file is left as it was.
     """
+    config = line_config(file, text)
+    file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f".{file.name}.new")
-    aside.write_text(text, "utf-8")
     try:
-        config = load_line_config(aside)
+        aside.write_text(text, "utf-8")
         aside.replace(file)
     finally:
         aside.unlink(missing_ok=True)

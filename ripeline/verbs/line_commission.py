@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,9 +109,10 @@ def commission(
     from edge_runtime.encoders.by_frames import EncoderByFrames
 
     existing = output.exists()
-    _refuse_to_replace(output, force)
-    config = load_line_config(output) if existing else LineConfig()
     page = page or output.with_suffix(".html")
+    for file in (output, page):
+        _refuse_to_replace(file, force)
+    config = load_line_config(output) if existing else LineConfig()
     with ExitStack() as stack:
         camera, positions, trial = _open(stack, source, encoder, config, ejector, piece_mm)
         session = _watch(stack, camera, positions, trial, piece_mm, square_mm, duration)
@@ -131,7 +132,7 @@ def commission(
         write_line_file(output, updated(output.read_text("utf-8") if existing else "", values))
         console.say(f"Wrote {', '.join(map(_key, values))} into {output}")
     else:
-        console.notice(f"nothing was measured; {output} is as it was.")
+        console.notice(f"nothing was measured; {output} is {'as it was' if existing else 'not written'}.")
     _write_page(page, source, findings, session)
     document = {
         "file": str(output),
@@ -172,19 +173,11 @@ def _open(
     from edge_runtime.commissioning.strokes import StrokePlan
     from edge_runtime.ejectors import Ejectors
     from edge_runtime.encoders.by_frames import EncoderByFrames
-    from edge_runtime.encoders.scaled import ScaledEncoder
     from edge_runtime.errors import InputError
+    from edge_runtime.processes.lock import LineLock
 
-    if source.startswith(_SIMULATED):
-        from simulator.commissioning import open_commissioning
-
-        seed = source.removeprefix(_SIMULATED).removeprefix("?seed=") or "0"
-        if not seed.isdigit():
-            raise InputError(f"{source} is not understood.", expected=f"{_SIMULATED} or {_SIMULATED}?seed=3")
-        line = open_commissioning(seed=int(seed))
-        plan = StrokePlan(line.tape_mm, _REACH_MM)
-        trial = Trial(plan, lambda now_ns: line.ejector.fire(0, 0, now_ns), line.read_mark)
-        return line.camera, ScaledEncoder(line.encoder, config.encoder.mm_per_tick), None if piece_mm else trial
+    if source.startswith(line_source.SIMULATED):
+        return _open_simulated(source, encoder, config, ejector, piece_mm)
     positions = line_source.recorded_encoder(source, encoder, config)
     if ejector is not None and ejector > len(config.ejector):
         raise InputError(
@@ -203,10 +196,35 @@ def _open(
     if config.belt.direction is None or config.belt.mm_per_px is None:
         raise InputError("Direction and scale come first.", remedy="commission once without --ejector")
     camera, positions = WatchedBelt(camera, config.belt.direction, config.belt.mm_per_px), EncoderByFrames()
-    outputs = Ejectors(config.ejector)
-    stack.callback(outputs.close)
+    stack.enter_context(closing(LineLock(config.name)))
+    outputs = stack.enter_context(closing(Ejectors(config.ejector)))
     plan = StrokePlan(config.ejector[ejector - 1].at_mm, _REACH_MM)
     return camera, positions, Trial(plan, lambda now_ns: outputs.fire(ejector - 1, 0, now_ns), _ask)
+
+
+def _open_simulated(
+    source: str, encoder: Path | None, config: LineConfig, ejector: int | None, piece_mm: float | None
+) -> tuple[Camera, Encoder, Trial]:
+    from edge_runtime.commissioning.session import Trial
+    from edge_runtime.commissioning.strokes import StrokePlan
+    from edge_runtime.encoders.scaled import ScaledEncoder
+    from edge_runtime.errors import InputError
+    from simulator.commissioning import open_commissioning
+
+    line_source.refuse_encoder(source, encoder)
+    seed = source.removeprefix(_SIMULATED).removeprefix("?seed=") or "0"
+    if not (source.startswith(_SIMULATED) and seed.isdigit()):
+        raise InputError(
+            f"{source} is no line to be commissioned.",
+            expected=f"{_SIMULATED} or {_SIMULATED}?seed=3, which the sheet rides on",
+        )
+    if piece_mm is not None or (ejector or 1) > max(1, len(config.ejector)):
+        raise InputError(
+            f"{_SIMULATED} has the sheet, no ball, and one ejector.", remedy="leave out --piece-mm and --ejector"
+        )
+    line = open_commissioning(seed=int(seed))
+    trial = Trial(StrokePlan(line.tape_mm, _REACH_MM), lambda now_ns: line.ejector.fire(0, 0, now_ns), line.read_mark)
+    return line.camera, ScaledEncoder(line.encoder, config.encoder.mm_per_tick), trial
 
 
 def _ask(stroke: int) -> float | None:
@@ -267,6 +285,7 @@ def _write_page(page: Path, source: str, findings: list[Finding], session: Sessi
     from ripeline.commission_page import write_page
 
     try:
+        page.parent.mkdir(parents=True, exist_ok=True)
         write_page(page, source, findings, session.still)
     except ModuleNotFoundError as error:
         console.notice(f"no page: it needs {error.name} (pip install 'ripeline[report]').")

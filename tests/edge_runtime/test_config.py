@@ -68,7 +68,7 @@ def test_accepted_labels_are_read(tmp_path: Path) -> None:
         ("[policy.costs.ripe]\nACEPT = 1\nDIVERT = 1\nUNDECIDED = 1", r"ACEPT; did you mean ACCEPT\?"),
         ("[policy.costs.ripe]\nACCEPT = 1\nDIVERT = 1", r"policy\.costs\.ripe\.UNDECIDED is missing"),
         ("[policy.costs.ripe]\nACCEPT = -1\nDIVERT = 1\nUNDECIDED = 1", r"greater than or equal to 0 \(found -1\)"),
-        ("[policy]\naccept = []", r"policy\.accept"),
+        ("[policy]\naccept = []", r":2:1: policy\.accept must not be empty"),
         ("[policy]", "either accept or costs"),
         ("[policy]\naccept = ['a']\n[policy.costs.a]\nACCEPT=1\nDIVERT=1\nUNDECIDED=1", "either accept or costs"),
         ("[belt]\nmm_per_px = 0", r"belt\.mm_per_px: input should be greater than 0 \(found 0\)"),
@@ -80,7 +80,9 @@ def test_accepted_labels_are_read(tmp_path: Path) -> None:
         ("[decide]\nrho = 0", r"decide\.rho"),
         ("[localize]\nmin_diameter_px = 50\nmax_diameter_px = 40", "smaller than max_diameter_px"),
         ("belt = 3", "belt"),
-        ("[belt", "valid TOML"),
+        ("[belt", r":1:6: Expected '\]' .*valid TOML"),
+        ("[belt]\nlanes = 1\nlanes = 2\n", r":3:10: this key is there already"),
+        ("[belt]\nlanes = 1\nlanes = 2", r":3:10: this key is there already"),
     ],
 )
 def test_a_mistake_is_refused_with_file_key_and_expectation(tmp_path: Path, text: str, message: str) -> None:
@@ -93,6 +95,13 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         load(tmp_path, "[belt]\nlanes = 0\n[track]\nmin_views = 0")
     assert "belt.lanes" in str(caught.value)
     assert "track.min_views" in str(caught.value)
+
+
+def test_a_list_with_one_wrong_element_is_not_called_empty_as_well(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "[belt]\ncolours = [[300, 1, 2]]")
+    assert str(caught.value).count("\n") == 0
+    assert "belt.colours.1.1: input should be less than or equal to 255 (found 300)" in str(caught.value)
 
 
 def test_missing_unreadable_and_binary_files_are_refused(tmp_path: Path) -> None:

@@ -94,6 +94,10 @@ def test_nothing_to_measure_writes_nothing(tmp_path: Path, ripeline_here: Here, 
     assert not file.exists()
     assert done.document["values"] == {}
     assert "Lay it flat on the belt" in done.stderr
+    assert "not written" in done.stderr
+    page = (tmp_path / "line.html").read_text("utf-8")
+    assert "Not good enough yet: scale." in page
+    assert "The first picture; no marker was found" in page
 
 
 def test_what_cannot_be_tried_is_refused(tmp_path: Path, ripeline_here: Here, recording: Path) -> None:
@@ -104,9 +108,42 @@ def test_what_cannot_be_tried_is_refused(tmp_path: Path, ripeline_here: Here, re
     done = ripeline_here("line", "commission", "--source", recording, "-o", file, "--ejector", 1, "--force")
     assert done.code == 2
     assert "live camera" in done.stderr
-    assert (
-        "is not understood" in ripeline_here("line", "commission", "--source", "sim:commissioning?x", "-o", "a").stderr
-    )
+
+
+@pytest.mark.parametrize(
+    ("source", "further", "words"),
+    [
+        ("sim:commissioning?x", (), "sim:commissioning?seed=3, which the sheet rides on"),
+        ("sim:calm", (), "sim:commissioning?seed=3, which the sheet rides on"),
+        ("sim:commissioning", ("--ejector", 2), "leave out --piece-mm and --ejector"),
+        ("sim:commissioning", ("--piece-mm", 40), "leave out --piece-mm and --ejector"),
+        ("sim:commissioning", ("--encoder", "encoder.csv"), "leave out --encoder"),
+    ],
+)
+def test_what_a_simulated_line_does_not_have_is_refused_before_it_is_looked_at(
+    tmp_path: Path, ripeline_here: Here, source: str, further: tuple[object, ...], words: str
+) -> None:
+    done = ripeline_here("line", "commission", "--source", source, "-o", tmp_path / "line.toml", *further)
+    assert done.code == 2
+    assert words in done.stderr
+    assert "Found it" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_are_made_and_a_page_of_somebody_else_is_left_alone(
+    tmp_path: Path, ripeline_here: Here, recording: Path
+) -> None:
+    command = ("line", "commission", "--source", recording, "-o", tmp_path / "north" / "line.toml")
+    page = tmp_path / "north" / "line.html"
+    page.parent.mkdir()
+    page.write_text("ours")
+    assert f"{page} exists already" in ripeline_here(*command).stderr
+    assert page.read_text() == "ours"
+    page.unlink()
+    page.parent.rmdir()
+    assert ripeline_here(*command, "--page", tmp_path / "pages" / "line.html").code in (0, 1)
+    assert load_line_config(tmp_path / "north" / "line.toml").belt.mm_per_px
+    assert "<img" in (tmp_path / "pages" / "line.html").read_text("utf-8")
 
 
 def test_the_sheet_is_drawn_for_the_printer(tmp_path: Path, ripeline_here: Here) -> None:

@@ -118,7 +118,7 @@ def test_line_check_says_what_follows_and_names_the_place_of_a_mistake(
         ("mm_per_px = 0.4", 'mm_per_px = "0.4"', "4:1", "belt.mm_per_px"),
         ("line = 17", "line = -1", "10:1", "ejector.1.gpio.line"),
         ("mm_per_px = 0.4\n", "", "5:3", "an ejector needs belt.mm_per_px"),
-        ("at_mm = 200.0", "lane = 3\nat_mm = 200.0", "7:1", "ejector 1 stands at lane 3"),
+        ("at_mm = 200.0", "lane = 3\nat_mm = 200.0", "7:1", "ejector 1 stands at lane 3, but the belt's last is 0"),
         (
             "line = 17",
             "line = 17\n[[ejector]]\nat_mm = 9.0\n[ejector.gpio]\nline = 17",
@@ -127,7 +127,7 @@ def test_line_check_says_what_follows_and_names_the_place_of_a_mistake(
         ),
         ("line = 17", "line = 17\n[safety.heartbeat.gpio]\nline = 17", "11:2", "safety.heartbeat has the output"),
         ("line = 17", "line = 17\n[ejector.modbus]\nhost = 'x'\ncoil = 1", "6:3", "either gpio or modbus"),
-        ("at_mm = 200.0", "at_mm = ", "", "line 7"),
+        ("at_mm = 200.0", "at_mm = ", "7:9", "Invalid value"),
     ],
 )
 def test_a_mistake_is_named_with_line_and_column(tmp_path: Path, old: str, new: str, place: str, words: str) -> None:
@@ -139,7 +139,7 @@ def test_a_mistake_is_named_with_line_and_column(tmp_path: Path, old: str, new: 
     with pytest.raises(ConfigError) as caught:
         load_line_config(file)
     assert words in str(caught.value)
-    assert f"{file}:{place}:" in str(caught.value) if place else str(file) in str(caught.value)
+    assert f"{file}:{place}:" in str(caught.value)
 
 
 def test_an_ejector_that_never_gets_a_fruit_is_said_to(tmp_path: Path, ripeline_here: Callable[..., Outcome]) -> None:
