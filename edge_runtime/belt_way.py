@@ -150,7 +150,8 @@ class BeltWay:
         only where fruit do move so.
         """
         error_px = abs(by_encoder_px - expected_px)
-        if error_px <= SPEED_CHANGE * abs(expected_px) + 1.0:
+        # Without fruit there is nothing to lose by believing it, and at the start nothing else to go by.
+        if not known or error_px <= SPEED_CHANGE * abs(expected_px) + 1.0:
             return None
         is_possible = error_px * (self._mm_per_px or 0.0) <= MOST_MM_S2 * seconds**2
         whole = [each for each in seen if each.whole] if is_possible else seen

@@ -229,6 +229,13 @@ def test_an_encoder_that_stands_while_the_fruit_go_on_moves_none_of_them(at: int
     assert_one_number_each(Line(fruit, reads_mm=reads_mm), known)
 
 
+def test_a_belt_that_runs_fast_from_the_first_picture_on_is_believed() -> None:
+    line = Line([Fruit(200), Fruit(400)])
+    ways = [70.0 * n for n in range(30)]  # 35 mm a frame: more than any belt gains in one
+    assert ids(line.run(ways)) == [1, 2]
+    assert line.lost == []
+
+
 def assert_one_number_each(line: Line, known_mm: dict[int, float]) -> None:
     """And each in its place: `known_mm` is by how much the encoder errs in each frame in which it can be believed."""
     views = line.run(WAY)
