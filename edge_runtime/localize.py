@@ -15,8 +15,9 @@ from edge_runtime.belt_colour import known_belt
 from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.body import lean_of
 from edge_runtime.config import BeltSettings, LocalizeSettings
+from edge_runtime.known_shapes import KnownShapes, Part
 from edge_runtime.records import Box, Detection, Image
-from edge_runtime.separate import Rectangle, outlines_of, separate
+from edge_runtime.separate import Rectangle, area_of, outlines_of, separate, without_fragments
 from edge_runtime.shadow import Plane, Planes
 
 WORK_SIDE_PX = 640
@@ -75,6 +76,7 @@ class Localizer:
         self._small = np.empty((0, 0, 3), np.uint8)
         self._planes: Planes = np.empty((3, 0, 0), np.uint8)
         self._blobs: list[_Blob] = []
+        self._shapes = KnownShapes()
         self._areas: deque[float] = deque(maxlen=RECENT_AREAS)
         self._strange_frames = 0
         self._brighter = 0.0  # natural logarithm of the scene's light over what was usual lately
@@ -96,7 +98,7 @@ class Localizer:
         if self._background is None or self._shape != image.shape:
             self._shape = image.shape
             self._background = self._new_background(small, min_area, max_area)
-            self._blobs, self._strange_frames, self._brighter = [], 0, 0.0
+            self._blobs, self._shapes, self._strange_frames, self._brighter = [], KnownShapes(), 0, 0.0
         mask = self._background.foreground(picture)
         gain = self._background.gain(picture) if cv2.countNonZero(mask) > SUSPICIOUS_SHARE * mask.size else 1.0
         # Against what is usual, too: else a lamp's flash is followed at once, and its end taken for a failure.
@@ -118,10 +120,10 @@ class Localizer:
         self._background.add_traces(mask, picture)
         mask = _clean(mask)
         usual_area = sorted(self._areas)[len(self._areas) // 2] if len(self._areas) >= ENOUGH_AREAS else 0.0
-        blobs = _blobs(mask, picture, self._background, (min_area, max_area, usual_area))
+        blobs = _blobs(mask, picture, self._background, self._shapes, (min_area, max_area, usual_area))
         self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]
         self._blobs = self._absorb_still(blobs, picture, mask)
-        self._areas.extend(blob.area for blob in self._blobs if blob.moving_frames and not _is_cut(blob, size))
+        self._areas.extend(blob.area for blob in self._blobs if blob.moving_frames and not _is_cut(blob.box, size))
         # Scraps stay in what is usual, so that a belt of small fruit behind a large thing finds back.
         least_area = 0.0 if self._settings.min_diameter_px else SCRAP * usual_area
         fruit = [blob for blob in self._blobs if blob.area >= least_area or self._is_half_in(blob, size)]
@@ -220,19 +222,34 @@ def _clean(mask: Plane) -> Plane:
     return cv2.erode(grown, _square(5), dst=grown)  # type: ignore[return-value]
 
 
-def _blobs(mask: Plane, picture: Planes, background: Background, areas: tuple[float, float, float]) -> list[_Blob]:
+def _blobs(
+    mask: Plane, picture: Planes, background: Background, shapes: KnownShapes, areas: tuple[float, float, float]
+) -> list[_Blob]:
     """Things in the mask; `areas` are the least, the largest and the usual one (0: not known)."""
     min_area, max_area, usual_area = areas
     regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
     blobs = []
-    for outlines in background.shade.cut_off(regions, mask, picture, background.tint.inner):
-        for thing in separate(outlines, min_area, usual_area):
-            *_, width, height = thing.box
-            is_sliver = min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
-            is_thing = min_area <= thing.area <= max_area and not is_sliver
-            if is_thing and background.shows_clearly(thing.box, thing.area):
-                blobs.append(_Blob(thing.box, thing.area, thing.box, lean_of(thing.outlines, thing.box)))
+    shapes.next_frame()
+    for found in background.shade.cut_off(regions, mask, picture, background.tint.inner):
+        outlines = without_fragments(found)
+        box: Rectangle = cv2.boundingRect(outlines[0] if len(outlines) == 1 else np.concatenate(outlines))  # type: ignore[assignment]
+        area = sum(map(area_of, outlines))
+        parts = shapes.recall(box, area)
+        if parts is None:
+            parts = [
+                Part(thing.box, thing.area, lean_of(thing.outlines, thing.box))
+                for thing in separate(outlines, min_area, usual_area)
+                if min_area <= thing.area <= max_area and not _is_sliver(thing.box, min_area)
+            ]
+            if not _is_cut(box, (mask.shape[1], mask.shape[0])):
+                shapes.learn(box, area, parts)
+        blobs += [_Blob(*part[:2], part.box, part.lean) for part in parts if background.shows_clearly(*part[:2])]
     return sorted(blobs, key=lambda blob: blob.box)
+
+
+def _is_sliver(box: Rectangle, min_area: float) -> bool:
+    *_, width, height = box
+    return min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
 
 
 def _overlap(one: Rectangle, other: Rectangle) -> float:
@@ -258,9 +275,10 @@ def _detection(blob: _Blob, scale_x: float, scale_y: float, size: tuple[int, int
     x, y, w, h = blob.box
     box = Box(x * scale_x, y * scale_y, w * scale_x, h * scale_y)
     lean_px = (blob.lean[0] * scale_x, blob.lean[1] * scale_y)
-    return Detection(box, blob.area * scale_x * scale_y, _is_cut(blob, size), lean_px)
+    return Detection(box, blob.area * scale_x * scale_y, _is_cut(blob.box, size), lean_px)
 
 
-def _is_cut(blob: _Blob, size: tuple[int, int]) -> bool:
-    x, y, w, h = blob.box
+def _is_cut(box: Rectangle, size: tuple[int, int]) -> bool:
+    """Whether the picture's edge cuts a thing; `size` is (width, height)."""
+    x, y, w, h = box
     return x <= 0 or y <= 0 or x + w >= size[0] or y + h >= size[1]

@@ -52,16 +52,25 @@ def depth_within(outlines: Sequence[MatLike], box: Rectangle) -> tuple[Mask, Mat
     return mask, cv2.distanceTransform(mask, cv2.DIST_L2, 3)
 
 
+def without_fragments(outlines: Sequence[MatLike]) -> Sequence[MatLike]:
+    """Those parts of a region that are large enough beside the largest, at least one."""
+    if len(outlines) == 1:
+        return outlines
+    areas = [area_of(outline) for outline in outlines]
+    least = FRAGMENT * max(areas)
+    return [outline for outline, area in zip(outlines, areas, strict=True) if area >= least]
+
+
 def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0.0) -> list[Thing]:
     """Split a region into the things that it shows.
 
-    Parts that do not touch are things of their own if they are large enough beside the largest, else fragments of it.
+    Parts that do not touch are things of their own if they are large enough beside the largest, else belong to it.
     A part with a waist is cut there: the cores that are left where the distance to the outline exceeds a share of its
     maximum are things, and every point belongs to the nearest core. A fruit is nearly convex, so most regions are
     recognised as one thing from their hull alone.
 
     Args:
-        outlines: Of the parts, at least one, as by `outlines_of`.
+        outlines: Of the parts, at least one, as by `outlines_of`, without fragments.
         min_area: Nothing is cut into pieces smaller than this.
         usual_area: Of one thing, 0 if not known. A part no larger is one, whatever its outline, and none of two that
             touch is far smaller.
@@ -73,7 +82,7 @@ def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0
     if len(outlines) == 1:
         return _cut_at_waists(outlines[0], areas[0], min_area, usual_area)
     largest = max(areas)
-    parts = [each for each in zip(outlines, areas, strict=True) if each[1] >= FRAGMENT * largest]
+    parts = list(zip(outlines, areas, strict=True))
 
     def things(least: float, below: float = math.inf) -> list[Thing]:
         some = (each for each in parts if least <= each[1] < below)
