@@ -24,6 +24,7 @@ STRIPS = 16
 WARM_UP_STRIPS = 4
 WARM_UP_FRAMES = 64
 LEARNING_RATE = 0.2
+SOFT_EDGE_PX = 2
 REVEALED_SHARE = 0.08
 SAMPLES = 160
 LOOKED_AT_PX = 40
@@ -199,13 +200,13 @@ class Background:
         self._areas[gone] = 0
         return True
 
-    def learn(self, picture: Planes, keep_out: Plane) -> None:
-        """Follow slow changes, outside the mask `keep_out`; one strip of the picture at a time once warmed up."""
+    def learn(self, picture: Planes, things: Plane) -> None:
+        """Follow slow changes but at the mask `things`; one strip of the picture at a time once warmed up."""
         height = picture.shape[1]
         strips = WARM_UP_STRIPS if self._frames < WARM_UP_FRAMES else STRIPS
         strip, visit = self._frames % strips, self._frames // strips
         rate = max(LEARNING_RATE, 2 / (visit + 3))
-        self._learn_rows(picture, keep_out, slice(height * strip // strips, height * (strip + 1) // strips), rate)
+        self._learn_rows(picture, things, slice(height * strip // strips, height * (strip + 1) // strips), rate)
         self.tint.follow()
         self._frames += 1
 
@@ -221,9 +222,13 @@ class Background:
         self._lay_limits(slice(None))
         self.tint.learn()
 
-    def _learn_rows(self, picture: Planes, keep_out: Plane, rows: slice, rate: float) -> None:
+    def _learn_rows(self, picture: Planes, things: Plane, rows: slice, rate: float) -> None:
         excess, allowed = self._scratch[:2, rows]
-        cv2.bitwise_not(keep_out[rows], dst=allowed)
+        # A thing's soft edge is no belt either; it may reach into the strip from beside it.
+        above = min(SOFT_EDGE_PX, rows.start)
+        near = things[rows.start - above : rows.stop + SOFT_EDGE_PX]
+        grown = cv2.dilate(near, np.ones((2 * SOFT_EDGE_PX + 1, 2 * SOFT_EDGE_PX + 1), np.uint8))
+        cv2.bitwise_not(grown[above : above + len(allowed)], dst=allowed)
         for now, shown, mean, spread in zip(
             *(planes[:, rows] for planes in (picture, self.mean, self._mean, self._spread)), strict=True
         ):

@@ -15,7 +15,11 @@ SAME_PX, SAME_AREA = 1, 0.02
 """A region whose sides and area changed by no more than this is the same one."""
 
 LOOKS = 6
-"""Frames from one close look to the next, so that what went wrong in one look does not last."""
+"""Frames from one close look to the next, so that what two looks found wrong does not last; twice as many where another
+region is cut in the same frame, so that none takes far longer than most."""
+
+ALIKE_PX = 2
+"""Sides of things, and their lean, that two close looks may differ by to be believed: one may go wrong."""
 
 
 class Part(NamedTuple):
@@ -27,13 +31,14 @@ class Part(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """A region in the frame before: what it measured, and its things where they lay, at the close look."""
+    """A region in the frame before: where it lay, and what it measured and its things at the close look, `age` ago."""
 
     place: tuple[int, int]
     box: Rectangle
     area: float
     parts: list[Part]
-    age: int
+    is_sure: bool
+    age: int = 1
 
 
 class KnownShapes:
@@ -42,14 +47,19 @@ class KnownShapes:
     def __init__(self) -> None:
         self._before: dict[int, list[_Shape]] = {}
         self._now: defaultdict[int, list[_Shape]] = defaultdict(list)
+        self._has_cut = False
 
     def next_frame(self) -> None:
         """From now on regions are those of the next frame."""
         self._before, self._now = self._now, defaultdict(list)
+        self._has_cut = False
 
     def learn(self, box: Rectangle, area: float, parts: list[Part]) -> None:
-        """Remember what a close look at a region found."""
-        self._now[box[2]].append(_Shape(box[:2], box, area, parts, 1))
+        """Remember what a close look at a region found; it is believed once two looks in succession found the same."""
+        shape = self._same(box, area)
+        is_sure = shape is not None and _are_alike(parts, _moved(shape, box, area))
+        self._now[box[2]].append(_Shape(box[:2], box, area, parts, is_sure))
+        self._has_cut |= len(parts) > 1
 
     def recall(self, box: Rectangle, area: float) -> list[Part] | None:
         """The things of a region, moved to where it is now; None where a closer look is due.
@@ -58,24 +68,44 @@ class KnownShapes:
             box: Around the region.
             area: Of the region.
         """
+        shape = self._same(box, area)
+        if shape is None or not shape.is_sure:
+            return None
+        if shape.age >= (2 * LOOKS if self._has_cut and len(shape.parts) > 1 else LOOKS):
+            return None
+        self._now[shape.box[2]].append(shape._replace(place=box[:2], age=shape.age + 1))
+        return _moved(shape, box, area)
+
+    def _same(self, box: Rectangle, area: float) -> _Shape | None:
         x, y, width, height = box
         for near in range(width - SAME_PX, width + SAME_PX + 1):
             for shape in self._before.get(near, ()):
                 (left, top), (*_, seen_height) = shape.place, shape.box
                 is_same = abs(height - seen_height) <= SAME_PX and abs(area - shape.area) <= SAME_AREA * area
-                if is_same and abs(x - left) < width and abs(y - top) < height and shape.age < LOOKS:
-                    self._now[near].append(shape._replace(place=(x, y), age=shape.age + 1))
-                    return [_moved(part, shape, box, area) for part in shape.parts]
+                if is_same and abs(x - left) < width and abs(y - top) < height:
+                    return shape
         return None
 
 
-def _moved(part: Part, shape: _Shape, box: Rectangle, area: float) -> Part:
-    """A part of a region, in the same proportion to it as at the close look."""
+def _moved(shape: _Shape, box: Rectangle, area: float) -> list[Part]:
+    """The parts of a region, in the same proportion to it as at the close look."""
     x, y, width, height = box
     left, top, seen_width, seen_height = shape.box
-    part_x, part_y, part_width, part_height = part.box
-    start_x = x + round((part_x - left) * width / seen_width)
-    end_x = x + round((part_x + part_width - left) * width / seen_width)
-    start_y = y + round((part_y - top) * height / seen_height)
-    end_y = y + round((part_y + part_height - top) * height / seen_height)
-    return Part((start_x, start_y, end_x - start_x, end_y - start_y), part.area * area / shape.area, part.lean)
+    parts = []
+    for part in shape.parts:
+        part_x, part_y, part_width, part_height = part.box
+        start_x = x + round((part_x - left) * width / seen_width)
+        end_x = x + round((part_x + part_width - left) * width / seen_width)
+        start_y = y + round((part_y - top) * height / seen_height)
+        end_y = y + round((part_y + part_height - top) * height / seen_height)
+        moved = (start_x, start_y, end_x - start_x, end_y - start_y)
+        parts.append(Part(moved, part.area * area / shape.area, part.lean))
+    return parts
+
+
+def _are_alike(ones: list[Part], others: list[Part]) -> bool:
+    return len(ones) == len(others) and all(
+        abs(one - other) <= ALIKE_PX
+        for a, b in zip(ones, others, strict=True)
+        for one, other in zip((*a.box, *a.lean), (*b.box, *b.lean), strict=True)
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from edge_runtime.background import Background
 from edge_runtime.belt_colour import known_belt
@@ -120,13 +120,13 @@ class Localizer:
         self._background.add_traces(mask, picture)
         mask = _clean(mask)
         usual_area = sorted(self._areas)[len(self._areas) // 2] if len(self._areas) >= ENOUGH_AREAS else 0.0
-        blobs = _blobs(mask, picture, self._background, self._shapes, (min_area, max_area, usual_area))
-        self._background.learn(picture, cv2.dilate(mask, _square(5)))  # type: ignore[arg-type]
+        blobs = self._things(mask, picture, (min_area, max_area, usual_area))
+        self._background.learn(picture, mask)
         self._blobs = self._absorb_still(blobs, picture, mask)
         self._areas.extend(blob.area for blob in self._blobs if blob.moving_frames and not _is_cut(blob.box, size))
         # Scraps stay in what is usual, so that a belt of small fruit behind a large thing finds back.
         least_area = 0.0 if self._settings.min_diameter_px else SCRAP * usual_area
-        fruit = [blob for blob in self._blobs if blob.area >= least_area or self._is_half_in(blob, size)]
+        fruit = [blob for blob in self._blobs if blob.area >= least_area or self._is_half_in(blob.box, size)]
         return [_detection(blob, width / size[0], height / size[1], size) for blob in fruit]
 
     @property
@@ -144,9 +144,35 @@ class Localizer:
             return Background(picture, self._along_x, sensitivity, min_area, max_area)
         return Background(known.scene, self._along_x, sensitivity, min_area, max_area, known.guess)
 
-    def _is_half_in(self, blob: _Blob, size: tuple[int, int]) -> bool:
-        """Whether it may be part of a fruit that is coming in or going out."""
-        x, y, w, h = blob.box
+    def _things(self, mask: Plane, picture: Planes, areas: tuple[float, float, float]) -> list[_Blob]:
+        """Things in the mask, from left to right; `areas` are the least, the largest, the usual one (0: not known)."""
+        assert self._background is not None
+        min_area, max_area, usual_area = areas
+        size = mask.shape[1], mask.shape[0]
+        regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
+        blobs = []
+        self._shapes.next_frame()
+        for found in self._background.shade.cut_off(regions, mask, picture, self._background.tint.inner):
+            outlines = without_fragments(found)
+            box: Rectangle = cv2.boundingRect(np.concatenate(outlines))  # type: ignore[assignment]
+            area = sum(map(area_of, outlines))
+            parts = self._shapes.recall(box, area)
+            if parts is None:
+                parts = [
+                    # What is half out of the picture has its middle elsewhere anyway.
+                    Part(box, area, (0.0, 0.0) if self._is_half_in(box, size) else lean_of(outlines, box))
+                    for box, area, outlines in separate(outlines, min_area, usual_area)
+                    if min_area <= area <= max_area and not _is_sliver(box, min_area)
+                ]
+                self._shapes.learn(box, area, parts)
+            blobs += [
+                _Blob(box, area, box, lean) for box, area, lean in parts if self._background.shows_clearly(box, area)
+            ]
+        return sorted(blobs, key=lambda blob: blob.box)
+
+    def _is_half_in(self, box: Rectangle, size: tuple[int, int]) -> bool:
+        """Whether it may be part of a fruit that is coming in or going out; `size` is (width, height)."""
+        x, y, w, h = box
         by_x, by_y = x <= 0 or x + w >= size[0], y <= 0 or y + h >= size[1]
         return (by_x and self._along_x is not False) or (by_y and self._along_x is not True)
 
@@ -194,21 +220,30 @@ def _surround(blob: _Blob, others: list[_Blob], mask: Plane) -> Plane:
 
 
 def _predecessors(blobs: list[_Blob], earlier: list[_Blob]) -> list[_Blob | None]:
-    """For each blob the one that lay where it lies, in the frame before."""
-    if not blobs or not earlier:
-        return [None] * len(blobs)
-    overlaps = _overlaps([blob.box for blob in blobs], [blob.box for blob in earlier])
-    best, most = overlaps.argmax(axis=1).tolist(), overlaps.max(axis=1).tolist()
-    return [earlier[number] if share >= SAME_OVERLAP else None for number, share in zip(best, most, strict=True)]
+    """For each blob the one that lay where it lies, in the frame before; both from left to right."""
+    found: list[_Blob | None] = []
+    lefts = [old.box[0] for old in earlier]
+    widest = max((old.box[2] for old in earlier), default=0)
+    for blob in blobs:
+        x, y, width, height = blob.box
+        before, least = None, SAME_OVERLAP
+        for old in earlier[bisect_left(lefts, x - widest) : bisect_left(lefts, x + width)]:
+            _, top, _, tall = old.box
+            if top < y + height and y < top + tall and (share := _overlap(blob.box, old.box)) >= least:
+                before, least = old, share
+        found.append(before)
+    return found
 
 
 def _follow(blob: _Blob, old: _Blob, something_moves: bool) -> _Blob:
     """The blob with what its predecessor knows about standing still."""
+    box, area, anchor, lean, *_ = blob
     # Against the place where it last stood, not the frame before: slow things hardly move from frame to frame.
-    if _overlap(blob.box, old.anchor) < STILL_OVERLAP:
-        return blob._replace(moving_frames=MOVING_FRAMES)
-    still_frames = old.still_frames + something_moves
-    return blob._replace(anchor=old.anchor, still_frames=still_frames, moving_frames=max(0, old.moving_frames - 1))
+    if _overlap(box, old.anchor) < STILL_OVERLAP:
+        return _Blob(box, area, anchor, lean, 0, MOVING_FRAMES)
+    return _Blob(
+        box, area, old.anchor, lean, old.still_frames + something_moves, old.moving_frames - (old.moving_frames > 0)
+    )
 
 
 def _square(side: int) -> Plane:
@@ -220,31 +255,6 @@ def _clean(mask: Plane) -> Plane:
     # Opened by 3 and closed by 5: growing by 3 and by 5 is growing by 7.
     grown = cv2.dilate(cv2.erode(mask, _square(3)), _square(7))
     return cv2.erode(grown, _square(5), dst=grown)  # type: ignore[return-value]
-
-
-def _blobs(
-    mask: Plane, picture: Planes, background: Background, shapes: KnownShapes, areas: tuple[float, float, float]
-) -> list[_Blob]:
-    """Things in the mask; `areas` are the least, the largest and the usual one (0: not known)."""
-    min_area, max_area, usual_area = areas
-    regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
-    blobs = []
-    shapes.next_frame()
-    for found in background.shade.cut_off(regions, mask, picture, background.tint.inner):
-        outlines = without_fragments(found)
-        box: Rectangle = cv2.boundingRect(outlines[0] if len(outlines) == 1 else np.concatenate(outlines))  # type: ignore[assignment]
-        area = sum(map(area_of, outlines))
-        parts = shapes.recall(box, area)
-        if parts is None:
-            parts = [
-                Part(thing.box, thing.area, lean_of(thing.outlines, thing.box))
-                for thing in separate(outlines, min_area, usual_area)
-                if min_area <= thing.area <= max_area and not _is_sliver(thing.box, min_area)
-            ]
-            if not _is_cut(box, (mask.shape[1], mask.shape[0])):
-                shapes.learn(box, area, parts)
-        blobs += [_Blob(*part[:2], part.box, part.lean) for part in parts if background.shows_clearly(*part[:2])]
-    return sorted(blobs, key=lambda blob: blob.box)
 
 
 def _is_sliver(box: Rectangle, min_area: float) -> bool:
@@ -260,15 +270,6 @@ def _overlap(one: Rectangle, other: Rectangle) -> float:
     height = min(y + h, other_y + other_h) - max(y, other_y)
     shared = max(width, 0) * max(height, 0)
     return shared / (w * h + other_w * other_h - shared)
-
-
-def _overlaps(ones: list[Rectangle], others: list[Rectangle]) -> npt.NDArray[np.float64]:
-    """Intersection over union of each box with each other one, `[ones, others]`."""
-    a = np.array(ones, np.float64).reshape(-1, 1, 4)
-    b = np.array(others, np.float64).reshape(1, -1, 4)
-    ends = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = np.maximum(ends, 0).prod(axis=-1)
-    return np.asarray(shared / (a[..., 2:].prod(axis=-1) + b[..., 2:].prod(axis=-1) - shared))
 
 
 def _detection(blob: _Blob, scale_x: float, scale_y: float, size: tuple[int, int]) -> Detection:

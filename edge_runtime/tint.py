@@ -88,7 +88,8 @@ class Tint:
         """
         self.inner = None
         now = picture[self._part]
-        red, blue = (cv2.absdiff(_in_blocks(now[plane]), self._blocks[plane]) for plane in (1, 2))
+        colours = np.stack([_in_blocks(plane) for plane in now[1:]])
+        red, blue = map(cv2.absdiff, colours, self._blocks[1:])
         cv2.add(red, blue, dst=self._tint)
         cv2.threshold(_in_blocks(clear[self._part]), MOST, 255, cv2.THRESH_BINARY, dst=self._clear)
         if self._frames < LEARNT_EVERY * LEARNT_TIMES:
@@ -101,7 +102,7 @@ class Tint:
         left, top = max(0, x - MARGIN), max(0, y - MARGIN)
         right, bottom = x + width + MARGIN, y + height + MARGIN
         pixels = np.s_[..., top * BLOCK_PX : bottom * BLOCK_PX, left * BLOCK_PX : right * BLOCK_PX]
-        traces = self._traces(now[pixels], np.s_[..., top:bottom, left:right])
+        traces = self._traces(now[0][pixels], colours, np.s_[..., top:bottom, left:right])
         if not cv2.countNonZero(traces):
             return None
         itself = cv2.threshold(differs[self._part][pixels], PIXEL_TINT, 255, cv2.THRESH_BINARY)[1]
@@ -141,14 +142,20 @@ class Tint:
             red, blue = (cv2.morphologyEx(shown, cv2.MORPH_GRADIENT, _NEAR) for shown in self._blocks[1:])
             cv2.addWeighted(red, SHAKEN, blue, SHAKEN, 0, dst=self._edge)
 
-    def _traces(self, now: Planes, where: tuple[Any, ...]) -> Plane:
-        """Those blocks, 0 or 255, of a part of the picture that belong to patches which light does not make."""
-        luma, *colours = (_in_blocks(plane) for plane in now)
+    def _traces(self, pixels: Plane, colours: Planes, where: tuple[Any, ...]) -> Plane:
+        """Those blocks, 0 or 255, of a part of the picture that belong to patches which light does not make.
+
+        Args:
+            pixels: Of luma, in that part.
+            colours: Both colour differences, by blocks, of the whole picture.
+            where: The part, in blocks.
+        """
+        luma = _in_blocks(pixels)
         empty, clear, tint = self._blocks[where], self._clear[where], self._tint[where]
         gain = luma / np.maximum(empty[0], 1).astype(np.float32)
         red, blue = (
             cv2.absdiff(colour - _GREY, gain * (before - _GREY))
-            for colour, before in zip(colours, empty[1:], strict=True)
+            for colour, before in zip(colours[where], empty[1:], strict=True)
         )
         cv2.min(tint, cv2.convertScaleAbs(cv2.add(red, blue)), dst=tint)
         traces = cv2.compare(tint, self._limit[where], cv2.CMP_GT)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from statistics import median
 
 from edge_runtime.assign import assign
 from edge_runtime.belt_motion import Extent, MotionFinder, extent, is_horizontal
@@ -206,7 +205,7 @@ class Tracker:
         """What most fruit measure; not known until enough were seen."""
         self._sizes_px.append(diameter_px)
         if len(self._sizes_px) >= ENOUGH_SIZES:
-            self._usual_px = float(np.median(self._sizes_px))
+            self._usual_px = median(self._sizes_px)
 
     def _view(self, track: FruitTrack, sighting: Sighting, frame: Frame) -> TrackedDetection:
         assert track.fruit_id is not None

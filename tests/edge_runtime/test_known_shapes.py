@@ -10,10 +10,12 @@ AREA = 1400.0
 PAIR = [Part((100, 50, 32, 30), 800.0, (1.5, -0.5)), Part((130, 52, 30, 28), 600.0, (0.0, 0.0))]
 
 
-def known(box: Rectangle = REGION) -> KnownShapes:
+def known(second: list[Part] = PAIR) -> KnownShapes:
+    """After two looks at the same place."""
     shapes = KnownShapes()
-    shapes.learn(box, AREA, PAIR)
-    shapes.next_frame()
+    for parts in (PAIR, second):
+        shapes.learn(REGION, AREA, parts)
+        shapes.next_frame()
     return shapes
 
 
@@ -49,12 +51,64 @@ def test_another_size_area_or_place_asks_for_a_closer_look(box: Rectangle, area:
     assert known().recall(box, area) is None
 
 
+def test_one_look_is_not_believed() -> None:
+    shapes = KnownShapes()
+    shapes.learn(REGION, AREA, PAIR)
+    shapes.next_frame()
+    assert shapes.recall(REGION, AREA) is None
+
+
+@pytest.mark.parametrize(
+    ("second", "believed"),
+    [
+        ([PAIR[0]._replace(box=(100, 50, 34, 30)), PAIR[1]], True),
+        ([PAIR[0]._replace(box=(100, 50, 35, 30)), PAIR[1]], False),
+        ([PAIR[0]._replace(lean=(1.5, 2.0)), PAIR[1]], False),
+        (PAIR[:1], False),
+        ([Part(REGION, AREA, (0.0, 0.0))], False),
+    ],
+)
+def test_looks_that_found_different_things_are_not_believed(second: list[Part], believed: bool) -> None:
+    assert (known(second).recall(REGION, AREA) is not None) is believed
+
+
+def test_a_look_is_compared_with_where_the_things_should_be_by_now() -> None:
+    shapes = KnownShapes()
+    for x in (0, 20):
+        parts = [part._replace(box=(part.box[0] + x, *part.box[1:])) for part in PAIR]
+        shapes.learn((100 + x, 50, 60, 30), AREA, parts)
+        shapes.next_frame()
+    assert shapes.recall((140, 50, 60, 30), AREA) is not None
+
+
 def test_now_and_then_even_what_does_not_change_is_looked_at_closely() -> None:
     shapes = known()
     for number in range(1, LOOKS):
         assert shapes.recall((100 + 5 * number, 50, 60, 30), AREA) is not None
         shapes.next_frame()
     assert shapes.recall((100 + 5 * LOOKS, 50, 60, 30), AREA) is None
+
+
+def test_what_is_joint_is_not_looked_at_in_a_frame_in_which_another_is_cut() -> None:
+    shapes = known()
+    for number in range(1, 2 * LOOKS):
+        shapes.learn((400 + 30 * number, 50, 80, 40), 2 * AREA, PAIR)
+        assert shapes.recall(REGION, AREA) is not None
+        shapes.next_frame()
+    shapes.learn((100, 200, 80, 40), 2 * AREA, PAIR)
+    assert shapes.recall(REGION, AREA) is None
+
+
+def test_one_thing_is_looked_at_whatever_is_cut() -> None:
+    shapes = KnownShapes()
+    for _ in range(2):
+        shapes.learn(REGION, AREA, PAIR[:1])
+        shapes.next_frame()
+    for _ in range(1, LOOKS):
+        assert shapes.recall(REGION, AREA) is not None
+        shapes.next_frame()
+    shapes.learn((100, 200, 80, 40), 2 * AREA, PAIR)
+    assert shapes.recall(REGION, AREA) is None
 
 
 def test_changes_from_frame_to_frame_do_not_add_up() -> None:
