@@ -59,14 +59,20 @@ def _cheapest(
     way_px: float,
     gate: float,
 ) -> dict[int, int]:
-    places = [(column, seen[column].low, seen[column].high) for column in columns]
+    places = [(column, one.low, one.high, one.across, 0.5 * one.width) for column in columns for one in (seen[column],)]
     costs: dict[tuple[int, int], float] = {}
     for row in rows:
         track = tracks[row]
         here, gate_px = track.predicted(way_px), gate * track.diameter + GATE_SLACK_PX
         first, last = here.low - gate_px, here.high + gate_px
-        for column in [column for column, low, high in places if low <= last and high >= first]:
-            cost = _cost(track, here, seen[column], gate_px) if track.is_aligned(seen[column]) else _APART
+        middle, half = track.across, 0.5 * track.width
+        near = [
+            column
+            for column, low, high, across, side in places
+            if low <= last and high >= first and (half >= abs(middle - across) or side >= abs(middle - across))
+        ]
+        for column in near:
+            cost = _cost(track, here, seen[column], gate_px)
             if cost < _APART:
                 costs[row, column] = cost
     wanting, wanted = sorted({row for row, _ in costs}), sorted({column for _, column in costs})

@@ -128,13 +128,18 @@ def join(tracks: Sequence[FruitTrack], seen: Sequence[Seen], way_px: float) -> l
     if not tracks or len(seen) < 2:
         return list(seen)
     places = [track.predicted(way_px) for track in tracks]
-    free = [(number, one.extent.low, one.extent.high) for number, one in enumerate(seen) if one.owner is None]
+    free = [(number, one.extent) for number, one in enumerate(seen) if one.owner is None]
+    ends = [(number, one.low, one.high, one.across, one.width / 2) for number, one in free]
     whole, taken = list[Seen](), set[int]()
     for track, here in zip(tracks, places, strict=True):
         if track.whole_views < KNOWN_VIEWS:
             continue
-        start, end = here.low, here.high
-        pieces = [number for number, low, high in free if low < end and high > start]
+        start, end, middle, half = here.low, here.high, here.across, here.width / 2
+        pieces = [
+            number
+            for number, low, high, across, side in ends
+            if low < end and high > start and abs(across - middle) < side + half
+        ]
         # Most fruit are seen in one piece.
         if len(pieces) < 2:
             continue
