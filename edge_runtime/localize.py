@@ -19,8 +19,11 @@ from edge_runtime.known_shapes import KnownShapes, Part
 from edge_runtime.records import Box, Detection, Image
 from edge_runtime.separate import Rectangle, area_of, outlines_of, separate, without_fragments
 from edge_runtime.shadow import Plane, Planes
+from edge_runtime.small_picture import SmallPicture, factor_of
 
-WORK_SIDE_PX = 640
+SMALLEST_SHARE = 0.04
+"""Of the picture's shorter side."""
+
 THINNEST = 0.75
 LONGEST = 6
 RECENT_AREAS = 200
@@ -73,8 +76,7 @@ class Localizer:
         self._along_x = None if belt.direction is None else is_horizontal(belt.direction)
         self._background: Background | None = None
         self._shape: tuple[int, ...] = ()
-        self._small = np.empty((0, 0, 3), np.uint8)
-        self._planes: Planes = np.empty((3, 0, 0), np.uint8)
+        self._small = SmallPicture()
         self._blobs: list[_Blob] = []
         self._shapes = KnownShapes()
         self._areas: deque[float] = deque(maxlen=RECENT_AREAS)
@@ -91,9 +93,9 @@ class Localizer:
             Boxes in pixels of `image`, from left to right.
         """
         height, width = image.shape[:2]
-        factor = self._settings.downscale or max(2, round(max(height, width) / WORK_SIDE_PX))
+        factor = self._settings.downscale or factor_of(height, width, self._smallest(height, width))
         size = (max(8, width // factor), max(8, height // factor))
-        small, picture = self._shrink(image, size)
+        small, picture = self._small.of(image, size)
         min_area, max_area = self._area_limits(height, width, factor)
         if self._background is None or self._shape != image.shape:
             self._shape = image.shape
@@ -176,20 +178,13 @@ class Localizer:
         by_x, by_y = x <= 0 or x + w >= size[0], y <= 0 or y + h >= size[1]
         return (by_x and self._along_x is not False) or (by_y and self._along_x is not True)
 
-    def _shrink(self, image: Image, size: tuple[int, int]) -> tuple[Image, Planes]:
-        """The working picture, YCrCb, also plane by plane, in buffers that the next frame overwrites."""
-        if self._small.shape[:2] != size[::-1]:
-            self._small = np.empty((size[1], size[0], 3), np.uint8)
-            self._planes = np.empty((3, size[1], size[0]), np.uint8)
-        cv2.resize(image, size, dst=self._small, interpolation=cv2.INTER_AREA)
-        cv2.cvtColor(self._small, cv2.COLOR_RGB2YCrCb, dst=self._small)
-        cv2.split(self._small, list(self._planes))
-        return self._small, self._planes
+    def _smallest(self, height: int, width: int) -> float:
+        """Diameter of the smallest fruit, in pixels of the picture."""
+        return self._settings.min_diameter_px or SMALLEST_SHARE * min(height, width)
 
     def _area_limits(self, height: int, width: int, factor: int) -> tuple[float, float]:
-        short = min(height, width)
-        smallest = (self._settings.min_diameter_px or 0.04 * short) / factor
-        largest = (self._settings.max_diameter_px or short) / factor
+        smallest = self._smallest(height, width) / factor
+        largest = (self._settings.max_diameter_px or min(height, width)) / factor
         return math.pi / 4 * smallest**2, math.pi / 4 * largest**2
 
     def _absorb_still(self, blobs: list[_Blob], picture: Planes, mask: Plane) -> list[_Blob]:

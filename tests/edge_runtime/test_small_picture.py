@@ -1,0 +1,64 @@
+"""How small the picture is made in which things are looked for, and what it then shows."""
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.config import BeltSettings, LocalizeSettings
+from edge_runtime.localize import Localizer
+from edge_runtime.small_picture import SmallPicture, factor_of
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "smallest_px", "factor"),
+    [
+        (640, 480, 19, 2),
+        (960, 540, 100, 2),
+        (962, 540, 100, 4),
+        (1280, 720, 28, 4),
+        (1280, 720, 27, 2),
+        (720, 1280, 28, 4),
+        (1920, 1080, 43, 4),
+        (3840, 2160, 86, 8),
+        (3840, 2160, 50, 4),
+    ],
+)
+def test_large_pictures_are_halved_again_while_the_smallest_fruit_shows(
+    width: int, height: int, smallest_px: float, factor: int
+) -> None:
+    assert factor_of(height, width, smallest_px) == factor
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        (LocalizeSettings(), (180, 320)),
+        (LocalizeSettings(downscale=2), (360, 640)),
+        (LocalizeSettings(min_diameter_px=20), (360, 640)),
+    ],
+)
+def test_a_line_of_small_fruit_is_looked_at_more_closely(settings: LocalizeSettings, size: tuple[int, int]) -> None:
+    localizer = Localizer(settings, BeltSettings())
+    localizer.detect(np.full((720, 1280, 3), 90, np.uint8))
+    assert localizer.scene is not None
+    assert localizer.scene.shape[:2] == size
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
+def test_each_pixel_is_the_mean_of_what_it_stands_for(factor: int) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (96, 144, 3), np.uint8)
+    height, width = 96 // factor, 144 // factor
+    small, planes = SmallPicture().of(image, (width, height))
+    means = image.reshape(height, factor, width, factor, 3).mean(axis=(1, 3)).astype(np.float32)
+    expected = cv2.cvtColor(means / 255, cv2.COLOR_RGB2YCrCb) * 255
+    assert np.abs(small - expected).max() < 2
+    assert np.array_equal(planes, small.transpose(2, 0, 1))
+
+
+def test_pictures_of_another_size_may_follow() -> None:
+    shrink = SmallPicture()
+    for side in (64, 32, 64):
+        grey = np.full((side, 2 * side, 3), side, np.uint8)
+        small, planes = shrink.of(grey, (side // 2, side // 4))
+        assert small.shape == (side // 4, side // 2, 3)
+        assert (planes[0] == side).all()
