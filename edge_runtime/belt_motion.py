@@ -70,6 +70,29 @@ def extent(detection: Detection, direction: BeltDirection, picture_px: tuple[int
     return Extent(low, high, low <= EDGE_PX, high >= total - EDGE_PX, across, width, lean)
 
 
+def at_frame_time(seen: Extent, direction: BeltDirection, picture_px: tuple[int, int], rolled_px: float) -> Extent:
+    """Where a thing was when the middle row was exposed, which is the frame's time.
+
+    A rolling shutter exposes rows one after the other from the top down. Across the belt's way, a thing is as early or
+    late as the row of its middle; along it, each of its ends is as its own row.
+
+    Args:
+        seen: As `extent` found it.
+        direction: Where the belt runs.
+        picture_px: Width and height.
+        rolled_px: How far the belt runs in the picture from the first row to the last.
+    """
+    height = picture_px[1]
+    if is_horizontal(direction):
+        rows = seen.across, seen.across
+    elif direction == BeltDirection.DOWN:
+        rows = seen.low, seen.high
+    else:
+        rows = height - seen.low, height - seen.high
+    low, high = (rolled_px * (row / height - 0.5) for row in rows)
+    return seen._replace(low=seen.low - low, high=seen.high - high)
+
+
 def edge_shifts_px(before: Extent, after: Extent) -> list[float]:
     """How far each edge moved that both views show: none, one or two values."""
     shifts = []

@@ -22,7 +22,7 @@ class Follower:
 
     def __init__(self, config: LineConfig) -> None:
         self._localizer = Localizer(config.localize, config.belt)
-        self._tracker = Tracker(config.track, config.belt)
+        self._tracker = Tracker(config.track, config.belt, config.camera.readout_ms)
 
     def step(self, frame: Frame) -> Step:
         """Take in one frame."""

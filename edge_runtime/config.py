@@ -44,6 +44,14 @@ class CameraSettings(Section):
     delay_ms: FiniteFloat = Field(
         default=0.0, ge=0, le=1000, description="From the exposure to the time that a frame is stamped with."
     )
+    readout_ms: FiniteFloat = Field(
+        default=0.0,
+        ge=-100,
+        le=100,
+        description="Of a rolling shutter: from the exposure of the picture's first row to that of its last, as the "
+        "sensor's datasheet gives it, negative where the last comes first; delay_ms is that of the middle row. "
+        "0: a global shutter.",
+    )
     exposure_ms: FiniteFloat | None = Field(
         default=None, gt=0, le=1000, description="Kept at this; left out: as the camera is. Attached cameras only."
     )

@@ -82,7 +82,7 @@ class Pipeline:
         self._stopwatch = stopwatch
         self._localizer = Localizer(config.localize, config.belt)
         self._light = WhiteBalance() if rules.white_balance else None
-        self._tracker = Tracker(config.track, config.belt)
+        self._tracker = Tracker(config.track, config.belt, config.camera.readout_ms)
         self._open: dict[int, FruitEvidence] = {}
         self._decided: set[int] = set()
         self._recent: deque[Frame] = deque(maxlen=EARLIER_VIEWS + 1)

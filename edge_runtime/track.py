@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from edge_runtime.assign import assign
-from edge_runtime.belt_motion import Extent, MotionFinder, extent, is_horizontal
+from edge_runtime.belt_motion import Extent, MotionFinder, at_frame_time, extent, is_horizontal
 from edge_runtime.belt_way import BeltWay
 from edge_runtime.config import BeltSettings, TrackSettings
 from edge_runtime.fruit_track import FruitTrack, Sighting, covers, without_pieces
@@ -45,11 +45,13 @@ class Tracker:
     Args:
         settings: `[track]` of `line.toml`.
         belt: `[belt]`.
+        readout_ms: As in `[camera]`. Where the belt's motion is known, positions are those of the frame's time.
     """
 
-    def __init__(self, settings: TrackSettings, belt: BeltSettings) -> None:
+    def __init__(self, settings: TrackSettings, belt: BeltSettings, readout_ms: float = 0.0) -> None:
         self._settings = settings
         self._settings_belt = belt
+        self._readout_s = readout_ms / 1000
         self._belt = BeltWay(belt.direction, belt.mm_per_px, settings.gate)
         self._finder = MotionFinder(belt.direction)
         self._tracks: list[FruitTrack] = []
@@ -112,6 +114,9 @@ class Tracker:
         along_px = size[0 if is_horizontal(direction) else 1]
         whole = [Seen(each, extent(each, direction, size)) for each in detections]
         moved_px = self._belt.advance(frame, self._tracks, [each.extent for each in whole], by_encoder_px)
+        if self._readout_s != 0 and by_encoder_px is not None:
+            rolled_px = self._readout_s * (self._belt.speed_px_s or 0.0)
+            whole = [one._replace(extent=at_frame_time(one.extent, direction, size, rolled_px)) for one in whole]
         way_px, usual_px = self._belt.way_px, self._usual_px
         seen = part(self._tracks, whole, way_px, usual_px, direction)
         self._break_up(seen, frame)

@@ -100,9 +100,12 @@ def refuse_encoder(source: str, encoder: Path | None) -> None:
 
 
 def of_simulated(line: SimulatedLine, settings: LineConfig) -> LineConfig:
-    """The settings with what a simulated line knows of its belt."""
+    """The settings with what a simulated line knows of its belt and its camera's sensor."""
     known = {"direction": line.direction, "mm_per_px": line.mm_per_px, "lanes": line.lanes}
-    return settings.model_copy(update={"belt": settings.belt.model_copy(update=known)})
+    sensor = {"readout_ms": line.readout_ms}
+    return settings.model_copy(
+        update={"belt": settings.belt.model_copy(update=known), "camera": settings.camera.model_copy(update=sensor)}
+    )
 
 
 def tell(line: SimulatedLine) -> None:

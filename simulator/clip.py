@@ -98,7 +98,8 @@ def write_clip(
     truth = [_as_filmed(row, in_file) for row in line.truth()]
     write_truth(folder, truth, line.scene() | {"film": True})
     (folder / "line.toml").write_text(
-        f'[belt]\ndirection = "{line.direction}"\nmm_per_px = {line.mm_per_px}\nlanes = {line.lanes}\n',
+        f'[belt]\ndirection = "{line.direction}"\nmm_per_px = {line.mm_per_px}\nlanes = {line.lanes}\n\n'
+        f"[camera]\nreadout_ms = {line.readout_ms}\n",
         encoding="utf-8",
     )
     labels = Counter(str(row["label"]) for row in truth)

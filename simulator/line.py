@@ -42,6 +42,11 @@ class SimulatedLine:
     fruit_images: Path | None = None
 
     @property
+    def readout_ms(self) -> float:
+        """Of a rolling shutter, from the first row to the last; frames have the time of the middle one."""
+        return self.world.scenario.camera.readout_ms
+
+    @property
     def lanes(self) -> int:
         """Lanes of equal width across the picture."""
         return self.world.scenario.fruit.lanes

@@ -58,6 +58,8 @@ def check(file: Path, as_json: bool) -> None:
         console.notice("no belt.direction: without an encoder, decisions carry no position.")
     if config.camera.delay_ms == 0:
         console.notice("no camera.delay_ms: pictures are taken to be as fresh as their time stamps.")
+    if config.camera.readout_ms != 0:
+        console.say(f"Camera: reads its rows one after the other, in {abs(config.camera.readout_ms):g} ms.")
     for number, one in enumerate(config.ejector, start=1):
         what = ", ".join(one.labels) if one.labels else "all"
         lane = "any lane" if one.lane is None else f"lane {one.lane}"

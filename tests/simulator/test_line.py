@@ -63,8 +63,15 @@ def test_the_encoder_file_gives_the_belt_at_each_exposure(clip: Path) -> None:
 
 
 def test_the_settings_file_is_one_that_the_line_reads(clip: Path) -> None:
-    belt = load_line_config(clip / "line.toml").belt
-    assert (belt.direction, belt.mm_per_px) == (BeltDirection.RIGHT, 0.4)
+    config = load_line_config(clip / "line.toml")
+    assert (config.belt.direction, config.belt.mm_per_px) == (BeltDirection.RIGHT, 0.4)
+    assert config.camera.readout_ms == 0
+
+
+def test_the_settings_file_says_how_long_the_sensor_reads(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("base = 'calm'\n[camera]\nreadout_ms = 12.5\nwidth_px = 320\nheight_px = 160\n")
+    write_clip(tmp_path / "clip", scenario=str(tmp_path / "mine.toml"), seconds=3.0, frame_rate_hz=5.0)
+    assert load_line_config(tmp_path / "clip" / "line.toml").camera.readout_ms == 12.5
 
 
 def test_truth_says_where_each_fruit_is_in_the_pictures(clip: Path) -> None:

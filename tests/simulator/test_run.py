@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,3 +112,21 @@ def test_an_empty_belt_is_run_and_scored(tmp_path: Path, ripeline: Ripeline, bun
     assert "there was no fruit" in page
     assert "--trace" not in page
     assert "found once" not in page
+
+
+def test_lanes_are_not_shifted_against_each_other_by_a_rolling_shutter(
+    tmp_path: Path, ripeline: Ripeline, bundle_dir: Path
+) -> None:
+    """400 mm/s for 30 ms are 12 mm from the first row to the last, 8 from the first lane to the last."""
+    (tmp_path / "rolling.toml").write_text(f"{SCENE}readout_ms = 30.0\n")
+    words = ["--source", f"sim:{tmp_path / 'rolling.toml'}?seed=2", "-o", tmp_path / "out"]
+    assert ripeline("run", bundle_dir, *words).code == 0
+    truth, errors = _lines(tmp_path / "out" / "truth.jsonl"), dict[int, list[float]]()
+    for one in _lines(tmp_path / "out" / "decisions.jsonl"):
+        near = min(
+            truth, key=lambda fruit: abs(fruit["position_mm"] - one["position_mm"]) + 9 * (fruit["lane"] != one["lane"])
+        )
+        errors.setdefault(one["lane"], []).append(one["position_mm"] - near["position_mm"])
+    assert sorted(errors) == [0, 1, 2]
+    middles = [median(each) for each in errors.values()]
+    assert max(middles) - min(middles) < 1.5
