@@ -13,6 +13,7 @@ from edge_runtime.belt_way import BeltWay
 from edge_runtime.config import BeltSettings, TrackSettings
 from edge_runtime.fruit_track import FruitTrack, Sighting, covers, without_pieces
 from edge_runtime.records import BeltDirection, Detection, Frame, TrackedDetection
+from edge_runtime.stretch import Stretch
 from edge_runtime.touching import Seen, come_apart, is_several, join, part
 
 SURE_FRUIT = 3
@@ -53,6 +54,7 @@ class Tracker:
         self._settings_belt = belt
         self._readout_s = readout_ms / 1000
         self._belt = BeltWay(belt.direction, belt.mm_per_px, settings.gate)
+        self._stretch = Stretch()
         self._finder = MotionFinder(belt.direction)
         self._tracks: list[FruitTrack] = []
         self._next_id = 1
@@ -113,7 +115,8 @@ class Tracker:
         size = _size(frame)
         along_px = size[0 if is_horizontal(direction) else 1]
         whole = [Seen(each, extent(each, direction, size)) for each in detections]
-        moved_px = self._belt.advance(frame, self._tracks, [each.extent for each in whole], by_encoder_px)
+        shift_px = None if by_encoder_px is None else self._stretch.ratio * by_encoder_px
+        moved_px = self._belt.advance(frame, self._tracks, [each.extent for each in whole], shift_px)
         if self._readout_s != 0 and by_encoder_px is not None:
             rolled_px = self._readout_s * (self._belt.speed_px_s or 0.0)
             whole = [one._replace(extent=at_frame_time(one.extent, direction, size, rolled_px)) for one in whole]
@@ -127,7 +130,10 @@ class Tracker:
         numbers = assign(self._tracks, extents, riding, way_px, self._settings.gate, owned)
         if self._is_blind(numbers, along_px):
             self._belt.discount()
+        rides = []
         for order, track in enumerate(self._tracks):
+            if order in numbers and order not in owned and track.fruit_id is not None and not track.missed:
+                rides.append((track.last, extents[numbers[order]]))
             track.missed += 1
             if order in owned:
                 track.follow_within(extents[owned[order]])
@@ -136,6 +142,8 @@ class Tracker:
             track.frames = self._belt.frames_since(-track.low)
             if order in numbers:
                 self._see(track, _sighting(seen[numbers[order]].detection, frame), frame, update)
+        if by_encoder_px is not None and not self._belt.is_contradicted:
+            self._stretch.take(rides, by_encoder_px, along_px)
         fruit_numbers = {number for order, number in numbers.items() if self._tracks[order].fruit_id is not None}
         self._tracks = without_pieces(self._tracks, way_px)
         free = [each.detection for number, each in enumerate(seen) if number not in fruit_numbers]
@@ -219,7 +227,8 @@ class Tracker:
         scale, lanes = self._settings_belt.mm_per_px, self._settings_belt.lanes
         position_mm = None
         if scale is not None and frame.belt_mm is not None and not self._belt.is_contradicted:
-            position_mm = frame.belt_mm + (along_px - track.middle - self._belt.way_px) * scale
+            to_go_px = along_px - track.middle - self._belt.way_px
+            position_mm = frame.belt_mm + to_go_px * scale / self._stretch.ratio
         lane = int(track.across / across_px * lanes)
         return TrackedDetection(
             fruit_id=track.fruit_id,

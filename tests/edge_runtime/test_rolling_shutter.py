@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.belt_motion import is_horizontal
@@ -58,6 +58,7 @@ def _positions(
 
 
 @pytest.mark.parametrize("way", BeltDirection)
+@settings(max_examples=40, deadline=None)
 @given(
     across=st.floats(0.1, 0.9),
     speed_px_s=st.floats(150, 450),

@@ -1,0 +1,55 @@
+"""How far fruit really ride for what the encoder says, as their way through the picture tells. Pure.
+
+An encoder's wheel slips, and fruit stand nearer to the camera than the belt whose scale was measured. Either way a
+fruit that has yet to cross half the picture is before the ejector earlier or later than scale and encoder say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from edge_runtime.belt_motion import Extent, edge_shifts_px
+
+LARGEST = 0.05
+"""What lies farther from 1 than this is an encoder or a scale that is stated wrongly, which no figure here mends."""
+
+MEMORY = 0.7
+"""Picture lengths of belt after which a way counts for a third: slip comes and goes."""
+
+DOUBT = 0.1
+"""Picture lengths that a fruit must ride for its word to count as much as that of the settings."""
+
+JITTER_PX = 3.0
+"""By which an end of a fruit may be seen off its place; beyond it, or `LARGEST`, its outline has changed."""
+
+
+class Stretch:
+    """The ratio of the way in the picture to the encoder's; 1 until fruit say otherwise.
+
+    A mean of the ways of all fruit, weighted by how lately they went: `ratio = sum(seen) / sum(said)`.
+    """
+
+    def __init__(self) -> None:
+        self.ratio = 1.0
+        self._seen, self._said = 0.0, 0.0
+
+    def take(self, rides: Sequence[tuple[Extent, Extent]], said_px: float, along_px: int) -> None:
+        """Take in what rode from one frame to the next.
+
+        Args:
+            rides: Places of fruit in the frame before and in this one; of those that a picture's edge cuts, nothing is
+                taken.
+            said_px: The encoder's way between the two, in picture pixels by the stated scale.
+            along_px: Length of the picture along the belt.
+        """
+        allowed_px = max(JITTER_PX, LARGEST * said_px)
+        fade = math.exp(-abs(said_px) / (MEMORY * along_px))
+        self._seen, self._said = fade * self._seen, fade * self._said
+        for before, after in rides:
+            shifts = edge_shifts_px(before, after)
+            if len(shifts) == 2 and all(abs(shift - self.ratio * said_px) <= allowed_px for shift in shifts):
+                self._seen += sum(shifts) / 2 / along_px
+                self._said += said_px / along_px
+        ratio = (self._seen + DOUBT) / (self._said + DOUBT)
+        self.ratio = min(max(ratio, 1 - LARGEST), 1 + LARGEST)
