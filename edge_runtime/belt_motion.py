@@ -23,8 +23,8 @@ OTHER_EDGE = 0.2
 
 class Extent(NamedTuple):
     """A detection along the belt's way: `low` is its upstream and `high` its downstream edge, in pixels from the
-    picture's upstream edge; an edge that the picture cuts is no edge of the fruit. `lean` is how far downstream
-    of their middle that of the body lies.
+    picture's upstream edge; an edge that the picture cuts is no edge of the fruit. `margins` are how far
+    within them the body ends.
     """
 
     low: float
@@ -33,7 +33,7 @@ class Extent(NamedTuple):
     high_cut: bool
     across: float
     width: float
-    lean: float = 0.0
+    margins: tuple[float, float] = (0.0, 0.0)
 
     @property
     def length(self) -> float:
@@ -63,11 +63,12 @@ def extent(detection: Detection, direction: BeltDirection, picture_px: tuple[int
         low, size, across, width, total = box.x_px, box.width_px, box.centre_px[1], box.height_px, picture_px[0]
     else:
         low, size, across, width, total = box.y_px, box.height_px, box.centre_px[0], box.width_px, picture_px[1]
-    lean = detection.lean_px[0 if is_horizontal(direction) else 1]
+    left, top, right, bottom = detection.margins_px
+    margins = (left, right) if is_horizontal(direction) else (top, bottom)
     if direction in (BeltDirection.LEFT, BeltDirection.UP):
-        low, lean = total - low - size, -lean
+        low, margins = total - low - size, margins[::-1]
     high = low + size
-    return Extent(low, high, low <= EDGE_PX, high >= total - EDGE_PX, across, width, lean)
+    return Extent(low, high, low <= EDGE_PX, high >= total - EDGE_PX, across, width, margins)
 
 
 def at_frame_time(seen: Extent, direction: BeltDirection, picture_px: tuple[int, int], rolled_px: float) -> Extent:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
 from cv2.typing import MatLike
 
+from edge_runtime.records import Margins
 from edge_runtime.separate import Rectangle, depth_within
 
-SLENDER = 0.25
+SLENDER = 0.15
 """Of the radius of the largest circle within: what such a circle does not fit into stands out from the body."""
 
-BELIEVED = 0.5
-"""Of the shift that opening the outline asks for. It takes a pointed tip as well, which is body: half way, neither
-stalk nor tip is wrong by more than half of what it measures."""
+PART = 0.2
+"""Of the largest piece that opening leaves: smaller ones hang on by a neck, larger ones are fruit seen in pieces."""
+
+STEP = 0.955
+"""What a pixel counts in OpenCV's distances by 3 x 3 pixels (Borgefors 1986)."""
 
 
-def lean_of(outlines: Sequence[MatLike], box: Rectangle) -> tuple[float, float]:
-    """How far the middle of the body lies from the middle of the box, (x, y) in pixels.
+def margins_of(outlines: Sequence[MatLike], box: Rectangle) -> Margins:
+    """How far within its box the body of a thing ends, in pixels.
 
-    The body is the outline opened by a circle (Serra 1982); its box is that of the eroded outline, grown again.
+    The body is the outline opened by a circle (Serra 1982). What is small and hangs on by a neck, such as an edge of
+    the machine that the fruit passes, is none of it.
 
     Args:
         outlines: Of the parts of one thing, `[n, 1, 2]` each.
@@ -28,9 +33,12 @@ def lean_of(outlines: Sequence[MatLike], box: Rectangle) -> tuple[float, float]:
     """
     *_, width, height = box
     _, depth = depth_within(outlines, box)
-    core = cv2.compare(depth, SLENDER * cv2.minMaxLoc(depth)[1], cv2.CMP_GT)  # type: ignore[call-overload]
-    x, y, core_width, core_height = cv2.boundingRect(core)
-    return (
-        BELIEVED * (x - 1 + core_width / 2 - width / 2),
-        BELIEVED * (y - 1 + core_height / 2 - height / 2),
-    )
+    rim = SLENDER * cv2.minMaxLoc(depth)[1]
+    core = cv2.compare(depth, rim, cv2.CMP_GT)  # type: ignore[call-overload]
+    pieces = cv2.connectedComponentsWithStats(core, connectivity=4)[2][1:]
+    pieces = pieces[pieces[:, cv2.CC_STAT_AREA] >= PART * pieces[:, cv2.CC_STAT_AREA].max()]
+    left, top = pieces[:, :2].min(axis=0) - 1
+    right, bottom = (width + 1, height + 1) - (pieces[:, :2] + pieces[:, 2:4]).max(axis=0)
+    eroded = math.floor(rim / STEP)
+    left, top, right, bottom = (float(max(0, side - eroded)) for side in (left, top, right, bottom))
+    return left, top, right, bottom

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import NamedTuple
 
 from edge_runtime.belt_motion import Extent, edge_shifts_px
@@ -43,7 +42,8 @@ class FruitTrack:
     """One thing, a fruit once `fruit_id` is set; an end that no view has shown yet is not `seen`.
 
     `earlier` are its latest sightings from before it was known for a fruit; `frames` counts those that it should have
-    been seen in, from the moment at which it came wholly into the picture, whenever it was first noticed.
+    been seen in, from the moment at which it came wholly into the picture, whenever it was first noticed. The ends of
+    its body are those of views that show it whole.
     """
 
     first: Extent
@@ -58,7 +58,8 @@ class FruitTrack:
     earlier: list[Sighting] = field(default_factory=list)
     lows: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
     highs: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
-    leans: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
+    body_lows: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
+    body_highs: deque[float] = field(default_factory=lambda: deque(maxlen=EDGE_VIEWS))
     whole_views: int = 0
     apart_views: int = 0
     views: int = 1
@@ -93,7 +94,9 @@ class FruitTrack:
     @property
     def middle(self) -> float:
         """Middle of its body along the belt, where an ejector must hit."""
-        return self.centre + (median(self.leans) if self.leans else 0.0)
+        if not self.body_lows:
+            return self.centre
+        return (_outer(sorted(self.body_lows)) + _outer(sorted(self.body_highs, reverse=True))) / 2
 
     @property
     def is_supported(self) -> bool:
@@ -140,7 +143,8 @@ class FruitTrack:
             self.high, self.high_seen = _outer(sorted(self.highs, reverse=True)), True
         if seen.whole:
             self.whole_views += 1
-            self.leans.append(seen.lean)
+            self.body_lows.append(seen.low + seen.margins[0] - way_px)
+            self.body_highs.append(seen.high - seen.margins[1] - way_px)
 
     def follow_within(self, seen: Extent) -> None:
         """Take in a view in which it is one with a neighbour, which says nothing of its ends."""
@@ -152,7 +156,8 @@ class FruitTrack:
         """What was followed were several fruit; go on with this one of them."""
         self.lows.clear()
         self.highs.clear()
-        self.leans.clear()
+        self.body_lows.clear()
+        self.body_highs.clear()
         self.whole_views = self.apart_views = 0
         self.low_seen, self.high_seen = not seen.low_cut, not seen.high_cut
         self.low, self.high, self.across, self.width = seen.low - way_px, seen.high - way_px, seen.across, seen.width

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
+from edge_runtime.records import Margins
 from edge_runtime.separate import Rectangle
 
 SAME_PX, SAME_AREA = 1, 0.02
@@ -19,15 +20,15 @@ LOOKS = 6
 region is cut in the same frame, so that none takes far longer than most."""
 
 ALIKE_PX = 2
-"""Sides of things, and their lean, that two close looks may differ by to be believed: one may go wrong."""
+"""Sides of things, and of their bodies, that two close looks may differ by to be believed: one may go wrong."""
 
 
 class Part(NamedTuple):
-    """One thing of a region; `lean` as in `edge_runtime.body`."""
+    """One thing of a region; `margins` as in `edge_runtime.body`."""
 
     box: Rectangle
     area: float
-    lean: tuple[float, float]
+    margins: Margins
 
 
 class _Shape(NamedTuple):
@@ -99,7 +100,7 @@ def _moved(shape: _Shape, box: Rectangle, area: float) -> list[Part]:
         start_y = y + round((part_y - top) * height / seen_height)
         end_y = y + round((part_y + part_height - top) * height / seen_height)
         moved = (start_x, start_y, end_x - start_x, end_y - start_y)
-        parts.append(Part(moved, part.area * area / shape.area, part.lean))
+        parts.append(Part(moved, part.area * area / shape.area, part.margins))
     return parts
 
 
@@ -107,5 +108,5 @@ def _are_alike(ones: list[Part], others: list[Part]) -> bool:
     return len(ones) == len(others) and all(
         abs(one - other) <= ALIKE_PX
         for a, b in zip(ones, others, strict=True)
-        for one, other in zip((*a.box, *a.lean), (*b.box, *b.lean), strict=True)
+        for one, other in zip((*a.box, *a.margins), (*b.box, *b.margins), strict=True)
     )

@@ -13,10 +13,10 @@ import numpy as np
 from edge_runtime.background import Background
 from edge_runtime.belt_colour import known_belt
 from edge_runtime.belt_motion import is_horizontal
-from edge_runtime.body import lean_of
+from edge_runtime.body import margins_of
 from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.known_shapes import KnownShapes, Part
-from edge_runtime.records import Box, Detection, Image
+from edge_runtime.records import NO_MARGINS, Box, Detection, Image, Margins
 from edge_runtime.separate import Rectangle, area_of, outlines_of, separate, without_fragments
 from edge_runtime.shadow import Plane, Planes
 from edge_runtime.small_picture import SmallPicture, factor_of
@@ -48,13 +48,13 @@ class _Blob(NamedTuple):
     """A connected region in the working picture; boxes as (x, y, w, h).
 
     `anchor` is where it last stopped, `still_frames` how long it has been there while other things moved, and
-    `moving_frames` counts down since it last left an anchor. `lean` is as in `Detection`, in pixels of that picture.
+    `moving_frames` counts down since it last left an anchor. `margins` are as in `Detection`, in its pixels.
     """
 
     box: Rectangle
     area: float
     anchor: Rectangle
-    lean: tuple[float, float]
+    margins: Margins
     still_frames: int = 0
     moving_frames: int = 0
 
@@ -162,13 +162,15 @@ class Localizer:
             if parts is None:
                 parts = [
                     # What is half out of the picture has its middle elsewhere anyway.
-                    Part(box, area, (0.0, 0.0) if self._is_half_in(box, size) else lean_of(outlines, box))
+                    Part(box, area, NO_MARGINS if self._is_half_in(box, size) else margins_of(outlines, box))
                     for box, area, outlines in separate(outlines, min_area, usual_area)
                     if min_area <= area <= max_area and not _is_sliver(box, min_area)
                 ]
                 self._shapes.learn(box, area, parts)
             blobs += [
-                _Blob(box, area, box, lean) for box, area, lean in parts if self._background.shows_clearly(box, area)
+                _Blob(box, area, box, margins)
+                for box, area, margins in parts
+                if self._background.shows_clearly(box, area)
             ]
         return sorted(blobs, key=lambda blob: blob.box)
 
@@ -232,12 +234,12 @@ def _predecessors(blobs: list[_Blob], earlier: list[_Blob]) -> list[_Blob | None
 
 def _follow(blob: _Blob, old: _Blob, something_moves: bool) -> _Blob:
     """The blob with what its predecessor knows about standing still."""
-    box, area, anchor, lean, *_ = blob
+    box, area, anchor, margins, *_ = blob
     # Against the place where it last stood, not the frame before: slow things hardly move from frame to frame.
     if _overlap(box, old.anchor) < STILL_OVERLAP:
-        return _Blob(box, area, anchor, lean, 0, MOVING_FRAMES)
+        return _Blob(box, area, anchor, margins, 0, MOVING_FRAMES)
     return _Blob(
-        box, area, old.anchor, lean, old.still_frames + something_moves, old.moving_frames - (old.moving_frames > 0)
+        box, area, old.anchor, margins, old.still_frames + something_moves, old.moving_frames - (old.moving_frames > 0)
     )
 
 
@@ -270,8 +272,9 @@ def _overlap(one: Rectangle, other: Rectangle) -> float:
 def _detection(blob: _Blob, scale_x: float, scale_y: float, size: tuple[int, int]) -> Detection:
     x, y, w, h = blob.box
     box = Box(x * scale_x, y * scale_y, w * scale_x, h * scale_y)
-    lean_px = (blob.lean[0] * scale_x, blob.lean[1] * scale_y)
-    return Detection(box, blob.area * scale_x * scale_y, _is_cut(blob.box, size), lean_px)
+    left, top, right, bottom = blob.margins
+    margins_px = (left * scale_x, top * scale_y, right * scale_x, bottom * scale_y)
+    return Detection(box, blob.area * scale_x * scale_y, _is_cut(blob.box, size), margins_px)
 
 
 def _is_cut(box: Rectangle, size: tuple[int, int]) -> bool:

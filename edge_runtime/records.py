@@ -48,6 +48,12 @@ class Box:
         return [round(self.x_px), round(self.y_px), round(self.width_px), round(self.height_px)]
 
 
+Margins = tuple[float, float, float, float]
+"""How far within a box something ends, at its left, top, right and bottom side."""
+
+NO_MARGINS: Margins = (0.0, 0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture of the belt.
@@ -73,14 +79,14 @@ class Frame:
 class Detection:
     """Something on the belt that may be a fruit, in one frame.
 
-    `touches_border` says that the picture's edge cuts it, so that a crop of it would show only a part. `lean_px` (x, y)
-    is how far the middle of its body lies from that of the box, which has stalk and sepals in it as well.
+    `touches_border` says that the picture's edge cuts it, so that a crop of it would show only a part. `margins_px` are
+    how far within the box its body ends: stalk and sepals belong to the box as well.
     """
 
     box: Box
     area_px: float
     touches_border: bool = False
-    lean_px: tuple[float, float] = (0.0, 0.0)
+    margins_px: Margins = NO_MARGINS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from edge_runtime.belt_motion import Extent, is_horizontal
 from edge_runtime.fruit_track import FruitTrack
-from edge_runtime.records import BeltDirection, Box, Detection
+from edge_runtime.records import NO_MARGINS, BeltDirection, Box, Detection
 
 LONGER = 1.35
 """Times the usual size: hardly a fruit is so much larger than most."""
@@ -196,7 +196,7 @@ def _piece(one: Seen, low: float, high: float, direction: BeltDirection, owner: 
         high=high,
         low_cut=whole.low_cut and low <= whole.low,
         high_cut=whole.high_cut and high >= whole.high,
-        lean=0.0,
+        margins=(0.0, 0.0),
     )
     forward = direction in (BeltDirection.RIGHT, BeltDirection.DOWN)
     start, length = (low - whole.low if forward else whole.high - high), high - low
@@ -210,6 +210,6 @@ def _piece(one: Seen, low: float, high: float, direction: BeltDirection, owner: 
         box=cut,
         area_px=one.detection.area_px * share,
         touches_border=one.detection.touches_border and not extent.whole,
-        lean_px=(0.0, 0.0),
+        margins_px=NO_MARGINS,
     )
     return [Seen(detection, extent, owner)]

@@ -3,11 +3,12 @@
 import pytest
 
 from edge_runtime.known_shapes import LOOKS, KnownShapes, Part
+from edge_runtime.records import NO_MARGINS
 from edge_runtime.separate import Rectangle
 
 REGION: Rectangle = (100, 50, 60, 30)
 AREA = 1400.0
-PAIR = [Part((100, 50, 32, 30), 800.0, (1.5, -0.5)), Part((130, 52, 30, 28), 600.0, (0.0, 0.0))]
+PAIR = [Part((100, 50, 32, 30), 800.0, (0.0, 0.0, 3.0, 1.0)), Part((130, 52, 30, 28), 600.0, NO_MARGINS)]
 
 
 def known(second: list[Part] = PAIR) -> KnownShapes:
@@ -23,7 +24,7 @@ def test_the_things_of_a_region_move_on_with_it() -> None:
     parts = known().recall((123, 47, 60, 30), AREA)
     assert parts is not None
     assert [part.box for part in parts] == [(123, 47, 32, 30), (153, 49, 30, 28)]
-    assert [part.lean for part in parts] == [part.lean for part in PAIR]
+    assert [part.margins for part in parts] == [part.margins for part in PAIR]
     assert [part.area for part in parts] == [800.0, 600.0]
 
 
@@ -63,9 +64,9 @@ def test_one_look_is_not_believed() -> None:
     [
         ([PAIR[0]._replace(box=(100, 50, 34, 30)), PAIR[1]], True),
         ([PAIR[0]._replace(box=(100, 50, 35, 30)), PAIR[1]], False),
-        ([PAIR[0]._replace(lean=(1.5, 2.0)), PAIR[1]], False),
+        ([PAIR[0]._replace(margins=(0.0, 0.0, 3.0, 4.0)), PAIR[1]], False),
         (PAIR[:1], False),
-        ([Part(REGION, AREA, (0.0, 0.0))], False),
+        ([Part(REGION, AREA, NO_MARGINS)], False),
     ],
 )
 def test_looks_that_found_different_things_are_not_believed(second: list[Part], believed: bool) -> None:
