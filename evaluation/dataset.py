@@ -16,6 +16,7 @@ import numpy.typing as npt
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec, to_model_input
 from edge_runtime.records import Box
+from edge_runtime.reporters.crops import UNSORTED
 from evaluation.manifest import FILE as MANIFEST
 from evaluation.manifest import count, parse_box, read_manifest, read_text, some
 from evaluation.picture import PICTURE_SUFFIXES, is_readable, read_image
@@ -96,9 +97,10 @@ def read_dataset(
     """Read a folder with one sub-folder a label.
 
     The order of labels is the ripeness order: `labels`, else `labels.txt` (one a line), else alphabetical with a
-    notice. `manifest.csv`, if there, needs a column `file`; `label` must agree with the folder; `group` (else `fruit`,
-    else the file's hash), `fruit`, `source`, `frame` (of the line it was cut from) and `box_px` ("x y w h" or
-    "[x, y, w, h]") are optional. Files that cannot be decoded whole are left out with a notice.
+    notice and without `unsorted`, where `ripeline collect` puts what nobody has labelled yet. `manifest.csv`, if
+    there, needs a column `file`; `label` must agree with the folder; `group` (else `fruit`, else the file's hash),
+    `fruit`, `source`, `frame` (of the line it was cut from) and `box_px` ("x y w h" or "[x, y, w, h]") are
+    optional. Files that cannot be decoded whole are left out with a notice.
 
     Args:
         folder: The data.
@@ -230,7 +232,7 @@ def _choose_labels(
         chosen = tuple(line.strip() for line in read_text(listing).splitlines() if line.strip())
         origin = str(listing)
     else:
-        chosen, origin = tuple(present), f"the folders in {folder}"
+        chosen, origin = tuple(name for name in present if name != UNSORTED), f"the folders in {folder}"
         if len(chosen) > 1:
             notices.append(
                 f"No ripeness order given: labels in alphabetical order ({', '.join(chosen)}). "

@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.records import Box
+from edge_runtime.reporters.crops import UNSORTED
 
 FILE = "manifest.csv"
 SHOWN_FILES = 5
@@ -22,6 +23,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, str]] | None:
     """Rows of a folder's `manifest.csv` by file, None without one.
 
     A picture that was moved since, as by sorting into folders of labels, keeps its row as long as its name is unique.
+    One that was collected and thrown away while sorting has none.
 
     Raises:
         InputError: It is no table, or a row names a file that is not there or contradicts its folder.
@@ -90,7 +92,10 @@ def _where_they_are(folder: Path, rows: dict[str, dict[str, str]]) -> dict[str, 
             places.setdefault(path.name, []).append(place)
     found = {}
     for file, row in rows.items():
-        moved = [] if _is_there(folder / file) else places.get(file.rsplit("/", 1)[-1], [])
+        there = _is_there(folder / file)
+        moved = [] if there else places.get(file.rsplit("/", 1)[-1], [])
+        if not there and not moved and file.startswith(f"{UNSORTED}/"):
+            continue
         found[moved[0] if len(moved) == 1 else file] = row
     return found
 

@@ -37,9 +37,11 @@ class Asked:
 
     def outputs(self, bundle: Bundle, settings: LineConfig, frame_rate_hz: float | None = None) -> RunOutputs:
         """What is written beside the decisions."""
+        from edge_runtime.cameras.stream import hide_password
+
         return RunOutputs(
             self.output,
-            self.source,
+            hide_password(self.source),
             margin=bundle.manifest.input.margin,
             unfamiliar_mb=settings.decide.unfamiliar_mb,
             annotate=self.annotate,

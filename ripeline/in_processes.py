@@ -47,6 +47,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
         CameraError, EncoderError, EjectorError: The source, the belt's positions or an output of `line.toml` could not
             be opened even once.
     """
+    from edge_runtime.cameras.stream import hide_password
     from edge_runtime.processes.board import Cell
     from edge_runtime.processes.lock import LineLock
     from edge_runtime.processes.plan import LinePlan
@@ -80,7 +81,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
                 Thread(target=simulated.prepare_truth, args=(ended,), daemon=True).start()
             supervisor.run(opened)
             ended.set()
-            summary = _summary(supervisor.board, edges.source, bundle.manifest.labels)
+            summary = _summary(supervisor.board, hide_password(edges.source), bundle.manifest.labels)
             first_ns, last_ns = supervisor.board[Cell.CAPTURE_FIRST_NS], supervisor.board[Cell.CAPTURE_FRAME_NS]
             if not supervisor.opened:
                 if supervisor.failure is not None:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from edge_runtime.errors import InputError
+from edge_runtime.reporters.crops import UNSORTED
 from evaluation.dataset import Dataset, read_dataset
 from train.events import Notice, OnEvent
 from train.run_directory import Run
@@ -19,7 +20,8 @@ def read_line_pictures(run: Run, folder: Path, domain: str, on_event: OnEvent) -
 
     Args:
         run: What is to be adapted.
-        folder: One sub-folder a label, of labels that the run knows; some may be missing.
+        folder: One sub-folder a label, of labels that the run knows; some may be missing. What `collect` left in
+            `unsorted` is none.
         domain: Column of the manifest that says where a picture comes from.
         on_event: Told of what is left out or few.
 
@@ -30,7 +32,7 @@ def read_line_pictures(run: Run, folder: Path, domain: str, on_event: OnEvent) -
     found = read_dataset(folder, labels, every_label=False, domain=domain)
     strange = sorted(
         one.name for one in folder.iterdir()
-        if one.is_dir() and not one.name.startswith(".") and one.name not in labels and any(one.iterdir())
+        if one.is_dir() and not one.name.startswith(".") and one.name not in (*labels, UNSORTED) and any(one.iterdir())
     )  # fmt: skip
     if strange:
         raise InputError(

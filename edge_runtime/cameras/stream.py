@@ -35,5 +35,5 @@ def open_stream(source: str, settings: CameraSettings) -> LiveCamera:
 
 
 def hide_password(url: str) -> str:
-    """The URL as it may stand in a log."""
-    return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", url)
+    """The URL as it may stand in a log; an `@` in the password that should have been written `%40` is hidden, too."""
+    return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", url)

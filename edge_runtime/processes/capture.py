@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from edge_runtime.cameras.lock import HELD, unheld
+from edge_runtime.cameras.stream import hide_password
 from edge_runtime.errors import CameraError, RipelineError
 from edge_runtime.picture_watch import PictureWatch, same_colours, thumbnail
 from edge_runtime.ports import Camera, Encoder
@@ -134,7 +135,7 @@ class Capture:
         same = same_colours(self._known, now)
         if same is False:
             raise CameraError(
-                f"Camera {self._ports.source} came back with red and blue exchanged.",
+                f"Camera {hide_password(self._ports.source)} came back with red and blue exchanged.",
                 remedy="Unplug it and plug it in again; if it stays so, look at the camera's own settings.",
             )
         return same is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -23,7 +24,8 @@ class CropFolder:
     Args:
         folder: Must hold none yet; created with the first picture.
         source: Where the pictures come from, for the manifest.
-        run: Prefix of the fruits' names, so that those of two runs stay two.
+        run: Beginning of the fruits' names. Six hex digits of the first picture follow, so that the fruit of two runs
+            stay two also where both were of one camera and are sorted into one folder.
         margin: As in the model's input.
         budget_mb: No more than this is written; None for no limit.
     """
@@ -44,12 +46,13 @@ class CropFolder:
         if not encoded or len(data) > self._left_bytes:
             self.refused += 1
             return False
-        fruit = f"{self._run}-{view.fruit_id:05d}"
-        file = self._folder / UNSORTED / f"{fruit}-{view.frame_index:07d}.png"
         if self._stream is None:
-            file.parent.mkdir(parents=True)
+            self._run = f"{self._run}-{_fingerprint(frame)}"
+            (self._folder / UNSORTED).mkdir(parents=True)
             self._stream = (self._folder / "manifest.csv").open("w", newline="", encoding="utf-8")
             csv.writer(self._stream, lineterminator="\n").writerow(COLUMNS)
+        fruit = f"{self._run}-{view.fruit_id:05d}"
+        file = self._folder / UNSORTED / f"{fruit}-{view.frame_index:07d}.png"
         file.write_bytes(data.tobytes())
         self._left_bytes -= len(data)
         self.kept += 1
@@ -76,3 +79,7 @@ class CropFolder:
     ) -> None:
         if self._stream is not None:
             self._stream.close()
+
+
+def _fingerprint(frame: Frame) -> str:
+    return hashlib.sha256(frame.image.tobytes() + str(frame.captured_ns).encode()).hexdigest()[:6]

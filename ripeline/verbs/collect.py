@@ -7,6 +7,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -41,7 +42,13 @@ Examples:
 )
 @click.option("--unsure", type=click.Path(path_type=Path), metavar="BUNDLE", help="Keep only fruit it is unsure of.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds after which a source is left.")
-@click.option("--budget", default=1000.0, show_default=True, type=click.FloatRange(1), help="Most megabytes to write.")
+@click.option(
+    "--budget",
+    default=1000.0,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="Most megabytes to write; ends when they are full.",
+)
 @console.force
 @console.as_json
 def verb(
@@ -59,7 +66,8 @@ def verb(
     """Cut every fruit that SOURCE shows out of its pictures, as a model would see it. Needs no model.
 
     Writes unsorted/ and manifest.csv, which keeps the pictures of one fruit together. Move the pictures into a folder
-    for each label, and `train` and `adapt` take the whole as it is.
+    for each label, delete what is no fruit, and `train` and `adapt` take the whole as it is; what still lies in
+    unsorted/ they leave out.
     """
     earlier_result.check(output, marker=_MARKER, force=force)
     from edge_runtime.collecting import Collector
@@ -75,7 +83,7 @@ def verb(
                          remedy="state belt.mm_per_px in line.toml, or leave out --every")  # fmt: skip
     stepper = _stepper(settings, unsure)
     stop = threading.Event()
-    name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).stem).strip("-") or "line"
+    name = _name(source)
     with ExitStack() as stack:
         stack.callback(camera.close)
         begun = stack.enter_context(earlier_result.replacing(output, marker=_MARKER, force=force))
@@ -84,7 +92,8 @@ def verb(
 
         def keep(frame: Frame, view: TrackedDetection) -> None:
             begun()
-            folder.add(frame, view)
+            if not folder.add(frame, view):
+                stop.set()
 
         collector = Collector(
             keep,
@@ -99,10 +108,17 @@ def verb(
     for text in summary.notices:
         console.notice(text)
     if folder.refused:
-        console.notice(f"{folder.refused} pictures did not fit into {budget:g} MB.")
+        console.notice(f"ended early: {budget:g} MB are full (--budget).")
     console.say(f"{folder.kept} pictures of {len(folder.fruits)} fruit in {output / UNSORTED}")
     document = {"folder": str(output), "pictures": folder.kept, "fruits": len(folder.fruits), "refused": folder.refused}
     console.emit(document, as_json=as_json)
+
+
+def _name(source: str) -> str:
+    """What a source is called in files, without the name and password by which a camera is reached."""
+    url = urlsplit(source)
+    text = f"{url.hostname}{url.path}" if "://" in source else Path(source).stem
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "line"
 
 
 def _stepper(settings: LineConfig, bundle: Path | None) -> Stepper:

@@ -282,11 +282,12 @@ def _tell(findings: list[Finding]) -> None:
 
 
 def _write_page(page: Path, source: str, findings: list[Finding], session: Session) -> None:
+    from edge_runtime.cameras.stream import hide_password
     from ripeline.commission_page import write_page
 
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        write_page(page, source, findings, session.still)
+        write_page(page, hide_password(source), findings, session.still)
     except ModuleNotFoundError as error:
         console.notice(f"no page: it needs {error.name} (pip install 'ripeline[report]').")
         return

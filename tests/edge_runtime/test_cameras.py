@@ -171,6 +171,7 @@ def test_a_stream_that_nobody_serves_is_refused_without_showing_the_password() -
         open_camera("http://user:secret@127.0.0.1:9/video.mjpg")
     assert "secret" not in str(caught.value)
     assert hide_password("rtsp://user:secret@host/path") == "rtsp://user:***@host/path"
+    assert hide_password("rtsp://user:se@cret@host/path@2") == "rtsp://user:***@host/path@2"
 
 
 def test_closing_a_file_ends_it(tmp_path: Path) -> None:

@@ -46,6 +46,26 @@ def test_folders_left_out_are_counted_and_named(folder: Path) -> None:
     assert {item.label for item in dataset.items} == {"green", "red"}
 
 
+def test_what_nobody_has_labelled_yet_is_no_label(folder: Path) -> None:
+    (folder / "pink").rename(folder / "unsorted")
+    dataset = read_dataset(folder)
+    assert dataset.labels == ("green", "red")
+    assert any("3 pictures in folders that are no label here ignored: unsorted" in each for each in dataset.notices)
+
+
+def test_what_was_thrown_away_while_sorting_is_not_missed(folder: Path) -> None:
+    rows = ["file,fruit,group", "unsorted/0-1.png,f1,f1", "unsorted/0-2.png,f1,f1", "unsorted/0-3.png,f2,f2"]
+    (folder / "manifest.csv").write_text("\n".join(rows))
+    picture = (folder / "green" / "0.jpg").read_bytes()
+    (folder / "green" / "0-1.png").write_bytes(picture)
+    items = {item.file: item for item in read_dataset(folder).items}
+    assert items["green/0-1.png"].fruit == "f1"
+    (folder / "green" / "0-2.png").write_bytes(picture)
+    (folder / "red" / "0-2.png").write_bytes(picture)
+    with pytest.raises(InputError, match=r"names 1 file not there: unsorted/0-2\.png"):
+        read_dataset(folder)
+
+
 def test_manifest_gives_group_fruit_source_and_box(folder: Path) -> None:
     (folder / "manifest.csv").write_text(
         "file,label,group,fruit,source,box_px\n"

@@ -60,6 +60,24 @@ def test_collect_keeps_several_views_of_every_fruit_and_one_group_for_each(colle
     assert all(max(each) - min(each) < 3 for each in places.values())
 
 
+def test_fruit_of_two_recordings_of_one_name_stay_two_and_those_of_one_recording_the_same(
+    tmp_path: Path, clip_dir: Path, ripeline_here: Callable[..., Outcome]
+) -> None:
+    def collected(source: Path, output: str) -> set[str]:
+        done = ripeline_here("collect", "--source", source, "-o", tmp_path / output, "--duration", 2.5)
+        assert done.code == 0, done.stderr
+        return {path.name for path in (tmp_path / output / "unsorted").iterdir()}
+
+    other = ripeline_here("simulate", "clip", tmp_path / "other", "--seconds", 2.5, "--seed", 5)
+    assert other.code == 0
+    first, again = collected(clip_dir / "clip.mp4", "a"), collected(clip_dir / "clip.mp4", "b")
+    second = collected(tmp_path / "other" / "clip.mp4", "c")
+    assert first == again
+    fruit = [{name.rpartition("-")[0] for name in names} for names in (first, second)]
+    assert fruit[0].isdisjoint(fruit[1])
+    assert all(name.startswith("clip-") for name in fruit[0] | fruit[1])
+
+
 def test_once_sorted_into_labels_the_folder_is_training_data(collected: Path, tmp_path: Path) -> None:
     from evaluation.dataset import read_dataset
 
@@ -91,9 +109,11 @@ def test_a_collected_crop_is_what_the_line_shows_the_model() -> None:
 
 def test_a_budget_is_kept(tmp_path: Path) -> None:
     done = CliRunner().invoke(
-        cli, ["collect", "--source", SOURCE, "-o", str(tmp_path / "d"), "--duration", "3.5", "--budget", "1", "--json"]
+        cli, ["collect", "--source", SOURCE, "-o", str(tmp_path / "d"), "--duration", "9", "--budget", "1", "--json"]
     )
     assert done.exit_code == 0
+    assert "ended early: 1 MB are full" in done.stderr
+    assert json.loads(done.stdout)["refused"] == 1
     assert sum(path.stat().st_size for path in (tmp_path / "d" / "unsorted").iterdir()) <= 1_000_000
 
 

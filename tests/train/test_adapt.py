@@ -17,6 +17,7 @@ from evaluation.split import Split
 from tests.conftest import LABELS, SIZE_PX
 from train.adapt import NEW_VIEWS, adapt_run
 from train.events import Notice
+from train.line_pictures import read_line_pictures
 from train.pictures import InMemory
 from train.run_directory import Run, match_data, read_run
 from train.view_features import Joined, Views
@@ -183,6 +184,15 @@ def test_pictures_of_an_earlier_line_that_are_gone_are_asked_for(run_dir: Path, 
     adapted = Run(run.folder, run.record.model_copy(update={"data": earlier}), (lost, *run.splits[1:]))
     with pytest.raises(InputError, match=r"1 of the run's .* folders are gone: .*earlier line"):
         match_data(adapted)
+
+
+def test_what_is_not_sorted_yet_is_left_out(run_dir: Path, line_pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(line_pictures / LABELS[0], tmp_path / "new" / LABELS[0])
+    shutil.copytree(line_pictures / LABELS[1], tmp_path / "new" / "unsorted")
+    heard: list[object] = []
+    found = read_line_pictures(read_run(run_dir), tmp_path / "new", "source", heard.append)
+    assert {item.label for item in found.items} == {LABELS[0]}
+    assert any("unsorted" in event.text for event in heard if isinstance(event, Notice))
 
 
 def test_a_label_that_the_run_does_not_know_is_refused(run_dir: Path, line_pictures: Path, tmp_path: Path) -> None:
