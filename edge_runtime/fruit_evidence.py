@@ -40,7 +40,7 @@ class FruitEvidence:
     def __init__(self, weighing: Weighing, first: TrackedDetection) -> None:
         self._weighing = weighing
         self.first = self.last = first
-        self._whole: list[Logits] = []
+        self._whole: dict[int, Logits] = {}
         self._cut: Logits | None = None
         self._cut_area_px = 0.0
         self.held: tuple[TrackedDetection, Image] | None = None
@@ -79,7 +79,19 @@ class FruitEvidence:
             if view.detection.area_px > self._cut_area_px:
                 self._cut, self._cut_area_px = logits, view.detection.area_px
             return
-        self._whole.append(logits)
+        self._whole[view.frame_index] = logits
+        self._weigh()
+
+    def asks_for_mirror_image(self, view: TrackedDetection) -> bool:
+        """Whether a view that was added left doubt which its mirror image may take away; not where an edge cut it."""
+        return view.frame_index in self._whole and not self.is_settled
+
+    def add_mirror_image(self, view: TrackedDetection, logits: Logits) -> None:
+        """Take in the logits `[labels]` of the mirror image of a view that was added: together they are one view."""
+        self._whole[view.frame_index] = (self._whole[view.frame_index] + logits) / 2
+        self._weigh()
+
+    def _weigh(self) -> None:
         rule = self._weighing
         ahead = prospect(self.fused(), rule.costs, views=len(self._whole), rho=rule.rho, view_cost=rule.view_cost)
         self.is_settled = rule.view_cost > 0 and ahead.is_settled and not self.is_unfamiliar
@@ -101,4 +113,4 @@ class FruitEvidence:
 
     @property
     def _used(self) -> list[Logits]:
-        return self._whole or ([self._cut] if self._cut is not None else [])
+        return list(self._whole.values()) or ([self._cut] if self._cut is not None else [])

@@ -155,6 +155,13 @@ class Pipeline:
             logits = self._engine.logits(inputs)
         for view, row in zip(views, logits, strict=True):
             self._open[view.fruit_id].add(view, row)
+        unsure = [at for at, view in enumerate(views) if self._open[view.fruit_id].asks_for_mirror_image(view)]
+        if not unsure:
+            return
+        with watch.stage("infer"):
+            logits = self._engine.logits(np.ascontiguousarray(inputs[unsure, :, ::-1]))
+        for at, row in zip(unsure, logits, strict=True):
+            self._open[views[at].fruit_id].add_mirror_image(views[at], row)
 
     def _way(self, view: TrackedDetection) -> float | None:
         """How far through the picture a fruit has come, 0 to 1; None before the belt's direction is known."""

@@ -257,6 +257,29 @@ def test_an_unclear_fruit_is_looked_at_for_longer() -> None:
     assert kept[0].views >= 5
 
 
+class OneEyed(ColourEngine):
+    """Sees the left half of a crop alone, and is not sure of it."""
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        return super().logits(np.repeat(inputs[:, :, 8:12], 8, axis=2)) * 0.1
+
+
+def test_a_doubtful_view_is_looked_at_mirrored_as_well_and_stays_one_view() -> None:
+    class Halves(DrawnCamera):
+        def draw(self, way_px: int) -> Image:
+            image = super().draw(way_px)
+            cv2.ellipse(image, (way_px - LOAD[0].way_px, LOAD[0].y_px), (LOAD[0].radius_px,) * 2, 90, 0, 180, GREEN, -1)
+            return image
+
+    engine, kept = OneEyed(), Kept()
+    pipeline = Pipeline(MANIFEST, engine, 1.0, MANIFEST.policy, CONFIG)
+    run_line(Halves([replace(LOAD[0], colour=RED)], 60), None, pipeline, [kept], labels=LABELS)
+    # A green left half and a red right one: neither the one nor the other, by its picture and its mirror image.
+    assert kept[0].probabilities["ripe"] == pytest.approx(0.5, abs=0.1)
+    assert engine.batches[:2] == [1, 1]
+    assert kept[0].views < len(engine.batches) <= 2 * kept[0].views
+
+
 @pytest.mark.parametrize(("limit", "unfamiliar"), [(None, False), (0.0, False), (-20.0, True)])
 def test_what_is_unlike_the_training_pictures_is_undecided(limit: float | None, unfamiliar: bool) -> None:
     kept = Kept()
