@@ -51,7 +51,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
         output = asked.output
         reporter = stack.enter_context(JsonlReporter(output / MARKER))
         look_on = stack.enter_context(asked.outputs(bundle, settings, camera.frame_rate_hz)())
-        ejection = _ejection(stack, asked, simulated, policy) if asked.trace else None
+        ejection = _ejection(stack, asked, simulated, settings, policy) if asked.trace else None
         limit_s = asked.duration_s if camera.live else None
         stack.enter_context(line_source.ending_on_signals(stop, camera, limit_s))
 
@@ -96,15 +96,14 @@ def _refuse_what_nobody_serves(settings: LineConfig) -> None:
 
 
 def _ejection(
-    stack: ExitStack, asked: Asked, simulated: SimulatedLine | None, policy: Policy
+    stack: ExitStack, asked: Asked, simulated: SimulatedLine | None, settings: LineConfig, policy: Policy
 ) -> EjectionInVirtualTime | None:
     """The ejectors of a simulated line in virtual time; whatever waits at the end is still fired."""
     if simulated is None or simulated.camera.live:
         return None
     from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
 
+    ejectors = settings.ejector or simulated.ejectors()
     return stack.enter_context(
-        EjectionInVirtualTime(
-            asked.output / "firings.jsonl", simulated.encoder, simulated.ejector, simulated.ejectors(), policy
-        )
+        EjectionInVirtualTime(asked.output / "firings.jsonl", simulated.encoder, simulated.ejector, ejectors, policy)
     )

@@ -47,7 +47,7 @@ Examples:
 )
 @click.option("--artefact", help="Which converted model. Default: the fastest that proves itself.")
 @click.option("--annotate", is_flag=True, help="Also write annotated.mp4 with boxes and verdicts.")
-@click.option("--trace", is_flag=True, help="Also write tracks.csv and, on a line with ejectors, firings.jsonl.")
+@click.option("--trace", is_flag=True, help="Also write tracks.csv and, on a simulated line, firings.jsonl.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), help="Seconds after which a source is left.")
 @click.option(
     "--processes/--one-process",
@@ -97,6 +97,7 @@ def verb(
     settings, source = line_source.settings_and_source(source, config)
     line_source.check(source)
     policy = _policy(opened, settings, config)
+    _refuse_unknown_labels(opened, settings, config)
     choice = choose_engine(opened, artefact=artefact, engine=engine)
     selection = choice.selection
     how = ", as measured here before" if choice.remembered else ""
@@ -135,6 +136,19 @@ def _tell(summary: LineSummary, output: Path) -> None:
     console.say(f"{summary.fruits} fruit in {frames['processed']} frames ({frames['dropped']} dropped): {verdicts}")
     if (times := summary.latency_ms.get("frame")) is not None:
         console.say(f"A frame takes {times['p50']:.1f} ms (median), {times['p99']:.1f} ms (p99). Wrote {output}")
+
+
+def _refuse_unknown_labels(bundle: Bundle, settings: LineConfig, config: Path | None) -> None:
+    """An ejector for a label that no fruit will ever get would stand idle without a word."""
+    from edge_runtime.errors import InputError
+
+    known = bundle.manifest.labels
+    for number, ejector in enumerate(settings.ejector, start=1):
+        if unknown := [label for label in ejector.labels or () if label not in known]:
+            raise InputError(
+                f"Ejector {number} of {config or 'line.toml'} takes {', '.join(unknown)}: the model knows none such.",
+                expected=f"labels out of {', '.join(known)}",
+            )
 
 
 def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy:
