@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from edge_runtime.belt_colour import Colour
 from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.commissioning.measure import Figures
 from edge_runtime.commissioning.picture_quality import PictureQuality
@@ -55,6 +56,7 @@ def assess(
     has_encoder: bool,
     has_trial: bool,
     by_sheet: bool,
+    belt: Sequence[Colour] = (),
 ) -> list[Finding]:
     """All findings, in the order in which a line is set up.
 
@@ -65,6 +67,7 @@ def assess(
         has_encoder: Whether the line has one.
         has_trial: Whether an ejector was tried.
         by_sheet: Whether the sheet was looked for, and not a piece of known size.
+        belt: Its colours, RGB, as far as they are known.
     """
     findings = _pictures(figures, quality) if quality else []
     if figures.travel is None:
@@ -79,6 +82,8 @@ def assess(
                 "without glare, and let the belt run until it has left.",
             ),
         ]
+    if belt:
+        findings.insert(0, Finding("Belt", " and ".join(f"rgb{colour}" for colour in belt), State.GOOD))
     return [*_view(figures, frame_rate_hz), *findings, *_timing(figures, has_encoder), *_ejector(figures, has_trial)]
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.belt_colour import Colour, belt_colours
 from edge_runtime.commissioning.lag import Trace, sampled
 from edge_runtime.commissioning.markers import Marker, Spotted
 from edge_runtime.commissioning.measure import LONGEST_DELAY_MS, Figures, Order, measure
@@ -21,6 +23,11 @@ _NEWS = 8
 """Sightings after which what is known is measured anew, when the marker is out of sight."""
 
 _AFTER_NS = 500_000_000
+
+_BESIDE = 2.0
+"""The sheet has a ruler and an arrow outside of its squares."""
+
+_EVERY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,17 @@ class Session:
     def figures(self) -> Figures:
         """What all of it tells together."""
         return measure(self.sightings, self.picture_px, self._trace(), self.orders)
+
+    def belt_colours(self) -> tuple[Colour, ...]:
+        """The few colours of what the still shows beside the marker, RGB; none without a marker in it."""
+        if self.still is None or not len(self.still.outline_px):
+            return ()
+        middle = self.still.outline_px.mean(axis=0)
+        wide = np.round(middle + _BESIDE * (self.still.outline_px - middle)).astype(np.int32)
+        beside = np.ones(self.still.image.shape[:2], np.uint8)
+        cv2.fillConvexPoly(beside, wide, (0,))
+        pixels = self.still.image[beside > 0][::_EVERY]
+        return belt_colours(pixels[None]) if len(pixels) else ()
 
     def _keep(self, spotted: Spotted, frame: Frame) -> None:
         self.sightings.append(spotted.sighting)

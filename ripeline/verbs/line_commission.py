@@ -125,6 +125,7 @@ def commission(
         has_encoder=has_encoder,
         has_trial=trial is not None,
         by_sheet=piece_mm is None,
+        belt=session.belt_colours(),
     )
     _tell(findings)
     values = measured_values(figures, config, 0 if ejector is None else ejector - 1, has_encoder=has_encoder)

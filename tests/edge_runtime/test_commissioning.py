@@ -245,6 +245,21 @@ def test_focus_and_exposure_are_told_by_the_sheet() -> None:
     assert any("Too dark" in each.remedy for each in words)
 
 
+def test_the_belts_colours_are_those_beside_the_sheet() -> None:
+    session = Session(SheetMarker(Sheet()), None)
+    assert session.belt_colours() == ()
+    picture = laid(Sheet(), np.array([[2.4, 0, 240.0], [0, 2.4, 100.0]]))
+    picture[:, :60] = (20, 90, 40)  # another thing than the belt
+    session.add(Frame(picture, 0, 0), 0)
+    belt, other = session.belt_colours()
+    assert belt == pytest.approx(picture[-1, -1], abs=3)
+    assert other == pytest.approx((20, 90, 40), abs=3)
+    steady = travel([Sighting(n * 33_000_000, (50.0 + 30 * n, 240.0), (0.5, 0.5)) for n in range(20)], SIZE_PX)
+    facts = {"has_encoder": False, "has_trial": False, "by_sheet": True}
+    told = assess(Figures(steady), [], frame_rate_hz=30, belt=[belt, (1, 2, 3)], **facts)
+    assert {each.name: each.value for each in told}["Belt"] == f"rgb{belt} and rgb(1, 2, 3)"
+
+
 def test_a_ball_of_known_size_gives_the_scale() -> None:
     marker, seen = PieceMarker(40.0), []
     belt = np.random.default_rng(3).normal(70, 2, (480, 800, 3)).clip(0, 255).astype(np.uint8)

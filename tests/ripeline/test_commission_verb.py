@@ -62,6 +62,7 @@ def test_a_camera_alone_gets_a_scale_and_is_told_what_was_left_out(
     done = ripeline_here("line", "commission", "--source", recording, "-o", file, "--force", "--json")
     assert set(done.document["values"]) == {"belt.direction", "belt.mm_per_px"}
     states = {each["name"]: each["state"] for each in done.document["findings"]}
+    assert states["Belt"] == "good"
     assert states["Scale"] == "good"
     assert states["Encoder"] == states["Camera delay"] == states["Ejector"] == "left out"
     config = load_line_config(file)
