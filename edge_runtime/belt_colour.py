@@ -50,6 +50,14 @@ def is_belt(picture: Image, colours: Sequence[Colour]) -> npt.NDArray[np.bool_]:
     return found
 
 
+def other_than_most(colours: Sequence[Colour]) -> tuple[Colour, ...]:
+    """Those that are no brighter or darker kind of the first, the commonest: a stripe, or no belt at all."""
+    if not colours:
+        return ()
+    alike = is_belt(np.asarray(cv2.cvtColor(np.array([colours], np.uint8), cv2.COLOR_RGB2YCrCb)), colours[:1])[0]
+    return tuple(colour for colour, same in zip(colours, alike, strict=True) if not same)
+
+
 def known_belt(picture: Image, colours: Sequence[Colour]) -> KnownBelt | None:
     """What the belt looks like everywhere, from where it shows (normalised convolution, Knutsson and Westin 1993).
 

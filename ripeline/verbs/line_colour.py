@@ -43,7 +43,7 @@ def colour(
 
     Without them the line learns the empty scene while it runs, which needs more than half of the belt to show.
     """
-    from edge_runtime.belt_colour import belt_colours
+    from edge_runtime.belt_colour import belt_colours, other_than_most
     from edge_runtime.commissioning.line_file import updated, write_line_file
     from edge_runtime.errors import InputError
 
@@ -54,6 +54,7 @@ def colour(
     if output.exists() and not force:
         raise InputError(f"{output} exists already.", remedy="choose another name with -o, or give --force")
     still = still or output.with_name(f"{output.stem}-colour.png")
+    still.parent.mkdir(parents=True, exist_ok=True)
     pictures = _pictures(source, _FRAMES if empty_belt else 1)
     points = [_point(text, pictures[0]) for text in places]
     if not points and not empty_belt:
@@ -68,6 +69,11 @@ def colour(
     write_line_file(output, updated(before, {("belt", "colours"): [list(each) for each in colours]}))
     _write_still(still, pictures[0], colours, points)
     console.say(f"Belt: {', '.join('rgb' + str(each) for each in colours)}, written into {output}")
+    if empty_belt and (others := other_than_most(colours)):
+        console.notice(
+            f"{', '.join('rgb' + str(each) for each in others)} is another colour than most of it. Were that "
+            "fruit, fruit like them would be taken for belt: record the belt empty, or choose places with --at."
+        )
     console.say(f"{still} shows as it is what counts as belt, and darkened what does not: look at it.")
     console.emit(
         {"file": str(output), "still": str(still), "colours": [list(each) for each in colours]}, as_json=as_json

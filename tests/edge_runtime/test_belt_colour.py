@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,6 +13,9 @@ from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.localize import Localizer
 from edge_runtime.records import BeltDirection, Frame, Image
 from simulator.line import SimulatedLine, open_scenario
+
+if TYPE_CHECKING:
+    from tests.conftest import Outcome
 
 GREEN: Colour = (20, 80, 55)
 
@@ -125,3 +130,17 @@ def test_the_verb_learns_from_clicks(
         "line", "colour", "--source", source, "-o", tmp_path / "b.toml", "--empty-belt", "--at", "1,1"
     )
     assert "give one of the two" in whole.stderr
+
+
+@pytest.mark.parametrize(("fruit", "told"), [(0, False), (4, True)])
+def test_fruit_on_a_belt_that_is_said_to_be_empty_are_told(
+    fruit: int, told: bool, tmp_path: Path, ripeline_here: Callable[..., Outcome]
+) -> None:
+    file = tmp_path / "empty.toml"
+    file.write_text(f'base = "calm"\nseconds = 4.0\n[belt]\nkind = "blue"\n[fruit]\nper_second = {fruit}\n')
+    place = tmp_path / "new" / "line.toml"
+    done = ripeline_here("line", "colour", "--source", f"sim:{file}", "-o", place, "--empty-belt")
+    assert done.code == 0, done.stderr
+    assert ("another colour than most" in done.stderr) is told
+    assert place.exists()
+    assert place.with_name("line-colour.png").exists()
