@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.running import until
 from tests.ripeline.live import start
 
 if TYPE_CHECKING:
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
 
 
 def wait_for_decisions(process: subprocess.Popen[str], file: Path, count: int) -> None:
-    for _ in range(600):
-        if file.exists() and len(file.read_text("utf-8").splitlines()) >= count:
-            return
+    def are_there() -> bool:
         assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    raise AssertionError(f"{file} never held {count} decisions")
+        return file.exists() and len(file.read_text("utf-8").splitlines()) >= count
+
+    until(are_there, what=f"{count} decisions in {file}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -36,7 +36,7 @@ def test_a_signal_ends_a_live_source_with_its_summary_written(
     try:
         wait_for_decisions(process, out / "decisions.jsonl", 2)
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=180)
     finally:
         process.kill()
     assert process.returncode == 0, stderr
@@ -54,7 +54,7 @@ def test_a_signal_ends_a_live_source_with_its_summary_written(
 def test_a_live_source_is_left_after_the_stated_time(camera_url: str, bundle_dir: Path, tmp_path: Path) -> None:
     process = start(bundle_dir, camera_url, tmp_path / "out", "--duration", "1.5")
     try:
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=180)
     finally:
         process.kill()
     assert process.returncode == 0, stderr
@@ -71,7 +71,7 @@ def test_a_simulated_line_stopped_by_a_signal_is_scored_by_what_it_has_seen(
     try:
         wait_for_decisions(process, out / "decisions.jsonl", 2)
         process.send_signal(signal.SIGTERM)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=180)
     finally:
         process.kill()
     assert process.returncode == 0, stderr
