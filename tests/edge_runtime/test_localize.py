@@ -395,6 +395,20 @@ def test_the_belt_is_guessed_through_the_fruit_on_it(along_x: bool) -> None:
     assert guess.spread.shape == full.shape
 
 
+@pytest.mark.parametrize("along_x", [True, False])
+@pytest.mark.parametrize("length", [160, 161])
+def test_the_belt_is_guessed_exactly_where_most_of_each_line_is_bare(along_x: bool, length: int) -> None:
+    chance = np.random.default_rng(1)
+    belt = np.broadcast_to(chance.integers(60, 200, (90, 1, 3)), (90, length, 3)).astype(np.uint8)
+    full = np.where(chance.random((90, length, 1)) < 0.15, np.uint8(10), belt)
+    full = np.where(chance.random((90, length, 1)) < 0.15, np.uint8(250), full)
+    if not along_x:
+        belt, full = belt.transpose(1, 0, 2), full.transpose(1, 0, 2)
+    guess = guess_belt(np.ascontiguousarray(full), along_x)
+    assert np.array_equal(guess.expected, belt)
+    assert not guess.spread.any()
+
+
 CLIPS = {"belt_topdown_black_parts.mp4": 5, "belt_side_fruit_veg.gif": 4, "belt_topdown_green_boxes.mp4": 3}
 """Things that pass, counted by eye."""
 
