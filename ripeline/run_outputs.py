@@ -22,7 +22,7 @@ class RunOutputs:
         output: Folder of the run.
         source: Where its pictures come from.
         margin: Around a fruit, as in the model's input.
-        unfamiliar_mb: Disk for pictures of unfamiliar fruit.
+        unfamiliar_mb: Disk for pictures of unfamiliar fruit, of all starts of one run together.
         annotate: Whether to make a film.
         trace: Whether to write the tracks.
         frame_rate_hz: Of the film.
@@ -45,9 +45,9 @@ class RunOutputs:
 
         folder = self.output / f"restart-{start}" if start else self.output
         run = self.output.resolve().name + (f"-{start}" if start else "")
-        crops = CropFolder(
-            folder / "unfamiliar", source=self.source, run=run, margin=self.margin, budget_mb=self.unfamiliar_mb
-        )
+        kept = (self.output / "unfamiliar", *self.output.glob("restart-*/unfamiliar"))
+        left_mb = self.unfamiliar_mb - sum(_size(place) for place in kept) / 1e6
+        crops = CropFolder(folder / "unfamiliar", source=self.source, run=run, margin=self.margin, budget_mb=left_mb)
         if start and (self.annotate or self.trace):
             folder.mkdir(exist_ok=True)
         with ExitStack() as stack:
@@ -66,3 +66,7 @@ class RunOutputs:
                     tracks.add(frame, step.tracked)
 
             yield on_frame
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.png"))
