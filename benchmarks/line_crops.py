@@ -42,21 +42,24 @@ def write_line_crops(folder: Path, lines: Mapping[str, Scenario], *, seed: int) 
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:
         manifest = csv.DictWriter(stream, ("label", *COLUMNS), lineterminator="\n")
         manifest.writeheader()
-        for number, (name, scenario) in enumerate(lines.items()):
-            line = line_of(build_world(scenario, seed=seed + number), name=name)
+        for place, (name, scenario) in enumerate(lines.items()):
+            line = line_of(build_world(scenario, seed=seed + place), name=name)
             with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
                 collected, label_of = _collect(Path(scratch) / name, line, name)
                 for row in collected:
-                    if (label := label_of.get(row["fruit"])) is not None:
-                        picture = Path(scratch) / name / row["file"]
-                        row |= {"label": label, "file": f"{label}/{picture.name}"}
+                    number = row["fruit"].rpartition("-")[2]
+                    if (label := label_of.get(int(number))) is not None:
+                        picture, fruit = Path(scratch) / name / row["file"], f"{name}-{number}"
+                        # Names that no pixel changes: what is split and shuffled by them stays as it is.
+                        file = f"{label}/{fruit}-{int(row['frame']):07d}.png"
+                        row |= {"label": label, "file": file, "fruit": fruit, "group": fruit}
                         picture.rename(folder / row["file"])
                         manifest.writerow(row)
                         kept += 1
     return kept
 
 
-def _collect(folder: Path, line: SimulatedLine, name: str) -> tuple[list[dict[str, str]], dict[str, str]]:
+def _collect(folder: Path, line: SimulatedLine, name: str) -> tuple[list[dict[str, str]], dict[int, str]]:
     """Rows of the manifest that a line's pictures have, and the true label of each fruit that is one."""
     belt = BeltSettings(direction=line.direction, mm_per_px=line.mm_per_px, lanes=line.lanes)
     follower, seen = Follower(LineConfig(belt=belt)), dict[int, list[TrackedDetection]]()
@@ -71,7 +74,7 @@ def _collect(folder: Path, line: SimulatedLine, name: str) -> tuple[list[dict[st
     found = match(Evidence([_as_decided(views) for views in seen.values()], line.truth(), {}, scene=line.scene()))
     with (folder / "manifest.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    return rows, {f"{name}-{fruit_id:05d}": fruit["label"] for fruit_id, fruit in found.fruit_of.items()}
+    return rows, {fruit_id: fruit["label"] for fruit_id, fruit in found.fruit_of.items()}
 
 
 def _as_decided(views: list[TrackedDetection]) -> Row:
