@@ -26,6 +26,8 @@ WORST_SMEAR_PX = 3.0
 PAPER = (150.0, 245.0)
 LEAST_CONTRAST = 90.0
 LEAST_FRAMES = 6
+PIECE_PERCENT = 2.0
+"""Within this the outline of a piece is that of the piece, shadow and soft edge included, in every picture alike."""
 
 _CONFIDENCE = 1.96
 
@@ -82,16 +84,25 @@ def assess(
                 "without glare, and let the belt run until it has left.",
             ),
         ]
+    if not by_sheet:
+        words = "A piece does not tell them: let the sheet go through once (`ripeline line sheet`)."
+        findings.append(Finding("Focus, smear and exposure", "none", State.LEFT_OUT, words))
     if belt:
         findings.insert(0, Finding("Belt", " and ".join(f"rgb{colour}" for colour in belt), State.GOOD))
-    return [*_view(figures, frame_rate_hz), *findings, *_timing(figures, has_encoder), *_ejector(figures, has_trial)]
+    return [
+        *_view(figures, frame_rate_hz, by_sheet=by_sheet),
+        *findings,
+        *_timing(figures, has_encoder),
+        *_ejector(figures, has_trial),
+    ]
 
 
-def _view(figures: Figures, frame_rate_hz: float | None) -> list[Finding]:
+def _view(figures: Figures, frame_rate_hz: float | None, *, by_sheet: bool) -> list[Finding]:
     way = figures.travel
     assert way is not None
     found = [Finding("Direction", f"to the picture's {_SIDES[way.direction]}", State.GOOD)]
-    doubt = f" ± {100 * _CONFIDENCE * max(way.scale_error, 5e-5):.2f} %"
+    doubt_percent = 100 * _CONFIDENCE * way.scale_error
+    doubt = f" ± {max(doubt_percent, 0.01):.2f} %" if by_sheet else f" ± {max(doubt_percent, PIECE_PERCENT):.0f} %"
     taper = way.taper
     leans = taper is not None and abs(taper) > WORST_TAPER
     remedy = ""

@@ -273,6 +273,10 @@ def test_a_ball_of_known_size_gives_the_scale() -> None:
     found = travel(seen, SIZE_PX)
     assert found is not None
     assert found.mm_per_px == pytest.approx(40 / 101, rel=0.02)  # OpenCV's disc of radius 50 is 101 pixels wide
+    facts = {"has_encoder": False, "has_trial": False, "by_sheet": False}
+    told = {each.name: each.value for each in assess(Figures(found), [], frame_rate_hz=30, **facts)}
+    assert told["Scale"].endswith("± 2 %")  # and not what forty pictures that err alike agree to
+    assert told["Focus, smear and exposure"] == "none"
 
 
 def test_the_printed_sheet_says_its_true_size() -> None:
