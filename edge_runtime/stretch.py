@@ -20,8 +20,12 @@ MEMORY = 0.7
 DOUBT = 0.1
 """Picture lengths that a fruit must ride for its word to count as much as that of the settings."""
 
-JITTER_PX = 3.0
-"""By which an end of a fruit may be seen off its place; beyond it, or `LARGEST`, its outline has changed."""
+JITTER = 0.12
+"""Of its length, by which the ends of a fruit may be seen off their places; beyond it, its outline has changed.
+
+Wide, and around what the encoder says, not what fruit have said: what is left out must not be one side's jitter, which
+a coarse working picture has much of.
+"""
 
 
 class Stretch:
@@ -43,12 +47,12 @@ class Stretch:
             said_px: The encoder's way between the two, in picture pixels by the stated scale.
             along_px: Length of the picture along the belt.
         """
-        allowed_px = max(JITTER_PX, LARGEST * said_px)
         fade = math.exp(-abs(said_px) / (MEMORY * along_px))
         self._seen, self._said = fade * self._seen, fade * self._said
         for before, after in rides:
             shifts = edge_shifts_px(before, after)
-            if len(shifts) == 2 and all(abs(shift - self.ratio * said_px) <= allowed_px for shift in shifts):
+            allowed_px = JITTER * before.length + LARGEST * said_px
+            if len(shifts) == 2 and all(abs(shift - said_px) <= allowed_px for shift in shifts):
                 self._seen += sum(shifts) / 2 / along_px
                 self._said += said_px / along_px
         ratio = (self._seen + DOUBT) / (self._said + DOUBT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -20,20 +22,29 @@ SPACING_PX = 150.0
 STEP_PX = 12.0
 
 
-def _errors_mm(slip: float, direction: BeltDirection = BeltDirection.RIGHT, *, wobble_px: float = 0.0) -> list[float]:
+def _errors_mm(
+    slip: float,
+    direction: BeltDirection = BeltDirection.RIGHT,
+    *,
+    wobble_px: float = 0.0,
+    grid_px: float = 0.0,
+    step_px: float = STEP_PX,
+) -> list[float]:
     """How far the last position of each fruit is from where the encoder stands when its middle leaves the picture.
 
-    The belt runs `STEP_PX` a frame, the encoder says `slip` less of it.
+    The belt runs `step_px` a frame, the encoder says `slip` less of it; ends are seen on a grid.
     """
     tracker = Tracker(TrackSettings(), BeltSettings(direction=direction, mm_per_px=SCALE))
     image, chance = np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.random.default_rng(7)
     last: dict[int, float] = {}
-    for index in range(400):
-        way_px = STEP_PX * index
+    for index in range(round(400 * STEP_PX / step_px)):
+        way_px = step_px * index
         seen = []
         for number in range(30):
             low, high = np.array([-SIZE_PX / 2, SIZE_PX / 2]) + way_px - number * SPACING_PX - 40
             low, high = (end + wobble_px * chance.standard_normal() for end in (low, high))
+            if grid_px:
+                low, high = math.floor(low / grid_px) * grid_px, math.ceil(high / grid_px) * grid_px
             low, high = max(low, 0.0), min(high, float(WIDTH))
             if high - low < 8:
                 continue
@@ -61,6 +72,14 @@ def test_a_fruit_is_where_the_encoder_will_be_when_it_leaves(direction: BeltDire
 
 def test_ends_that_are_seen_off_their_place_do_not_move_it_far() -> None:
     assert max(abs(error) for error in _errors_mm(0.01, wobble_px=0.7)) < 0.6
+
+
+@pytest.mark.parametrize("step_px", [5.0, 7.0, 11.7, 13.0, 23.3])
+@pytest.mark.parametrize("slip", [0.0, 0.02])
+def test_ends_on_a_coarse_grid_do_not_move_it_far(step_px: float, slip: float) -> None:
+    errors = _errors_mm(slip, grid_px=4.0, step_px=step_px)
+    assert abs(np.mean(errors)) < 0.5
+    assert max(abs(error) for error in errors) < 2.0
 
 
 def test_nothing_is_changed_where_encoder_and_fruit_agree() -> None:
