@@ -93,7 +93,7 @@ class Localizer:
             Boxes in pixels of `image`, from left to right.
         """
         height, width = image.shape[:2]
-        factor = self._settings.downscale or factor_of(height, width, self._smallest(height, width))
+        factor = self._settings.downscale or factor_of(height, width)
         size = (max(8, width // factor), max(8, height // factor))
         small, picture = self._small.of(image, size)
         min_area, max_area = self._area_limits(height, width, factor)
@@ -180,13 +180,10 @@ class Localizer:
         by_x, by_y = x <= 0 or x + w >= size[0], y <= 0 or y + h >= size[1]
         return (by_x and self._along_x is not False) or (by_y and self._along_x is not True)
 
-    def _smallest(self, height: int, width: int) -> float:
-        """Diameter of the smallest fruit, in pixels of the picture."""
-        return self._settings.min_diameter_px or SMALLEST_SHARE * min(height, width)
-
     def _area_limits(self, height: int, width: int, factor: int) -> tuple[float, float]:
-        smallest = self._smallest(height, width) / factor
-        largest = (self._settings.max_diameter_px or min(height, width)) / factor
+        short = min(height, width)
+        smallest = (self._settings.min_diameter_px or SMALLEST_SHARE * short) / factor
+        largest = (self._settings.max_diameter_px or short) / factor
         return math.pi / 4 * smallest**2, math.pi / 4 * largest**2
 
     def _absorb_still(self, blobs: list[_Blob], picture: Planes, mask: Plane) -> list[_Blob]:

@@ -8,23 +8,12 @@ import numpy as np
 from edge_runtime.records import Image
 from edge_runtime.shadow import Planes
 
-LONGER_SIDE_PX, LEAST_PX = 480, 7
-"""The picture is halved until its longer side is no longer than this, at least once, but not if the smallest fruit were
-smaller than that then."""
+LONGER_SIDE_PX = 640
 
 
-def factor_of(height: int, width: int, smallest_px: float) -> int:
-    """By how much a picture is made smaller.
-
-    Args:
-        height: Of the picture.
-        width: Of the picture.
-        smallest_px: Diameter of the smallest fruit in it.
-    """
-    factor = 2
-    while max(height, width) > factor * LONGER_SIDE_PX and smallest_px >= 2 * factor * LEAST_PX:
-        factor *= 2
-    return factor
+def factor_of(height: int, width: int) -> int:
+    """By how much a picture is made smaller: by two, or to about 640 px where that is more."""
+    return max(2, round(max(height, width) / LONGER_SIDE_PX))
 
 
 class SmallPicture:
