@@ -15,9 +15,9 @@ from edge_runtime.separate import Rectangle
 SAME_PX, SAME_AREA = 1, 0.02
 """A region whose sides and area changed by no more than this is the same one."""
 
-LOOKS = 6
-"""Frames from one close look to the next, so that what two looks found wrong does not last; twice as many where another
-region is cut in the same frame, so that none takes far longer than most."""
+LOOKS, MOST_LOOKS = 6, 3
+"""Frames from one close look to the next, so that what two looks found wrong does not last; twice as many where so many
+things were looked at in the same frame, so that none takes far longer than most."""
 
 ALIKE_PX = 2
 """Sides of things, and of their bodies, that two close looks may differ by to be believed: one may go wrong."""
@@ -48,19 +48,19 @@ class KnownShapes:
     def __init__(self) -> None:
         self._before: dict[int, list[_Shape]] = {}
         self._now: defaultdict[int, list[_Shape]] = defaultdict(list)
-        self._has_cut = False
+        self._looks = 0
 
     def next_frame(self) -> None:
         """From now on regions are those of the next frame."""
         self._before, self._now = self._now, defaultdict(list)
-        self._has_cut = False
+        self._looks = 0
 
     def learn(self, box: Rectangle, area: float, parts: list[Part]) -> None:
         """Remember what a close look at a region found; it is believed once two looks in succession found the same."""
         shape = self._same(box, area)
         is_sure = shape is not None and _are_alike(parts, _moved(shape, box, area))
         self._now[box[2]].append(_Shape(box[:2], box, area, parts, is_sure))
-        self._has_cut |= len(parts) > 1
+        self._looks += len(parts)
 
     def recall(self, box: Rectangle, area: float) -> list[Part] | None:
         """The things of a region, moved to where it is now; None where a closer look is due.
@@ -72,7 +72,7 @@ class KnownShapes:
         shape = self._same(box, area)
         if shape is None or not shape.is_sure:
             return None
-        if shape.age >= (2 * LOOKS if self._has_cut and len(shape.parts) > 1 else LOOKS):
+        if shape.age >= (LOOKS if self._looks < MOST_LOOKS else 2 * LOOKS):
             return None
         self._now[shape.box[2]].append(shape._replace(place=box[:2], age=shape.age + 1))
         return _moved(shape, box, area)

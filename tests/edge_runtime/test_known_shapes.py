@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_runtime.known_shapes import LOOKS, KnownShapes, Part
+from edge_runtime.known_shapes import LOOKS, MOST_LOOKS, KnownShapes, Part
 from edge_runtime.records import NO_MARGINS
 from edge_runtime.separate import Rectangle
 
@@ -90,21 +90,20 @@ def test_now_and_then_even_what_does_not_change_is_looked_at_closely() -> None:
     assert shapes.recall((100 + 5 * LOOKS, 50, 60, 30), AREA) is None
 
 
-def test_what_is_joint_is_not_looked_at_in_a_frame_in_which_another_is_cut() -> None:
+def test_in_a_frame_of_many_looks_what_is_known_waits_but_not_for_ever() -> None:
     shapes = known()
-    for number in range(1, 2 * LOOKS):
-        shapes.learn((400 + 30 * number, 50, 80, 40), 2 * AREA, PAIR)
+    for _ in range(1, 2 * LOOKS):
+        for number in range(MOST_LOOKS):
+            shapes.learn((400, 30 * number, 80, 20), 2 * AREA, PAIR[:1])
         assert shapes.recall(REGION, AREA) is not None
         shapes.next_frame()
-    shapes.learn((100, 200, 80, 40), 2 * AREA, PAIR)
+    for number in range(MOST_LOOKS):
+        shapes.learn((400, 30 * number, 80, 20), 2 * AREA, PAIR[:1])
     assert shapes.recall(REGION, AREA) is None
 
 
-def test_one_thing_is_looked_at_whatever_is_cut() -> None:
-    shapes = KnownShapes()
-    for _ in range(2):
-        shapes.learn(REGION, AREA, PAIR[:1])
-        shapes.next_frame()
+def test_a_few_looks_leave_time_for_one_that_is_due() -> None:
+    shapes = known()
     for _ in range(1, LOOKS):
         assert shapes.recall(REGION, AREA) is not None
         shapes.next_frame()
