@@ -11,7 +11,9 @@ import click
 from ripeline import console
 
 if TYPE_CHECKING:
-    from edge_runtime.config import PolicySettings
+    from edge_runtime.config import LineConfig, PolicySettings
+    from edge_runtime.decide import Policy
+    from edge_runtime.manifest import Manifest
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
@@ -53,3 +55,10 @@ def settings(accept: str | None, costs: Path | None) -> PolicySettings | None:
     if not labels:
         raise InputError("The policy accepts no label.", remedy="name the labels of good fruit with --accept")
     return PolicySettings(accept=labels)
+
+
+def of_line(manifest: Manifest, line: LineConfig, config: Path | None) -> Policy:
+    """The bundle's own, unless `line.toml` (`config`, if it was named) has one."""
+    if line.policy is None:
+        return manifest.policy
+    return line.policy.policy(manifest.labels, str(config or "line.toml"))

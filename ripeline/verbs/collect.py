@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from ripeline import console, earlier_result, line_source
+from ripeline.policy import of_line
 
 if TYPE_CHECKING:
     from edge_runtime.config import LineConfig
@@ -81,7 +82,7 @@ def verb(
         camera.close()
         raise InputError("--every counts in millimetres, and nothing says how many a pixel has.",
                          remedy="state belt.mm_per_px in line.toml, or leave out --every")  # fmt: skip
-    stepper = _stepper(settings, unsure)
+    stepper = _stepper(settings, config, unsure)
     stop = threading.Event()
     name = _name(source)
     with ExitStack() as stack:
@@ -121,7 +122,7 @@ def _name(source: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "line"
 
 
-def _stepper(settings: LineConfig, bundle: Path | None) -> Stepper:
+def _stepper(settings: LineConfig, config: Path | None, bundle: Path | None) -> Stepper:
     from edge_runtime.bundle import open_bundle
     from edge_runtime.collecting import Follower
     from edge_runtime.engine_choice import choose_engine
@@ -131,6 +132,5 @@ def _stepper(settings: LineConfig, bundle: Path | None) -> Stepper:
         return Follower(settings)
     opened = open_bundle(bundle)
     chosen = choose_engine(opened).selection
-    return Pipeline(
-        opened.manifest, chosen.engine, chosen.temperature, opened.manifest.policy, settings, chosen.energy_limit
-    )
+    policy = of_line(opened.manifest, settings, config)
+    return Pipeline(opened.manifest, chosen.engine, chosen.temperature, policy, settings, chosen.energy_limit)

@@ -11,11 +11,11 @@ import click
 
 from ripeline import console, earlier_result, line_source, trust
 from ripeline.asked import MARKER, Asked
+from ripeline.policy import of_line
 
 if TYPE_CHECKING:
     from edge_runtime.bundle import Bundle
     from edge_runtime.config import LineConfig
-    from edge_runtime.decide import Policy
     from edge_runtime.line import LineSummary
 
 
@@ -96,7 +96,7 @@ def verb(
         console.notice("the parity of this bundle is INCONCLUSIVE: it was judged on too few pictures.")
     settings, source = line_source.settings_and_source(source, config)
     line_source.check(source)
-    policy = _policy(opened, settings, config)
+    policy = of_line(opened.manifest, settings, config)
     _refuse_unknown_labels(opened, settings, config)
     choice = choose_engine(opened, artefact=artefact, engine=engine)
     selection = choice.selection
@@ -149,10 +149,3 @@ def _refuse_unknown_labels(bundle: Bundle, settings: LineConfig, config: Path | 
                 f"Ejector {number} of {config or 'line.toml'} takes {', '.join(unknown)}: the model knows none such.",
                 expected=f"labels out of {', '.join(known)}",
             )
-
-
-def _policy(bundle: Bundle, settings: LineConfig, config: Path | None) -> Policy:
-    """The bundle's cost table, unless the line has its own."""
-    if settings.policy is None:
-        return bundle.manifest.policy
-    return settings.policy.policy(bundle.manifest.labels, str(config or "line.toml"))

@@ -117,6 +117,18 @@ def test_a_budget_is_kept(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in (tmp_path / "d" / "unsorted").iterdir()) <= 1_000_000
 
 
+def test_unsure_is_what_the_table_of_the_line_calls_so(
+    tmp_path: Path, bundle_dir: Path, ripeline_here: Callable[..., Outcome]
+) -> None:
+    costs = "".join(f"[policy.costs.{label}]\nACCEPT = 1\nDIVERT = 1\nUNDECIDED = 0\n" for label in ("ripe", "unripe"))
+    (tmp_path / "line.toml").write_text(costs)
+    words = ["collect", "--source", SOURCE, "--duration", "3.5", "--unsure", bundle_dir]
+    assert ripeline_here(*words[:-2], "-o", tmp_path / "all").code == 0
+    assert ripeline_here(*words, "-o", tmp_path / "unsure", "--config", tmp_path / "line.toml").code == 0
+    fruit = {name: {row["fruit"] for row in rows(tmp_path / name)} for name in ("all", "unsure")}
+    assert fruit["unsure"] == fruit["all"]
+
+
 def test_line_check_says_what_follows_and_names_the_place_of_a_mistake(
     tmp_path: Path, ripeline_here: Callable[..., Outcome]
 ) -> None:
