@@ -66,10 +66,11 @@ def _cheapest(
         here, gate_px = track.predicted(way_px), gate * track.diameter + GATE_SLACK_PX
         first, last = here.low - gate_px, here.high + gate_px
         middle, half = track.across, 0.5 * track.width
+        # Aligned as by `FruitTrack.is_aligned`, which would be called for each pair.
         near = [
             column
             for column, low, high, across, side in places
-            if low <= last and high >= first and (half >= abs(middle - across) or side >= abs(middle - across))
+            if low <= last and high >= first and abs(middle - across) <= max(half, side)
         ]
         for column in near:
             cost = _cost(track, here, seen[column], gate_px)

@@ -61,7 +61,17 @@ class BeltWay:
     def advance(
         self, frame: Frame, tracks: Sequence[FruitTrack], seen: Sequence[Extent], by_encoder_px: float | None
     ) -> float:
-        """Move the belt on to this frame; how far it moved, pixels."""
+        """Move the belt on to this frame.
+
+        Args:
+            frame: Its time is used.
+            tracks: What is being followed.
+            seen: Where things are in this frame.
+            by_encoder_px: What fruit ride, by the encoder, since the last frame; None to find it from the fruit.
+
+        Returns:
+            How far it moved, pixels.
+        """
         seconds = 0.0 if self._last_ns is None else (frame.captured_ns - self._last_ns) / 1e9
         expected = (self.speed_px_s or 0.0) * seconds
         known = [track for track in tracks if track.fruit_id is not None]

@@ -116,8 +116,7 @@ class FruitTrack:
 
     def is_aligned(self, seen: Extent) -> bool:
         """Fruit keep their place across the belt; half a width allows for rolling and for a part that was hidden."""
-        beside = abs(self.across - seen.across)
-        return beside <= 0.5 * self.width or beside <= 0.5 * seen.width
+        return abs(self.across - seen.across) <= 0.5 * max(self.width, seen.width)
 
     def follow(self, seen: Extent, way_px: float) -> None:
         """Take in another view."""

@@ -48,7 +48,7 @@ class _Blob(NamedTuple):
     """A connected region in the working picture; boxes as (x, y, w, h).
 
     `anchor` is where it last stopped, `still_frames` how long it has been there while other things moved, and
-    `moving_frames` counts down since it last left an anchor. `margins` are as in `Detection`, in its pixels.
+    `moving_frames` counts down since it last left an anchor. `margins` are as in `Detection`, in that picture's pixels.
     """
 
     box: Rectangle

@@ -209,7 +209,7 @@ class Actuator:
         )
         releases = board[Cell.SUPERVISOR_RELEASES]
         faults = self._watch.faults(facts)
-        # One without a word has still counted.
+        # One that gives no word goes on counting.
         errs = Fault.ENCODER in faults and belt.way_mm is not None
         if errs and not self._encoder_errs:
             # How far the belt has run by now, nobody knows: what waits would be fired at a neighbour.
