@@ -55,5 +55,6 @@ class Stretch:
             if len(shifts) == 2 and all(abs(shift - said_px) <= allowed_px for shift in shifts):
                 self._seen += sum(shifts) / 2 / along_px
                 self._said += said_px / along_px
-        ratio = (self._seen + DOUBT) / (self._said + DOUBT)
+        # A belt that runs back undoes its ways, beyond which they tell nothing.
+        ratio = (max(self._seen, 0.0) + DOUBT) / (max(self._said, 0.0) + DOUBT)
         self.ratio = min(max(ratio, 1 - LARGEST), 1 + LARGEST)

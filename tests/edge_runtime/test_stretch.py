@@ -112,6 +112,17 @@ def test_it_forgets_with_the_way_of_the_belt_and_not_while_it_stands() -> None:
     assert abs(stretch.ratio - 1) < 0.3 * abs(known - 1)
 
 
+@pytest.mark.parametrize("fruit", [1, 2, 5])
+@pytest.mark.parametrize("forth", [0, 10, 100])
+def test_a_belt_that_runs_back_and_on_again_shifts_nothing(fruit: int, forth: int) -> None:
+    """Its ways cancel out; what is left of them is no measure."""
+    stretch = Stretch()
+    for step_px, frames in ((20.0, forth), (-20.0, 40), (20.0, 40)):
+        for _ in range(frames):
+            stretch.take([_ride(300, 1.01 * step_px)] * fruit, step_px, WIDTH)
+            assert 1 <= stretch.ratio < 1.0101
+
+
 def test_only_whole_fruit_of_one_shape_have_a_say() -> None:
     for ride in (_ride(100, 20.4, cut=True), _ride(100, 20.4, grown_px=9.0), _ride(100, 35.0), _ride(100, 0.0)):
         stretch = Stretch()
