@@ -74,7 +74,7 @@ class LocalizeSettings(Section):
     """`[localize]`: what counts as a thing on the belt."""
 
     downscale: int | None = Field(
-        default=None, ge=1, le=16, description="Make pictures n times smaller; left out: 2, or more above 1280 px."
+        default=None, ge=1, le=16, description="Make pictures n times smaller; left out: 2, or more above 1600 px."
     )
     sensitivity: FiniteFloat = Field(
         default=1.0, ge=0.1, le=10, description="Above 1 finds fainter things, below 1 only clearer ones."

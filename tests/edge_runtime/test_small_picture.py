@@ -10,7 +10,8 @@ from edge_runtime.small_picture import SmallPicture, factor_of
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "factor"), [(320, 240, 2), (1280, 720, 2), (720, 1280, 2), (1920, 1080, 3), (3840, 2160, 6)]
+    ("width", "height", "factor"),
+    [(320, 240, 2), (1280, 720, 2), (720, 1280, 2), (1600, 1200, 2), (1604, 1203, 3), (1920, 1080, 3), (3840, 2160, 6)],
 )
 def test_pictures_are_halved_and_large_ones_made_smaller_still(width: int, height: int, factor: int) -> None:
     assert factor_of(height, width) == factor
