@@ -11,6 +11,9 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 """`[height, width, 3]`, RGB. BGR exists only inside camera adapters."""
 
+UNSORTED = "unsorted"
+"""Folder of kept pictures that nobody has labelled yet: where labels are folders, it is none."""
+
 
 class Verdict(StrEnum):
     """What the line does with a fruit."""

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec, to_model_input
-from edge_runtime.records import Box
-from edge_runtime.reporters.crops import UNSORTED
+from edge_runtime.records import UNSORTED, Box
 from evaluation.manifest import FILE as MANIFEST
 from evaluation.manifest import count, parse_box, read_manifest, read_text, some
 from evaluation.picture import PICTURE_SUFFIXES, is_readable, read_image

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import InputError
-from edge_runtime.records import Box
-from edge_runtime.reporters.crops import UNSORTED
+from edge_runtime.records import UNSORTED, Box
 
 FILE = "manifest.csv"
 SHOWN_FILES = 5

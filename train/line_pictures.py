@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from edge_runtime.errors import InputError
-from edge_runtime.reporters.crops import UNSORTED
+from edge_runtime.records import UNSORTED
 from evaluation.dataset import Dataset, read_dataset
 from train.events import Notice, OnEvent
 from train.run_directory import Run

@@ -12,9 +12,8 @@ import cv2
 
 from edge_runtime.pipeline import Step
 from edge_runtime.preprocess import cut_out
-from edge_runtime.records import Frame, TrackedDetection
+from edge_runtime.records import UNSORTED, Frame, TrackedDetection
 
-UNSORTED = "unsorted"
 COLUMNS = ("file", "fruit", "group", "source", "frame", "captured_ns", "position_mm")
 
 

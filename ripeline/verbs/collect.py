@@ -74,7 +74,8 @@ def verb(
     from edge_runtime.collecting import Collector
     from edge_runtime.errors import InputError
     from edge_runtime.line import run_line
-    from edge_runtime.reporters.crops import UNSORTED, CropFolder
+    from edge_runtime.records import UNSORTED
+    from edge_runtime.reporters.crops import CropFolder
 
     settings = line_source.settings(source, config)
     camera, positions, settings, _ = line_source.open_source(source, encoder, settings, duration)
