@@ -73,8 +73,12 @@ def eject_test(config: Path, number: int | None, strokes: int, every: float, as_
 
 @contextmanager
 def _ended_like_ctrl_c() -> Iterator[None]:
-    """No valve stays open because a terminal was closed or the process was told to end."""
-    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGTERM, signal.SIGHUP)}
+    """No valve stays open because a terminal was closed or the process was told to end.
+
+    SIGINT as well: a shell that starts it in the background has it ignored.
+    """
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {each: signal.signal(each, signal.default_int_handler) for each in ending}
     try:
         yield
     finally:

@@ -90,7 +90,9 @@ def test_no_valve_stays_open_when_the_test_is_ended(
     port, written = device
     file = line_toml(tmp_path, port, pulse_ms=2000, coils=(3,))
     command = [sys.executable, "-m", "ripeline.main", "eject", "test", "--config", str(file), "--every", "60"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
+    # As a shell starts it in the background: SIGINT is ignored.
+    background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+    with subprocess.Popen(background, stderr=subprocess.DEVNULL) as running:
         while (3, True) not in written:
             assert running.poll() is None
             time.sleep(0.01)
