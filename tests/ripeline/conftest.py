@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,16 @@ from typing import BinaryIO
 import pytest
 
 from tests.mjpeg import jpegs_of, served
+
+
+@pytest.fixture
+def the_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The only live line of the usual name on this machine: it refuses a second one, so test processes take turns."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if folder.name.startswith("popen-") else folder
+    with (folder / "the-line.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

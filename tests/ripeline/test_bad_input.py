@@ -228,6 +228,7 @@ def test_a_video_that_ends_early_is_decided_as_far_as_it_goes(
         ("EMPTY", "no pictures"),
     ],
 )
+@pytest.mark.usefixtures("the_line")
 def test_a_source_that_gives_no_pictures_is_named(
     ripeline: Ripeline, bundle_dir: Path, tmp_path: Path, source: str, said: str
 ) -> None:

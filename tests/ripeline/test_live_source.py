@@ -18,6 +18,8 @@ from tests.ripeline.live import start
 if TYPE_CHECKING:
     from tests.conftest import Outcome, Ripeline
 
+pytestmark = pytest.mark.usefixtures("the_line")
+
 
 def wait_for_decisions(process: subprocess.Popen[str], file: Path, count: int) -> None:
     def are_there() -> bool:

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.conftest import Ripeline
 
+pytestmark = pytest.mark.usefixtures("the_line")
+
 
 @pytest.mark.parametrize("verb", ["run", "collect", "commission"])
 def test_a_cameras_password_is_in_nothing_that_is_written(

@@ -21,6 +21,8 @@ from tests.ripeline.live import start
 if TYPE_CHECKING:
     from tests.conftest import Ripeline
 
+pytestmark = pytest.mark.usefixtures("the_line")
+
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
