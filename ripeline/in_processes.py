@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -37,6 +35,9 @@ if TYPE_CHECKING:
 _TO_START_NS, _TO_SPAWN_NS = 2_000_000_000, 1_000_000_000
 """A simulated belt starts when the processes should be there."""
 
+_TO_TELL_S = 3.0
+"""For the summary of a simulated line, once its truth is written, which takes what it takes."""
+
 
 def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, selection: Selection) -> LineSummary:
     """Run the line until it is told to stop or its source ends.
@@ -51,6 +52,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
     from edge_runtime.processes.board import Cell
     from edge_runtime.processes.lock import LineLock
     from edge_runtime.processes.plan import LinePlan
+    from edge_runtime.processes.saying import last_words, say_as
     from edge_runtime.processes.shared import remove_leftovers
     from edge_runtime.processes.supervisor import Supervisor
 
@@ -71,7 +73,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             asked.proof,
             asked.outputs(bundle, settings),
         )
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+        say_as()
         ended = Event()
         with (
             closing(Supervisor(plan, duration_s=asked.duration_s if edges.live else None)) as supervisor,
@@ -80,6 +82,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             if simulated is not None:
                 Thread(target=simulated.prepare_truth, args=(ended,), daemon=True).start()
             supervisor.run(opened)
+            last_words()
             ended.set()
             summary = _summary(supervisor.board, hide_password(edges.source), bundle.manifest.labels)
             first_ns, last_ns = supervisor.board[Cell.CAPTURE_FIRST_NS], supervisor.board[Cell.CAPTURE_FRAME_NS]
@@ -89,13 +92,18 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
                 if simulated is None:  # whose truth says what was missed
                     console.notice("told to end before the source gave a picture: nothing was written.")
                     raise click.exceptions.Exit(console.DONE)
-    (plan.output / MARKER).touch()  # also where there was nothing to decide
+    if simulated is None and supervisor.failure is None:
+        console.leave_by(supervisor.leave_by_s)
+    with suppress(OSError):  # of a disk that is full: its alarm has stood
+        (plan.output / MARKER).touch()  # also where there was nothing to decide
     if simulated is not None:
         simulated.write_truth(
             plan.output,
             from_frame=simulated.first_frame(first_ns),
             until_frame=None if simulated.is_over else simulated.last_frame(last_ns),
         )
+        if supervisor.failure is None:
+            console.leave_by(time.monotonic() + _TO_TELL_S)
     return replace(summary, failure=supervisor.failure, seconds=time.monotonic() - begun)
 
 

@@ -217,13 +217,14 @@ class Actuator:
         self._encoder_errs = errs
         standing = self._safe_state.update(now_ns, faults, released=releases != self._releases)
         self._releases = releases
-        self._show(standing)
-        self._apply(standing.state)
+        changed = self._state is not standing.state
+        self._apply(standing.state)  # before anybody is told
+        self._show(standing, changed=changed)
 
-    def _show(self, standing: Standing) -> None:
+    def _show(self, standing: Standing, *, changed: bool) -> None:
         board = self._board
         bits = sum(1 << FAULTS.index(fault) for fault in standing.faults)
-        if self._state is not standing.state:
+        if changed:
             why = ", ".join(sorted(standing.faults)) or "all is well"
             log.warning("%s (%s)", standing.state, why)
             self._tell({"state": standing.state, "faults": sorted(standing.faults), "since_ns": standing.since_ns})

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from edge_runtime.errors import RipelineError
 from edge_runtime.processes.plan import LinePlan, Memory
+from edge_runtime.processes.saying import last_words, say_as
 
 log = logging.getLogger("ripeline")
 
@@ -36,7 +37,7 @@ def begin(name: str, on_orphaned: Callable[[], None] = lambda: os._exit(1)) -> N
         name: Of the process, for its log.
         on_orphaned: Called from a thread when the supervisor has died.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{name}: %(message)s", force=True)
+    say_as(f"{name}: ")
     for number in PARENTS_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -61,7 +62,7 @@ def run(main: Callable[[LinePlan, Memory], None], plan: LinePlan, memory: Memory
         log.exception("ended by an error that nobody expected")
     # All is closed. To take an interpreter apart costs more time than a busy machine has left for the end, and without
     # memory it may hang.
-    sys.stderr.flush()
+    last_words()
     os._exit(code)
 
 

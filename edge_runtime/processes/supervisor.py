@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ LEFT_BY_S = {Stop.SEEING: 1.0, Stop.ACTING: 1.0 + FINISH_S + 0.2, Stop.REPORTING
 What is left of the 5 s that the whole line has is for the supervisor itself: the summary, and its own end.
 """
 
+_GONE_BY_S = 4.8
+
 
 CAPTURE = Role("capture", run_capture, Cell.CAPTURE_BEAT_NS, Stop.SEEING)
 VISION = Role("vision", run_vision, Cell.VISION_BEAT_NS, Stop.SEEING)
@@ -62,6 +65,8 @@ class Supervisor:
         """What made it pointless to go on, after `run`."""
         self.opened = False
         """Whether the source has given a picture, and the outputs have been switched."""
+        self.leave_by_s = math.inf
+        """When the line is to be gone, after `run`: monotonic seconds."""
         line, frame_bytes = plan.config.name, round(plan.config.processes.frame_mb * 1e6)
         with ExitStack() as shared:
             self.board = Board.new(line)
@@ -150,6 +155,7 @@ class Supervisor:
 
     def _end(self) -> None:
         begun_s = time.monotonic()
+        self.leave_by_s = begun_s + _GONE_BY_S
         for turn, by_s in LEFT_BY_S.items():
             self.board[Cell.SUPERVISOR_STOP] = turn
             leaving = [child for child in self._children if child.role.leaves is turn]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -114,13 +115,25 @@ def verb(
         "costs": {label: costs.model_dump() for label, costs in policy.costs.items()},
         "line_id": line_source.line_id(source, output),
     }
-    (output / "summary.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    _keep(document, output / "summary.json")
     if summary.failure is not None:
         raise summary.failure
     _tell(summary, output)
     console.emit(document, as_json=as_json)
     if apart:
         console.leave()
+
+
+def _keep(document: dict[str, Any], file: Path) -> None:
+    """Whole or not at all; a disk that is full by the end takes nothing from what was decided, and is told."""
+    aside = file.with_name(f".{file.name}")
+    try:
+        aside.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        aside.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        console.notice(f"{file} cannot be written ({error.strerror}): what it would say stands below, and only there.")
 
 
 def _tell(summary: LineSummary, output: Path) -> None:

@@ -262,10 +262,12 @@ def begin_line(
     safety: str = "",
     more: str = "",
     env: Mapping[str, str] | None = None,
+    stderr: int | None = None,
 ) -> Line:
     """Start a line, simulated unless a source is given; its thresholds are so many frame periods.
 
-    `safety` are more keys of that table of `line.toml`, `more` are more tables.
+    `safety` are more keys of that table of `line.toml`, `more` are more tables. What it says goes to `stderr`, where
+    that is given, and `Line.says` knows nothing of it.
     """
     on_blind, outputs = ("stop_line", RUN_PERMIT) if source is None else ("pass_all", "")
     text = LINE.format(name=name, frames=frames, on_blind=on_blind, safety=safety, journal=folder / "journal.db")
@@ -277,10 +279,12 @@ def begin_line(
         "--source", source or f"sim:{folder / 'belt.toml'}?clock=real", "--config", folder / "line.toml",
         "--engine", "onnxruntime", "--artefact", "onnx-fp32",
     ]  # fmt: skip
-    return _begin([str(word) for word in command], name, folder / "out", env)
+    return _begin([str(word) for word in command], name, folder / "out", env, stderr)
 
 
-def _begin(command: Sequence[str], name: str, output: Path, env: Mapping[str, str] | None = None) -> Line:
+def _begin(
+    command: Sequence[str], name: str, output: Path, env: Mapping[str, str] | None = None, stderr: int | None = None
+) -> Line:
     folder = output.parent
     with (folder / f"{output.name}.log").open("w") as log:
         process = subprocess.Popen(
@@ -288,7 +292,7 @@ def _begin(command: Sequence[str], name: str, output: Path, env: Mapping[str, st
             cwd=ROOT,
             env={**os.environ, "RUNTIME_DIRECTORY": str(folder / "runtime"), **(env or {})},
             stdout=subprocess.DEVNULL,
-            stderr=log,
+            stderr=log if stderr is None else stderr,
             text=True,
             start_new_session=True,
         )

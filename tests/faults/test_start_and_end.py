@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_runtime.decision_record import RunIdentity
+from edge_runtime.health_server import ask
 from edge_runtime.processes.supervisor import LEFT_BY_S
 from edge_runtime.reporting import SPOOL
 from edge_runtime.spool import SpoolWriter
 from edge_runtime.watch import Fault
 from tests.broker import free_port
 from tests.decisions import decision
+from tests.disks import small_disk
 from tests.faults.line import TAKEN_APART
 from tests.faults.running import ROOT, Line, rows, until
 
@@ -190,6 +192,32 @@ def test_a_network_camera_that_goes_in_the_middle_of_a_picture_is_found_again(
         recovered_ms=recovered_ms,
         note="from when it is back; a pause between tries of up to 5 s",
     )
+    assert lost == 0
+
+
+def test_a_line_whose_disk_is_full_to_the_end_ends_in_order_and_says_so(
+    start: Callable[..., Line], fault_table: Note, camera: MjpegCamera
+) -> None:
+    first = start(source=camera.url)
+    first.process.kill()
+    with small_disk(first.output.with_name("out-again"), 1024) as disk:
+        line = first.begin_again()
+        try:
+            until(lambda: line.states("running", 0), what=f"it sorts: {line.says()}")
+            with pytest.raises(OSError, match="No space"):
+                (disk / "ballast").write_bytes(bytes(2_000_000))
+            before = sum(ask(line.name)["decided"].values())
+            until(lambda: sum(ask(line.name)["decided"].values()) > before + 3, what="it sorts on")
+            line.process.send_signal(signal.SIGTERM)
+            assert line.process.wait(60) == 0, line.says()
+        finally:
+            line.process.kill()
+            line.process.wait()
+        assert "summary.json cannot be written (No space left on device)" in line.says()
+        fruit = re.search(r"(\d+) fruit in", line.says())
+        assert fruit is not None
+        lost = int(fruit[1]) - len(line.journalled())
+    fault_table("disk of the output folder full to the end", lost=lost, note="exit code 0; the journal has another")
     assert lost == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
@@ -68,6 +69,39 @@ def test_the_service_manager_hears_that_a_line_is_ready_that_it_lives_and_that_i
     heard = manager.listen()
     assert heard[-1] == "STOPPING=1"
     assert "READY=1" not in heard, "said once"
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(start: Callable[..., Line], nothing_lost: Callable[..., None]) -> None:
+    reads, writes = os.pipe()
+    line = start(stderr=writes)
+    try:
+        until(lambda: line.permits(True, 0), what="it sorts")
+        _fill(writes)
+        with line.broken("black") as at_ns:
+            to_safe_ms = line.becomes_safe(at_ns)
+        recovered_ms = line.runs_again(time.monotonic_ns())
+        vision = line.pid("vision")
+        killed_ns = line.send("vision", signal.SIGKILL)  # of which the supervisor has to speak
+        line.restarted("vision", vision)
+        line.runs_again(killed_ns)
+        nothing_lost(
+            line, "nobody reads the log", to_safe_ms=to_safe_ms, recovered_ms=recovered_ms, note="from black pictures"
+        )
+        line.process.send_signal(signal.SIGTERM)
+        assert line.process.wait(60) == 0
+        assert (line.output / "summary.json").is_file()
+    finally:
+        os.close(reads)
+        os.close(writes)
+
+
+def _fill(pipe: int) -> None:
+    os.set_blocking(pipe, False)
+    try:
+        while True:
+            os.write(pipe, b"." * 4096)
+    except BlockingIOError:
+        os.set_blocking(pipe, True)
 
 
 def test_a_line_that_waits_for_an_operator_sorts_again_at_a_word_and_not_before(start: Callable[..., Line]) -> None:
