@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from edge_runtime.config import PolicySettings
 from edge_runtime.decide import Policy
 from train.folds import SelectBy
+from train.schedule import Schedule
 
 DEFAULT_SIZE_PX = 160
 
@@ -38,11 +39,14 @@ class TrainConfig(BaseModel):
         alpha: Width of MobileNetV2.
         size_px: Side of the square that the model sees.
         epochs: Ceiling of phase one, which ends by itself on a plateau.
-        fine_tune_epochs: Ceiling of phase two; 0 leaves the backbone as it is.
+        fine_tune_epochs: Ceiling of phase two, its length where the rate falls; 0 leaves the backbone as it is.
         fine_tune_at: From where on phase two may change the backbone: a layer's number or name, the share of layers to
             unfreeze counted from the end (0.2), or `auto`, which tries a few and may unfreeze nothing.
         select_by: Whose loss ends phase one and chooses what to unfreeze: sources held out in turn, or the validation
             split; None takes sources where there are enough.
+        fine_tune_rate: Learning rate of phase two; the highest where it falls.
+        fine_tune_schedule: Whether that rate stays, and the phase ends on a plateau, or rises for an epoch, falls along
+            a cosine to 0 and ends there (`train.schedule`): for most of the backbone and many pictures.
         domain: Column of `manifest.csv` that says where a picture comes from.
         seed: Of the split, the views and the training.
         head_rate: Learning rate of phase one, whose heads decide when it ends and what to unfreeze, and where phase two
@@ -76,6 +80,7 @@ class TrainConfig(BaseModel):
     head_rate: float = Field(default=3e-4, gt=0)
     head_decay: float = Field(default=1e-2, ge=0)
     fine_tune_rate: float = Field(default=1e-5, gt=0)
+    fine_tune_schedule: Schedule = "constant"
     dropout: float = Field(default=0.2, ge=0, lt=1)
     cache_budget_mb: float = Field(default=2048, ge=0)
     policy: PolicySettings | None = None

@@ -14,15 +14,17 @@ from train.head import Heads
 from train.journal import Journal, State
 from train.plateau import Plateau
 from train.run_record import EpochRow, RecipeEvent
+from train.schedule import Rates
 from train.top import Top, Weights
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """`best` are the weights to keep, None for those before."""
+    """`best` are the weights to keep and `kept` is their epoch, None for those before."""
 
     rows: list[EpochRow]
     plateau: Plateau
+    kept: EpochRow | None = None
     best: Weights | None = None
     diverged: str | None = None
 
@@ -50,10 +52,11 @@ def fine_tune(
         train: Activations at the cut, K views.
         validation: The same of the validation pictures, one view; the guard looks at them.
         heads: Where to begin.
-        rate: The first learning rate.
+        rate: The first learning rate, the highest of an attempt whose rate falls.
         epochs: Train for that long and keep the end, because held-out sources said so; None ends on a plateau of the
-            validation loss and keeps its best weights, which may be those from before.
-        config: Ceiling, plateau.
+            validation loss and keeps its best weights, which may be those from before. Where the rate falls there is
+            no plateau: it goes to its end, which is kept if the validation loss is lower then than before.
+        config: Ceiling, plateau, schedule of the rate.
         journal: Keeps the state of each attempt.
         record: Told of every epoch and decision.
 
@@ -72,7 +75,7 @@ def fine_tune(
         last_epoch=heads.last_epoch,
         record=record,
     )
-    top.begin(heads.kernels[0], heads.biases[0], rate)
+    top.begin(heads.kernels[0], heads.biases[0], _rates(rate, epochs, config))
     if tried.best is not None:
         top.restore(tried.best)
     if tried.diverged is None:
@@ -81,14 +84,18 @@ def fine_tune(
     return tried.best is not None
 
 
+def _rates(rate: float, epochs: int | None, config: TrainConfig) -> Rates:
+    return Rates(config.fine_tune_schedule, rate, config.fine_tune_epochs if epochs is None else epochs)
+
+
 def _kept(tried: _Attempt, heads: Heads, epochs: int | None) -> tuple[int, str]:
     """The epoch whose weights are kept, and why."""
-    if tried.best is None:
+    if tried.kept is None:
         return heads.last_epoch, "no epoch of phase two was better than phase one"
-    if epochs is None:
-        before, now = heads.validation_loss, tried.plateau.best_loss
-        return tried.plateau.best_epoch or 0, f"validation loss {before:.4f} after phase one, {now:.4f} now"
-    return heads.last_epoch + tried.epochs, "trained for as long as it helped on held-out sources"
+    if epochs is not None:
+        return tried.kept.epoch, "trained for as long as it helped on held-out sources"
+    before, now = heads.validation_loss, tried.kept.val_loss
+    return tried.kept.epoch, f"validation loss {before:.4f} after phase one, {now:.4f} now"
 
 
 def _try(
@@ -104,14 +111,18 @@ def _try(
     record: Record,
 ) -> _Attempt:
     attempt = _Attempt([], Plateau(config.patience, config.min_delta, best_loss=heads.validation_loss))
-    top.begin(heads.kernels[0], heads.biases[0], rate)
+    rates = _rates(rate, epochs, config)
+    to_the_end = rates.falls or epochs is not None
+    top.begin(heads.kernels[0], heads.biases[0], rates)
 
     def take(row: EpochRow, weights: Callable[[], Weights]) -> None:
         attempt.rows.append(row)
         record(row)
-        better = attempt.plateau.see(row.epoch, row.val_loss)
-        if better if epochs is None else len(attempt.rows) == epochs:
-            attempt.best = weights()
+        keep = attempt.plateau.see(row.epoch, row.val_loss)
+        if to_the_end:
+            keep = attempt.epochs == rates.epochs and (epochs is not None or row.val_loss < heads.validation_loss)
+        if keep:
+            attempt.kept, attempt.best = row, weights()
 
     def result() -> State:
         facts = {"rows": [row.model_dump(mode="json") for row in attempt.rows], "diverged": attempt.diverged}
@@ -130,11 +141,10 @@ def _try(
     if ended:
         return attempt
     folds = by_validation(train.views.pictures, validation.views.pictures)
-    guard = Guard(top, train, validation, folds.judges[0])
+    guard = Guard(top, train, validation, folds.judges[0], rates)
     if earlier:
         top.restore([earlier.arrays[f"now.{i}"] for i in range(len(top.state()))])
-    ceiling = config.fine_tune_epochs if epochs is None else epochs
-    while attempt.diverged is None and attempt.epochs < ceiling and not (epochs is None and attempt.plateau.ended):
+    while attempt.diverged is None and attempt.epochs < rates.epochs and (to_the_end or not attempt.plateau.ended):
         began = time.perf_counter()
         number = attempt.epochs + 1
         try:
@@ -149,7 +159,7 @@ def _try(
             accuracy=accuracy,
             val_loss=float(said.losses.mean()),
             val_accuracy=float(said.right.mean()),
-            learning_rate=rate,
+            learning_rate=rates.of_epoch(number),
             seconds=time.perf_counter() - began,
         )
         take(row, top.weights)

@@ -1,4 +1,8 @@
-"""The guard over phase two: it stops an epoch in which the loss runs away, and begins again at a lower rate."""
+"""The guard over phase two: it stops an epoch in which the loss runs away, and begins again at a lower rate.
+
+A rate that falls may first make worse what it makes better at its end: until there only a loss is too high that says no
+more than guessing does; at the end the limit is that of any other rate.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import numpy.typing as npt
 from train.cache import Examples
 from train.folds import Judge, Verdict
 from train.run_record import EpochRow, RecipeEvent
+from train.schedule import Rates
 from train.top import Top
 
 RETRIES = 3
@@ -37,13 +42,16 @@ def limit(loss_before: float) -> float:
 class Guard:
     """Watches what a top learns through the eyes of a judge that it does not learn from."""
 
-    def __init__(self, top: Top, train: Examples, validation: Examples, judge: Judge) -> None:
+    def __init__(self, top: Top, train: Examples, validation: Examples, judge: Judge, rates: Rates) -> None:
         """Take the losses that must not be exceeded by much: those of `top` as it is now, before its first step."""
-        self._top, self._train, self._validation, self._judge = top, train, validation, judge
+        self._top, self._train, self._validation, self._judge, self._rates = top, train, validation, judge, rates
         pictures = len(judge.train_rows) + len(judge.validation_rows)
         self._sample = judge.every(math.ceil(pictures / PROBE_PICTURES))
-        self._sample_limit = limit(self._loss_on_sample())
-        self._limit = limit(float(self.verdict().losses.mean()))
+        said = self.verdict()
+        guessing = math.log(said.logits.shape[1]) if rates.falls else 0.0
+        self._sample_limit = max(limit(self._loss_on_sample()), guessing)
+        self._end_limit = limit(float(said.losses.mean()))
+        self._limit = max(self._end_limit, guessing)
 
     def verdict(self) -> Verdict:
         """What the judge says now."""
@@ -66,8 +74,9 @@ class Guard:
                     f"{self._sample_limit:.4g}"
                 )
         said = self.verdict()
-        if not (found := float(said.losses.mean())) <= self._limit:
-            raise DivergedError(f"end of the epoch: loss {found:.4g} on {self._judge.name}, above {self._limit:.4g}")
+        highest = self._end_limit if number == self._rates.epochs else self._limit
+        if not (found := float(said.losses.mean())) <= highest:
+            raise DivergedError(f"end of the epoch: loss {found:.4g} on {self._judge.name}, above {highest:.4g}")
         return loss / pictures, right / pictures, said
 
     def _loss_on_sample(self) -> float:

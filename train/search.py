@@ -15,6 +15,7 @@ from train.head import Heads
 from train.journal import Journal, State
 from train.plateau import Plateau
 from train.run_record import Candidate, Choice, Judgement
+from train.schedule import Rates
 from train.top import Top, Weights
 
 PROMISING_FACTOR = 1.0
@@ -25,7 +26,7 @@ PATIENCE = 2
 
 @dataclass(slots=True)
 class _Trial:
-    """A boundary at a rate. `judged` is of the best epoch, or of the last where none was better than phase one."""
+    """A boundary at a rate. `judged` is of the best epoch, or of the last where none was better or the rate falls."""
 
     plateau: Plateau
     judged: tuple[Verdict, ...]
@@ -51,7 +52,8 @@ def choose_boundary(
 
     A boundary must beat phase one by more than chance lets the best of so many do (`train.gain`); one that a person
     named need only be better at all. Each is tried under the guard that watches phase two, at falling rates where it
-    diverges.
+    diverges. Where the rate falls, a trial goes to its end, which is what is judged: a rate that is still high says
+    little of what it will come to.
 
     Args:
         tops: By boundary.
@@ -84,7 +86,9 @@ def choose_boundary(
         top.put_back()
         row = _candidate(boundary, layers, trial.judged, heads, folds)
         reason = f"diverged: {trial.diverged}" if trial.diverged else trial.hopeless or ""
-        rows.append(row.model_copy(update={"epochs": trial.plateau.best_epoch or 0, "rate": rate, "reason": reason}))
+        falls = Rates(config.fine_tune_schedule, rate, config.fine_tune_epochs).falls
+        epochs = trial.epochs if falls else trial.plateau.best_epoch or 0
+        rows.append(row.model_copy(update={"epochs": epochs, "rate": rate, "reason": reason}))
         said.append(trial.judged)
     progress(len(tops), len(tops))
     needed = [0.0 if asked_for else paired_gain(one, heads.judged, folds.groups).needed(len(tops)) for one in said]
@@ -145,16 +149,18 @@ def _try(
 ) -> _Trial:
     """All folds an epoch each, then the next epoch, so that a hopeless boundary is given up early."""
     trial = _Trial(Plateau(PATIENCE, 0.0, best_loss=mean_loss(heads.judged)), heads.judged)
+    rates = Rates(config.fine_tune_schedule, rate, config.fine_tune_epochs)
     curve: list[float] = []
     states: list[Weights] = []
 
     def take(judged: tuple[Verdict, ...]) -> None:
         curve.append(mean_loss(judged))
         trial.epochs += 1
-        if trial.plateau.see(trial.epochs, curve[-1]) or trial.plateau.best_epoch is None:
+        if trial.plateau.see(trial.epochs, curve[-1]) or trial.plateau.best_epoch is None or rates.falls:
             trial.judged = judged
         gain = paired_gain(judged, heads.judged, folds.groups)
-        if trial.epochs == PROMISING_AFTER and not asked_for and not gain.mean > PROMISING_FACTOR * gain.noise:
+        early = trial.epochs == PROMISING_AFTER and not asked_for and not rates.falls
+        if early and not gain.mean > PROMISING_FACTOR * gain.noise:
             words = in_words(gain.mean)
             trial.hopeless = f"{words} ± {gain.noise:.4f} after {trial.epochs} epochs: not worth more"
 
@@ -177,13 +183,13 @@ def _try(
         return trial
     guards = []
     for judge in folds.judges:
-        top.begin(heads.kernels[judge.fold], heads.biases[judge.fold], rate)
-        guards.append(Guard(top, train, validation, judge))
+        top.begin(heads.kernels[judge.fold], heads.biases[judge.fold], rates)
+        guards.append(Guard(top, train, validation, judge, rates))
         states.append(top.state())
     if earlier:
         states = [[earlier.arrays[f"now.{j}.{i}"] for i in range(len(one))] for j, one in enumerate(states)]
     running = trial.diverged is None and trial.hopeless is None
-    while running and trial.epochs < config.fine_tune_epochs and not trial.plateau.ended:
+    while running and trial.epochs < rates.epochs and (rates.falls or not trial.plateau.ended):
         try:
             judged = []
             for j, guard in enumerate(guards):

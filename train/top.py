@@ -15,6 +15,7 @@ from train.boundary import single_tensor_cut
 from train.cache import Examples
 from train.config import TrainConfig
 from train.journal import stage_rng
+from train.schedule import Rates
 
 CHECK_EVERY_STEPS = 8
 """How often the guard looks, within an epoch."""
@@ -64,6 +65,7 @@ class Top:
         self.trained: list[Any] = [*self._features.trainable_variables, self._kernel, self._bias]
         """Every variable that steps may change."""
         self._untouched = [variable.numpy() for variable in self._features.trainable_variables]
+        self._rates = Rates("constant", config.fine_tune_rate, config.fine_tune_epochs)
         self._adam = keras.optimizers.Adam(config.fine_tune_rate)
         self._adam.build(self.trained)
         shape = tuple(border.shape[1:])
@@ -89,14 +91,14 @@ class Top:
             variable.assign(value)
         self._open(False)
 
-    def begin(self, kernel: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], rate: float) -> None:
-        """The backbone as it was, this head, and a fresh Adam at this rate."""
+    def begin(self, kernel: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], rates: Rates) -> None:
+        """The backbone as it was, this head, and a fresh Adam at these rates."""
         self._open(True)
         for variable, value in zip(self.trained, [*self._untouched, kernel, bias], strict=True):
             variable.assign(value)
         for variable in self._adam.variables:
             variable.assign(np.zeros(variable.shape))
-        self._adam.learning_rate = rate
+        self._rates = rates
 
     def weights(self) -> Weights:
         """Of `trained`."""
@@ -112,7 +114,10 @@ class Top:
             variable.assign(value)
 
     def epoch(self, examples: Examples, learns: npt.NDArray[np.bool_], stage: str, number: int) -> Iterator[Shown]:
-        """One pass over the pictures that `learns` `[N]` names, each in a view drawn anew, a few steps at a time."""
+        """One pass over the pictures that `learns` `[N]` names, each in a view drawn anew, a few steps at a time.
+
+        These few have one rate, that of their middle.
+        """
         rng = stage_rng(self._config.seed, stage, number)
         order = rng.permutation(examples.views.pictures)
         views = rng.integers(examples.views.views, size=len(order))
@@ -125,6 +130,7 @@ class Top:
             rows, drawn = np.pad(rows, (0, short), mode="edge"), np.pad(drawn, (0, short), mode="edge")
             counts = np.pad(np.ones(n, np.float32), (0, short))
             parts = [examples.views.gather(drawn, rows), examples.truth[rows], counts]
+            self._adam.learning_rate = self._rates.at(number - 1 + (at + n / 2) / len(order))
             chance = tf.constant([self._config.seed, number * 2**32 + at], tf.int64)
             loss, right = self._steps(*(tf.constant(p.reshape(-1, batch, *p.shape[1:])) for p in parts), chance)
             yield Shown((at + len(rows)) // batch, n, float(loss), float(right))

@@ -20,6 +20,7 @@ Examples:
   ripeline train photos -o run --labels unripe,turning,ripe --weights backbone.weights.h5 --alpha 0.35
   ripeline train demo-data -o run --weights starter        # no download
   ripeline train photos -o run --fine-tune-at block_14_expand --select-by validation
+  ripeline train photos -o run --fine-tune-at block_1_expand --fine-tune-rate 7e-4 --fine-tune-schedule cosine
   ripeline train photos -o run --accept turning,ripe --target pictures_of_the_line
   ripeline train --resume run                              # goes on where it was killed""",
 )
@@ -38,7 +39,10 @@ Examples:
 @click.option("--alpha", type=float, help="Width of MobileNetV2: 0.35 (default), 0.5, 0.75, 1.0, 1.3 or 1.4.")
 @click.option("--image-size", "size_px", type=int, help="Side of the square that the model sees, in pixels.")
 @click.option("--epochs", type=int, help="Ceiling of phase one, which ends by itself on a plateau.")
-@click.option("--fine-tune-epochs", type=int, help="Ceiling of phase two; 0 leaves the backbone as it is.")
+@click.option(
+    "--fine-tune-epochs", type=int,
+    help="Ceiling of phase two, its length where the rate falls; 0 leaves the backbone as it is.",
+)  # fmt: skip
 @click.option(
     "--fine-tune-at",
     metavar="WHERE",
@@ -54,7 +58,13 @@ Examples:
     help="Learning rate of phase one. Default: 3e-4. Where sources judge and nothing is unfrozen, the head is then "
     "fitted to its end, and neither this nor --dropout shows in the model.",
 )  # fmt: skip
-@click.option("--fine-tune-rate", type=float, help="Learning rate of phase two. Default: 1e-5.")
+@click.option("--fine-tune-rate", type=float, help="Learning rate of phase two, the highest of it. Default: 1e-5.")
+@click.option(
+    "--fine-tune-schedule",
+    type=click.Choice(["constant", "cosine"]),
+    help="Whether that rate stays (constant, default) and phase two ends on a plateau, or warms up for an epoch, falls "
+    "to 0 along a cosine and ends there: for most of the backbone and many pictures of your own line.",
+)
 @click.option(
     "--dropout",
     type=float,
