@@ -14,12 +14,15 @@ from edge_runtime.health import Alarm, CameraFacts, LineFacts
 from edge_runtime.journal_trouble import Trouble
 from edge_runtime.recorder import JournalFacts
 from edge_runtime.safe_state import LineState
+from edge_runtime.watch import Fault
 
 _WINDOW_S = 60.0
 _RESTARTS, _RESTARTS_WINDOW_S = 3, 600.0
 _BEHIND = 5000
 _ROWS = 100
 """That wait to be written down, where hardly one does: a fortieth of what there is room for."""
+_WHOSE = {Fault.CAMERA_SILENT.value: "capture", Fault.VISION_STALLED.value: "vision"}
+"""Which process can say why a fault holds."""
 _JOURNAL_ALARMS = {Trouble.FULL.value: "journal full", Trouble.READ_ONLY.value: "journal read-only"}
 
 
@@ -104,7 +107,10 @@ class AlarmBoard:
             watched.turned_s = None
 
     def _of_line(self, facts: LineFacts, now_s: float) -> Iterator[Condition]:
-        yield from (Condition(fault, "", Level.BAD) for fault in facts.faults if fault in ALARMS)
+        troubles = {process.name: process.trouble for process in facts.processes}
+        for fault in facts.faults:
+            if fault in ALARMS:
+                yield Condition(fault, "", Level.BAD, troubles.get(_WHOSE.get(fault, ""), ""))
         explained = any(ALARMS[fault].severity == STOPPED for fault in facts.faults if fault in ALARMS)
         stands = facts.state not in (LineState.RUNNING, LineState.STARTING) and not explained
         yield _bad_if(stands, "line not sorting", "", facts.state, raise_s=2.0)
@@ -116,7 +122,9 @@ class AlarmBoard:
         yield _graded(backlog, _ROWS / 10, _ROWS, "strokes not recorded", "", detail, 15.0)
         for process in facts.processes:
             restarts = self._more("restarts", process.name, process.restarts, now_s, _RESTARTS_WINDOW_S)
-            yield _bad_if(restarts >= _RESTARTS, "restarting", process.name, f"{restarts} times in ten minutes")
+            why = process.trouble or process.ended
+            detail = f"{restarts} times in ten minutes" + f": {why}" * bool(why)
+            yield _bad_if(restarts >= _RESTARTS, "restarting", process.name, detail)
         for camera in facts.cameras:
             dropped = self._more("dropped", camera.name, camera.dropped, now_s, _WINDOW_S)
             seen = self._more("frames", camera.name, camera.frames, now_s, _WINDOW_S)

@@ -39,12 +39,17 @@ class CameraFacts:
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """One process of the line; `beat_age_ms` since its last sign of life, None before the first."""
+    """One process of the line; `beat_age_ms` since its last sign of life, None before the first.
+
+    `ended` says how the one before it came to its end, `trouble` what is in its way now, each empty where nothing is.
+    """
 
     name: str
     pid: int | None = None
     restarts: int = 0
     beat_age_ms: float | None = None
+    ended: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from edge_runtime.ejection import Belt, belt_at
 from edge_runtime.errors import RipelineError
 from edge_runtime.orders import Order, Orders, Sight
 from edge_runtime.ports import Clock, Encoder, Outputs
+from edge_runtime.processes import trouble
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.child import begin, failed, log, raise_priority
 from edge_runtime.processes.mail import Inbox
@@ -30,6 +31,7 @@ from edge_runtime.safety_settings import OnBlind
 from edge_runtime.schedule import LATE, NO_POSITION, RUN_ENDED
 from edge_runtime.watch import Facts, Fault, Watch
 
+_NAME = "actuator"
 POLL_NS = 1_000_000
 IDLE_NS = 4_000_000
 """Between two looks around, and between two rounds while nothing waits to be thrown out."""
@@ -45,7 +47,7 @@ FAULTS = tuple(Fault)
 def run_actuator(plan: LinePlan, memory: Memory) -> None:
     """Act until the line ends; the outputs rest afterwards, whatever happens."""
     orphaned = threading.Event()
-    begin("actuator", orphaned.set)
+    begin(_NAME, orphaned.set)
     # First, since to lay out a simulated line takes long, and nothing that does may run at the priority below.
     encoder = plan.ports.open_encoder()
     priority = raise_priority()  # before the outputs have threads, which inherit it
@@ -64,6 +66,7 @@ def run_actuator(plan: LinePlan, memory: Memory) -> None:
             rows.put,
             watch_encoder=encoder is not None,
         )
+        trouble.forget(plan.runtime, _NAME)
         log.info("ready, %s", priority)
         gc.collect()
         gc.freeze()

@@ -51,6 +51,8 @@ class Attended:
         self._process: SpawnProcess | None = None
         self._due_s, self._begun_s = 0.0, 0.0
         self._killed_for: str | None = None
+        self.ended = ""
+        """How its last process came to its end."""
         self.finished = False
         """It has left because the source is at its end."""
         self.hopeless = False
@@ -130,6 +132,7 @@ class Attended:
         self._later(now_s, how)
 
     def _later(self, now_s: float, how: str) -> None:
+        self.ended = how
         wait_s = self.restarts.wait_s(now_s)
         self._due_s = now_s + wait_s
         self._board.add(Cell.SUPERVISOR_RESTARTS)

@@ -11,12 +11,14 @@ from edge_runtime.cameras.stream import hide_password
 from edge_runtime.errors import CameraError, RipelineError
 from edge_runtime.picture_watch import PictureWatch, same_colours, thumbnail
 from edge_runtime.ports import Camera, Encoder
+from edge_runtime.processes import trouble
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.child import begin, failed, log
 from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.ring import FrameRing
 from edge_runtime.records import Frame, Image
 
+_NAME = "capture"
 _OPENING_S = 15.0
 """More than a network camera may take to answer."""
 
@@ -27,7 +29,7 @@ _MOVES_MM = 0.1
 
 def run_capture(plan: LinePlan, memory: Memory) -> None:
     """Deliver frames until the line ends or the source does, connecting again as often as it breaks."""
-    begin("capture")
+    begin(_NAME)
     with closing(Board.open(memory.board)) as board, closing(FrameRing.open(memory.ring, memory.frame_bytes)) as ring:
         Capture(plan, board, ring).run()
 
@@ -42,6 +44,7 @@ class Capture:
         self._ports, self._board, self._ring, self._folder = plan.ports, board, ring, plan.runtime
         self._watch = PictureWatch(plan.config.safety.black_level)
         self._encoder: Encoder | None = None
+        self._troubled = True  # perhaps, by what a predecessor told
         self._belt_from_mm = 0.0
         self._before_mm: float | None = None
         newest = ring.newest(after=0)
@@ -65,6 +68,8 @@ class Capture:
                     failed(self._folder, error)
                 if self._board[Cell.CAPTURE_FRAMES] > frames:
                     pause_s = _FIRST_PAUSE_S
+                trouble.tell(self._folder, _NAME, error)
+                self._troubled = True
                 log.warning("%s. Trying again in %.2g s.", error.what.rstrip("."), pause_s)
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -103,6 +108,9 @@ class Capture:
                     return
                 self._alive()
         self._ring.write(frame)
+        if self._troubled:
+            trouble.forget(self._folder, _NAME)
+            self._troubled = False
         if not board[Cell.CAPTURE_FIRST_NS]:
             board[Cell.CAPTURE_FIRST_NS] = frame.captured_ns
         if look.changed:

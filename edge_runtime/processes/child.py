@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from edge_runtime.errors import RipelineError
+from edge_runtime.processes import trouble
 from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.saying import last_words, say_as
 
@@ -58,6 +59,9 @@ def run(main: Callable[[LinePlan, Memory], None], plan: LinePlan, memory: Memory
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+    except RipelineError as error:
+        log.error("%s", error)  # it says what happened; where in the code helps nobody
+        trouble.tell(plan.runtime, multiprocessing.current_process().name, error)
     except BaseException:
         log.exception("ended by an error that nobody expected")
     # All is closed. To take an interpreter apart costs more time than a busy machine has left for the end, and without

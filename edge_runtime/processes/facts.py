@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from edge_runtime.cameras.lock import HELD
 from edge_runtime.health import CameraFacts, LineFacts, ProcessFacts
+from edge_runtime.processes import trouble
 from edge_runtime.processes.actuator import FAULTS, STATES
 from edge_runtime.processes.attended import Attended
 from edge_runtime.processes.board import Board, Cell
@@ -57,7 +58,15 @@ def line_facts(plan: LinePlan, board: Board, rows: Rows, processes: Sequence[Att
         since_s=(now_ns - since_ns) / 1e9 if since_ns else 0.0,
         cameras=(camera,),
         processes=tuple(
-            ProcessFacts(one.role.name, one.pid, one.restarts.count, age_ms(one.role.beat)) for one in processes
+            ProcessFacts(
+                one.role.name,
+                one.pid,
+                one.restarts.count,
+                age_ms(one.role.beat),
+                one.ended,
+                trouble.told(plan.runtime, one.role.name),
+            )
+            for one in processes
         ),
         decided={verdict: board[cell] for verdict, cell in VERDICTS.items()},
         fired=board[Cell.ACTUATOR_FIRED],

@@ -12,6 +12,7 @@ from types import FrameType
 
 from edge_runtime.errors import RipelineError
 from edge_runtime.health_server import HealthServer
+from edge_runtime.processes import trouble
 from edge_runtime.processes.actuator import FINISH_S, run_actuator
 from edge_runtime.processes.attended import Attended, Role
 from edge_runtime.processes.board import Board, Cell, Stop
@@ -77,6 +78,8 @@ class Supervisor:
             shared.callback(self._rows.close, remove=True)
             memory = Memory(self.board.name, ring.name, frame_bytes, self._rows.name)
             roles = (REPORTER, ACTUATOR, VISION, CAPTURE) if plan.ports.live else (REPORTER, VISION, CAPTURE)
+            for role in roles:
+                trouble.forget(plan.runtime, role.name)  # of a run before
             self._children = [Attended(role, plan, self.board, memory) for role in roles]
             self._health = self._health_server()
             shared.callback(self._health.close)

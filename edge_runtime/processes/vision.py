@@ -20,6 +20,7 @@ from edge_runtime.line import OnFrame, Tally
 from edge_runtime.orders import Sight
 from edge_runtime.pipeline import Pipeline, Step
 from edge_runtime.ports import Engine
+from edge_runtime.processes import trouble
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.child import begin, log
 from edge_runtime.processes.facts import CAMERA, VERDICTS, tell_run_id
@@ -32,6 +33,7 @@ from edge_runtime.rolling_self_test import RollingSelfTest
 from edge_runtime.scene_watch import SceneReporter
 from edge_runtime.spool import SpoolWriter
 
+_NAME = "vision"
 _LOOK_S = 0.001
 _USUAL_SHAPE = (720, 1280, 3)
 _LATENCY_EVERY_S = 1.0
@@ -39,7 +41,7 @@ _LATENCY_EVERY_S = 1.0
 
 def run_vision(plan: LinePlan, memory: Memory) -> None:
     """Decide until the line or its source ends."""
-    begin("vision")
+    begin(_NAME)
     cv2.setNumThreads(1)  # pictures are small: threads that wait for one another take longer
     bundle = open_bundle(plan.bundle)
     if proof(plan.bundle) != plan.proof:
@@ -59,6 +61,7 @@ def run_vision(plan: LinePlan, memory: Memory) -> None:
         vision = Vision(plan, identity.run_id, bundle, engine, board, ring, record, on_frame)
         vision.rehearse()
         gc.collect()
+        trouble.forget(plan.runtime, _NAME)
         gc.freeze()  # to look through all that a library brought takes as long as some pictures
         vision.run()
 

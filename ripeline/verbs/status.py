@@ -71,7 +71,9 @@ def _told(document: dict[str, Any]) -> list[str]:
     for process in document["processes"]:
         times = process["restarts"]
         restarts = f", started again {'once' if times == 1 else f'{times} times'}" if times else ""
-        texts.append(f"Process {process['name']}: pid {process['pid']}{restarts}.")
+        ended = f" (the last one {process['ended']})" if process["ended"] else ""
+        runs = "not there" if process["pid"] is None else f"pid {process['pid']}"
+        texts.append(f"Process {process['name']}: {runs}{restarts}{ended}.")
     if (journal := document["journal"]) is not None:
         condition = "is written" if journal["trouble"] is None else f"is {journal['trouble']}"
         texts.append(

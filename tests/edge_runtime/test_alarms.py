@@ -62,6 +62,13 @@ def test_a_fault_is_told_at_once_and_leaves_when_it_has_been_gone_for_a_while(fa
     assert line.run(10) == []
 
 
+def test_what_a_process_knows_of_a_fault_stands_beside_it() -> None:
+    capture = ProcessFacts("capture", 2, trouble="camera 0 cannot be opened")
+    facts = replace(GOOD, state="safe", faults=("camera silent", "camera black"), processes=(REPORTER, capture))
+    details = {one.code: one.detail for one in Clockwork().run(1, facts)}
+    assert details == {"camera silent": "camera 0 cannot be opened", "camera black": ""}
+
+
 def test_a_line_that_stands_without_a_fault_says_so() -> None:
     line = Clockwork()
     assert line.run(30, replace(GOOD, state="starting")) == []

@@ -22,6 +22,7 @@ from edge_runtime.cameras.lock import HELD, WHITE_BALANCE
 from edge_runtime.config import CameraSettings, LineConfig
 from edge_runtime.errors import CameraError
 from edge_runtime.ports import Camera
+from edge_runtime.processes import trouble
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.capture import Capture
 from edge_runtime.processes.ring import FrameRing
@@ -131,15 +132,17 @@ def test_red_is_red_before_and_after_a_reconnect(capturing: tuple[int, Board, Fr
 
 
 def test_a_camera_that_comes_back_with_red_and_blue_exchanged_is_not_used(
-    capturing: tuple[int, Board, FrameRing], caplog: pytest.LogCaptureFixture
+    capturing: tuple[int, Board, FrameRing], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     port, _, ring = capturing
     with network_camera(port, BLUE):
         until(lambda: "red and blue exchanged" in caplog.text)
         assert strongest(ring) == "red", "none of its pictures was used"
+        assert "red and blue exchanged. To do: Unplug it" in trouble.told(tmp_path, "capture"), "people are told why"
     with network_camera(port, RED):
         before = ring.newest_number
         until(lambda: ring.newest_number > before + 3)
+        assert trouble.told(tmp_path, "capture") == ""
     assert strongest(ring) == "red"
 
 

@@ -26,7 +26,11 @@ FACTS_OF_NORTH = LineFacts(
     "test-north",
     "running",
     cameras=(CameraFacts("camera", frames=30, dropped=2, age_ms=20.0),),
-    processes=(ProcessFacts("vision", 7, restarts=1), ProcessFacts("reporter", 8)),
+    processes=(
+        ProcessFacts("vision", 7, restarts=1, ended="ended with SIGKILL"),
+        ProcessFacts("capture"),
+        ProcessFacts("reporter", 8),
+    ),
     decided={"ACCEPT": 5, "DIVERT": 1, "UNDECIDED": 0},
     fired=1,
 )
@@ -94,6 +98,8 @@ def test_the_verb_speaks_to_people_and_to_programs(server: tuple[HealthServer, i
     assert "Line test-north sorts" in done.stderr
     assert "No alarms." in done.stderr
     assert "Receiver plant takes decisions; 3 wait." in done.stderr
+    assert "Process vision: pid 7, started again once (the last one ended with SIGKILL)." in done.stderr
+    assert "Process capture: not there." in done.stderr
     owner.facts = dataclasses.replace(owner.facts, state="safe", faults=("camera black",))
     wait_until(lambda: ask("test-north")["alarms"], "the alarm")
     done = ripeline("status", "--line", "test-north")

@@ -125,11 +125,16 @@ def test_a_bundle_that_is_changed_under_a_running_line_keeps_it_safe(
     to_safe_ms = line.becomes_safe(at_ns)
     until(lambda: line.says().count("vision ended with code") >= 2, what="vision refuses the bundle")
     assert "another than the line was started with" in line.says()
+    assert "nobody expected" not in line.says()
+    until(lambda: ask(line.name)["alarms"], what="an alarm")
+    (stalled,) = (one for one in ask(line.name)["alarms"] if one["code"] == Fault.VISION_STALLED)
+    assert "another than the line was started with. To do: Bring" in stalled["detail"]
     assert not line.permits(True, at_ns), "it must not sort with a bundle that nobody verified"
     (bundle / "MODEL_CARD.md").write_text(card)
     checksums.write_bytes(whole)
     mended_ns = time.monotonic_ns()
     recovered_ms = line.runs_again(mended_ns)
+    assert not any(one["trouble"] for one in ask(line.name)["processes"])
     nothing_lost(line, "bundle changed under the line", to_safe_ms=to_safe_ms, recovered_ms=recovered_ms)
 
 
