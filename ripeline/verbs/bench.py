@@ -58,5 +58,10 @@ def verb(bundle: Path, threads: int, as_json: bool) -> None:
         "engine": chosen[1],
         "candidates": [asdict(one) | {"parity": parity[one.artefact, one.engine]} for one in rows],
     }
-    console.say(f"`run` takes {chosen[0]} on {chosen[1]}.")
+    fastest = f"{chosen[0]} on {chosen[1]}"
+    one = f"`run` takes {fastest}."
+    more = (
+        f"With {threads} threads {fastest} is the fastest; `run` has one: without --threads, bench says what it takes."
+    )
+    console.say(one if threads == 1 else more)
     console.emit(document, as_json=as_json)

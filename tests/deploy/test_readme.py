@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,10 @@ def test_service_finds_everything_where_the_guide_puts_it(repository: Path) -> N
     assert f"-m venv {program}\n" in typed
     (user,) = re.findall(r"^User=(\w+)", unit, re.MULTILINE)
     assert re.search(rf"useradd .* {user}$", typed, re.MULTILINE)
+
+
+def test_what_a_line_needs_beside_the_edge_is_named_as_the_project_pins_it(repository: Path) -> None:
+    extras = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    for extra in ("gpio", "modbus", "mqtt", "opcua", "metrics", "sign"):
+        (library,) = (one.split(";")[0] for one in extras[extra] if not one.startswith("ripeline["))
+        assert re.search(rf"[`']{re.escape(library)}[`']", GUIDE.read_text("utf-8")), library

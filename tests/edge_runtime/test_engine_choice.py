@@ -125,3 +125,5 @@ def test_bench_shows_the_table_and_fills_the_memory(
     remembered: Choice = choose_engine(bundle)
     assert remembered.remembered
     assert (remembered.selection.artefact, remembered.selection.engine.name) == chosen
+    assert f"`run` takes {chosen[0]} on {chosen[1]}." in done.stderr
+    assert "`run` takes" not in ripeline("bench", bundle_dir, "--threads", 2).stderr, "run has one thread"
