@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from cv2.typing import MatLike
 
+from edge_runtime.mask import twice
 from edge_runtime.records import Image
-from edge_runtime.separate import Rectangle
 from edge_runtime.shadow import GREY, Plane, Planes, Shade
-from edge_runtime.tint import Tint
+from edge_runtime.small_picture import Region
+from edge_runtime.tint import BLOCK_PX, Tint
 
 # Luma, red and blue difference: the least that a thing must differ by, in grey levels, at sensitivity 1.
 FLOORS = (20.0, 9.0, 9.0)
@@ -76,6 +79,27 @@ def guess_belt(picture: Image, travels_along_x: bool | None) -> BeltGuess:
     return BeltGuess(expected, spread)
 
 
+def _magnified(planes: Planes) -> Planes:
+    """Twice as large; as one tall picture, for a call costs more than the arithmetic."""
+    _, height, width = planes.shape
+    tall = cv2.resize(np.ascontiguousarray(planes).reshape(-1, width), (2 * width, 6 * height))
+    return tall.reshape(3, 2 * height, 2 * width)  # type: ignore[return-value]
+
+
+def _differs(picture: Planes, empty: Planes, limits: Planes, tint_limit: MatLike, scratch: Planes) -> Plane:
+    """Mask, 0 or 255, of what differs from the empty scene by more than the limits; lies in the scratch."""
+    luma, red, blue = zip(picture, empty, limits, strict=True)
+    one, other, exceeds, mask = scratch
+    cv2.compare(cv2.absdiff(*luma[:2], dst=one), luma[2], cv2.CMP_GT, dst=mask)
+    for plane, (now, shown, limit) in ((one, red), (other, blue)):
+        cv2.compare(cv2.absdiff(now, shown, dst=plane), limit, cv2.CMP_GT, dst=exceeds)
+        cv2.bitwise_or(mask, exceeds, dst=mask)
+    # What is as dark and nearly as grey as the belt differs a little in both colours: mould on rubber.
+    cv2.compare(cv2.add(one, other, dst=one), tint_limit, cv2.CMP_GT, dst=exceeds)
+    cv2.bitwise_or(mask, exceeds, dst=mask)
+    return mask  # type: ignore[no-any-return]
+
+
 def _sampled(lines: Image) -> npt.NDArray[np.float32]:
     """Enough points of each line to know its median."""
     columns = np.linspace(0, lines.shape[1] - 1, min(SAMPLES, lines.shape[1])).round().astype(int)
@@ -95,6 +119,17 @@ def _median(values: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float3
     return np.expand_dims((ordered[..., low] + ordered[..., high]) * np.float32(0.5), axis)
 
 
+class Closely(NamedTuple):
+    """A part of a picture: what differs from the empty scene in it, and how to tell shade there.
+
+    `mask` 0 or 255; `coloured` is what is no shade, however dark, None if there is nothing of that kind.
+    """
+
+    mask: Plane
+    shade: Shade
+    coloured: Plane | None
+
+
 class Background:
     """Running mean and mean absolute deviation of every pixel of the empty scene.
 
@@ -108,6 +143,7 @@ class Background:
         sensitivity: Divides the threshold.
         min_area, max_area: Size of a fruit in pixels of this picture.
         belt: What the belt looks like, where that is known; None guesses it from the first picture.
+        block_px: As in `Tint`.
     """
 
     def __init__(
@@ -118,6 +154,7 @@ class Background:
         min_area: float,
         max_area: float,
         belt: BeltGuess | None = None,
+        block_px: int = BLOCK_PX,
     ) -> None:
         self._sensitivity = sensitivity
         belt = belt or guess_belt(first, travels_along_x)
@@ -133,8 +170,9 @@ class Background:
         self._tint_limit = np.empty(first.shape[:2], np.uint8)
         self._scratch = np.empty((4, *first.shape[:2]), np.uint8)
         self._clear: Plane | None = None
+        self._traces: Plane | None = None
         self.shade = Shade(self.mean)
-        self.tint = Tint(self.mean, sensitivity)
+        self.tint = Tint(self.mean, sensitivity, block_px)
         for spread, floor, limit in zip(self._belt_spread, FLOORS, self._belt_limits, strict=True):
             self._lay_limit(spread, floor, limit)
         self._lay_limits(slice(None))
@@ -143,32 +181,44 @@ class Background:
 
     def foreground(self, picture: Planes) -> Plane:
         """Mask, 0 or 255, of what differs from the empty scene; overwritten by the next call."""
-        luma, red, blue = zip(picture, self.mean, self._limits, strict=True)
-        one, other, exceeds, mask = self._scratch
-        cv2.compare(cv2.absdiff(*luma[:2], dst=one), luma[2], cv2.CMP_GT, dst=mask)
-        for plane, (now, empty, limit) in ((one, red), (other, blue)):
-            cv2.compare(cv2.absdiff(now, empty, dst=plane), limit, cv2.CMP_GT, dst=exceeds)
-            cv2.bitwise_or(mask, exceeds, dst=mask)
-        # What is as dark and nearly as grey as the belt differs a little in both colours: mould on rubber.
-        cv2.compare(cv2.add(one, other, dst=one), self._tint_limit, cv2.CMP_GT, dst=exceeds)
-        cv2.bitwise_or(mask, exceeds, dst=mask)
-        return mask  # type: ignore[no-any-return]
+        return _differs(picture, self.mean, self._limits, self._tint_limit, self._scratch)
+
+    def closely(self, picture: Planes, part: Region) -> Closely:
+        """What a part of the latest picture, seen twice as large, shows beside the empty scene.
+
+        The scene is magnified instead of learnt twice as large: it changes little from pixel to pixel, and what it does
+        is in each pixel's limit.
+
+        Args:
+            picture: Of that part, `[3, 2 height, 2 width]`.
+            part: Left, top, right and bottom of it.
+        """
+        left, top, right, bottom = part
+        where = np.s_[..., top:bottom, left:right]
+        empty, limits = _magnified(self.mean[where]), _magnified(self._limits[where])
+        tint_limit = cv2.resize(self._tint_limit[where], None, fx=2, fy=2)
+        mask = _differs(picture, empty, limits, tint_limit, np.empty((4, *picture.shape[1:]), np.uint8))
+        coloured = None
+        if self._traces is not None and self.tint.inner is not None:
+            cv2.bitwise_or(mask, twice(self._traces[where]), dst=mask)
+            coloured = twice(self.tint.inner[where])
+        return Closely(mask, Shade(empty), coloured)
 
     def add_traces(self, mask: Plane, picture: Planes) -> None:
         """Add what differs by a trace of colour to the latest mask of what is foreground."""
-        traces = self.tint.find(picture, mask, self._scratch[0])
+        self._traces = traces = self.tint.find(picture, mask, self._scratch[0])
         self._clear = None if traces is None else mask.copy()
         if traces is not None:
             cv2.bitwise_or(mask, traces, dst=mask)
 
-    def shows_clearly(self, box: Rectangle, area: float) -> bool:
+    def shows_clearly(self, box: tuple[float, float, float, float], area: float) -> bool:
         """Whether enough of a thing in the latest picture differs by itself, and not by a trace of colour alone.
 
         Args:
             box: Of the thing, `(x, y, width, height)`.
             area: Of the thing, in pixels.
         """
-        x, y, width, height = box
+        x, y, width, height = map(round, box)
         return self._clear is None or cv2.countNonZero(self._clear[y : y + height, x : x + width]) >= CLEAR_SHARE * area
 
     def gain(self, picture: Planes) -> float:

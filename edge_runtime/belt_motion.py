@@ -59,12 +59,13 @@ def is_horizontal(direction: BeltDirection) -> bool:
 def extent(detection: Detection, direction: BeltDirection, picture_px: tuple[int, int]) -> Extent:
     """Turn a box into belt terms; `picture_px` is (width, height)."""
     box = detection.box
+    left, top, right, bottom = detection.margins_px
     if is_horizontal(direction):
         low, size, across, width, total = box.x_px, box.width_px, box.centre_px[1], box.height_px, picture_px[0]
+        margins = left, right
     else:
         low, size, across, width, total = box.y_px, box.height_px, box.centre_px[0], box.width_px, picture_px[1]
-    left, top, right, bottom = detection.margins_px
-    margins = (left, right) if is_horizontal(direction) else (top, bottom)
+        margins = top, bottom
     if direction in (BeltDirection.LEFT, BeltDirection.UP):
         low, margins = total - low - size, margins[::-1]
     high = low + size

@@ -23,10 +23,17 @@ ALIKE_PX = 2
 """Sides of things, and of their bodies, that two close looks may differ by to be believed: one may go wrong."""
 
 
+STEPS = 2
+"""A part's place is known to one part in so many of a pixel: it may have been looked at larger."""
+
+Place = tuple[float, float, float, float]
+"""x, y, width, height, in pixels of the picture that things are looked for in."""
+
+
 class Part(NamedTuple):
     """One thing of a region; `margins` as in `edge_runtime.body`."""
 
-    box: Rectangle
+    box: Place
     area: float
     margins: Margins
 
@@ -95,13 +102,17 @@ def _moved(shape: _Shape, box: Rectangle, area: float) -> list[Part]:
     parts = []
     for part in shape.parts:
         part_x, part_y, part_width, part_height = part.box
-        start_x = x + round((part_x - left) * width / seen_width)
-        end_x = x + round((part_x + part_width - left) * width / seen_width)
-        start_y = y + round((part_y - top) * height / seen_height)
-        end_y = y + round((part_y + part_height - top) * height / seen_height)
+        start_x = x + _step((part_x - left) * width / seen_width)
+        end_x = x + _step((part_x + part_width - left) * width / seen_width)
+        start_y = y + _step((part_y - top) * height / seen_height)
+        end_y = y + _step((part_y + part_height - top) * height / seen_height)
         moved = (start_x, start_y, end_x - start_x, end_y - start_y)
         parts.append(Part(moved, part.area * area / shape.area, part.margins))
     return parts
+
+
+def _step(length: float) -> float:
+    return round(STEPS * length) / STEPS
 
 
 def _are_alike(ones: list[Part], others: list[Part]) -> bool:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
 from edge_runtime.background import Background
 from edge_runtime.belt_colour import known_belt
 from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.body import margins_of
+from edge_runtime.close_look import look_closely, may_be_several
 from edge_runtime.config import BeltSettings, LocalizeSettings
-from edge_runtime.known_shapes import KnownShapes, Part
+from edge_runtime.known_shapes import KnownShapes, Part, Place
+from edge_runtime.mask import GAP_PX, clean
 from edge_runtime.records import NO_MARGINS, Box, Detection, Image, Margins
 from edge_runtime.separate import Rectangle, area_of, outlines_of, separate, without_fragments
 from edge_runtime.shadow import Plane, Planes
-from edge_runtime.small_picture import SmallPicture, factor_of
+from edge_runtime.small_picture import SmallPicture, factor_of, is_large
+from edge_runtime.tint import BLOCK_PX
 
 SMALLEST_SHARE = 0.04
 """Of the picture's shorter side."""
@@ -42,6 +47,8 @@ STILL_FRAMES = 90
 STILL_OVERLAP = 0.75
 SAME_OVERLAP = 0.3
 MOVING_FRAMES = 60
+MOST_LARGER = 1
+"""Regions of a frame that are looked at twice as large; the next one's turn comes in the next frame."""
 
 
 class _Blob(NamedTuple):
@@ -51,9 +58,9 @@ class _Blob(NamedTuple):
     `moving_frames` counts down since it last left an anchor. `margins` are as in `Detection`, in that picture's pixels.
     """
 
-    box: Rectangle
+    box: Place
     area: float
-    anchor: Rectangle
+    anchor: Place
     margins: Margins
     still_frames: int = 0
     moving_frames: int = 0
@@ -63,7 +70,8 @@ class Localizer:
     """Finds fruit in frame after frame; its only state is what the empty scene looks like.
 
     Works on a smaller picture in YCrCb: background difference with a threshold from each pixel's own noise, opening,
-    contours, removal of cast shadows. Causal and deterministic.
+    contours, removal of cast shadows. A large picture is quartered to find things and halved, in places, where they
+    may be several (`edge_runtime.close_look`). Causal and deterministic.
 
     Args:
         settings: `[localize]` of `line.toml`.
@@ -80,6 +88,7 @@ class Localizer:
         self._blobs: list[_Blob] = []
         self._shapes = KnownShapes()
         self._areas: deque[float] = deque(maxlen=RECENT_AREAS)
+        self._larger_looks = 0
         self._strange_frames = 0
         self._brighter = 0.0  # natural logarithm of the scene's light over what was usual lately
 
@@ -94,8 +103,10 @@ class Localizer:
         """
         height, width = image.shape[:2]
         factor = self._settings.downscale or factor_of(height, width)
+        closer = self._settings.downscale is None and is_large(height, width)
+        factor *= 2 if closer else 1
         size = (max(8, width // factor), max(8, height // factor))
-        small, picture = self._small.of(image, size)
+        small, picture = self._small.of(image, size, closer=closer)
         min_area, max_area = self._area_limits(height, width, factor)
         if self._background is None or self._shape != image.shape:
             self._shape = image.shape
@@ -120,7 +131,7 @@ class Localizer:
         if is_dark or self._background is None:
             return []
         self._background.add_traces(mask, picture)
-        mask = _clean(mask)
+        mask = clean(mask, GAP_PX // 2 if self._small.is_closer else GAP_PX)
         usual_area = sorted(self._areas)[len(self._areas) // 2] if len(self._areas) >= ENOUGH_AREAS else 0.0
         blobs = self._things(mask, picture, (min_area, max_area, usual_area))
         self._background.learn(picture, mask)
@@ -142,30 +153,26 @@ class Localizer:
     def _new_background(self, picture: Image, min_area: float, max_area: float) -> Background:
         known = known_belt(picture, self._colours) if self._colours else None
         sensitivity = self._settings.sensitivity
-        if known is None:
-            return Background(picture, self._along_x, sensitivity, min_area, max_area)
-        return Background(known.scene, self._along_x, sensitivity, min_area, max_area, known.guess)
+        scene, guess = (picture, None) if known is None else (known.scene, known.guess)
+        block_px = BLOCK_PX // 2 if self._small.is_closer else BLOCK_PX
+        return Background(scene, self._along_x, sensitivity, min_area, max_area, guess, block_px)
 
     def _things(self, mask: Plane, picture: Planes, areas: tuple[float, float, float]) -> list[_Blob]:
         """Things in the mask, from left to right; `areas` are the least, the largest, the usual one (0: not known)."""
         assert self._background is not None
-        min_area, max_area, usual_area = areas
+        min_area, *_ = areas
         size = mask.shape[1], mask.shape[0]
         regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
         blobs = []
         self._shapes.next_frame()
+        self._larger_looks = 0
         for found in self._background.shade.cut_off(regions, mask, picture, self._background.tint.inner):
             outlines = without_fragments(found)
             box: Rectangle = cv2.boundingRect(np.concatenate(outlines))  # type: ignore[assignment]
             area = sum(map(area_of, outlines))
             parts = self._shapes.recall(box, area)
             if parts is None:
-                parts = [
-                    # What is half out of the picture has its middle elsewhere anyway.
-                    Part(box, area, NO_MARGINS if self._is_half_in(box, size) else margins_of(outlines, box))
-                    for box, area, outlines in separate(outlines, min_area, usual_area)
-                    if min_area <= area <= max_area and not _is_sliver(box, min_area)
-                ]
+                parts = self._parts(outlines, box, size, areas)
                 self._shapes.learn(box, area, parts)
             blobs += [
                 _Blob(box, area, box, margins)
@@ -174,7 +181,32 @@ class Localizer:
             ]
         return sorted(blobs, key=lambda blob: blob.box)
 
-    def _is_half_in(self, box: Rectangle, size: tuple[int, int]) -> bool:
+    def _parts(
+        self, outlines: Sequence[MatLike], box: Rectangle, size: tuple[int, int], areas: tuple[float, float, float]
+    ) -> list[Part]:
+        """The things of a region, by their outlines; what these leave in doubt is looked at twice as large."""
+        assert self._background is not None
+        min_area, max_area, usual_area = areas
+        things, times = separate(outlines, min_area, usual_area), 1
+        is_whole = self._small.is_closer and not self._is_half_in(box, size)
+        if is_whole and self._larger_looks < MOST_LARGER and any(may_be_several(each, usual_area) for each in things):
+            self._larger_looks += 1
+            larger = look_closely(outlines, box, self._small, self._background)
+            if larger:
+                things, times = separate(without_fragments(larger), 4 * min_area, 4 * usual_area), 2
+        parts = []
+        for whole, pixels, own in things:
+            if min_area <= pixels / times**2 <= max_area and not _is_sliver(whole, min_area * times**2):
+                x, y, w, h = (side / times for side in whole)
+                # What is half out of the picture has its middle elsewhere anyway.
+                margins = NO_MARGINS
+                if not self._is_half_in((x, y, w, h), size):
+                    left, top, right, bottom = margins_of(own, whole)
+                    margins = (left / times, top / times, right / times, bottom / times)
+                parts.append(Part((x, y, w, h), pixels / times**2, margins))
+        return parts
+
+    def _is_half_in(self, box: Place, size: tuple[int, int]) -> bool:
         """Whether it may be part of a fruit that is coming in or going out; `size` is (width, height)."""
         x, y, w, h = box
         by_x, by_y = x <= 0 or x + w >= size[0], y <= 0 or y + h >= size[1]
@@ -203,12 +235,12 @@ class Localizer:
 def _surround(blob: _Blob, others: list[_Blob], mask: Plane) -> Plane:
     """The blob in the mask with its shadow, which lies around it, but without its neighbours."""
     region = np.zeros_like(mask)
-    x, y, w, h = blob.box
+    x, y, w, h = map(round, blob.box)
     part = np.s_[max(0, y - h // 2) : y + h + h // 2, max(0, x - w // 2) : x + w + w // 2]
     region[part] = mask[part]
     for other in others:
         if other is not blob:
-            x, y, w, h = other.box
+            x, y, w, h = map(round, other.box)
             region[y : y + h, x : x + w] = 0
     return region
 
@@ -240,23 +272,12 @@ def _follow(blob: _Blob, old: _Blob, something_moves: bool) -> _Blob:
     )
 
 
-def _square(side: int) -> Plane:
-    return np.ones((side, side), np.uint8)
-
-
-def _clean(mask: Plane) -> Plane:
-    """Drop specks and close gaps."""
-    # Opened by 3 and closed by 5: growing by 3 and by 5 is growing by 7.
-    grown = cv2.dilate(cv2.erode(mask, _square(3)), _square(7))
-    return cv2.erode(grown, _square(5), dst=grown)  # type: ignore[return-value]
-
-
 def _is_sliver(box: Rectangle, min_area: float) -> bool:
     *_, width, height = box
     return min(width, height) < max(THINNEST * math.sqrt(min_area), max(width, height) / LONGEST)
 
 
-def _overlap(one: Rectangle, other: Rectangle) -> float:
+def _overlap(one: Place, other: Place) -> float:
     """Intersection over union."""
     x, y, w, h = one
     other_x, other_y, other_w, other_h = other
@@ -274,7 +295,7 @@ def _detection(blob: _Blob, scale_x: float, scale_y: float, size: tuple[int, int
     return Detection(box, blob.area * scale_x * scale_y, _is_cut(blob.box, size), margins_px)
 
 
-def _is_cut(box: Rectangle, size: tuple[int, int]) -> bool:
+def _is_cut(box: Place, size: tuple[int, int]) -> bool:
     """Whether the picture's edge cuts a thing; `size` is (width, height)."""
     x, y, w, h = box
     return x <= 0 or y <= 0 or x + w >= size[0] or y + h >= size[1]

@@ -18,6 +18,8 @@ from cv2.typing import MatLike
 from edge_runtime.shadow import GREY, Plane, Planes
 
 BLOCK_PX = 4
+"""In a picture that is looked at closely; in one of half its size, blocks of half as many pixels show as much."""
+
 LEAST_TINT, SPREADS = 6.0, 6.0
 """The least that both colour differences of a block together exceed, in levels at sensitivity 1, and in spreads."""
 
@@ -59,13 +61,14 @@ class Tint:
     Args:
         empty: The empty scene; kept, and looked at again by `learn` and `follow`.
         sensitivity: As in `[localize]` of `line.toml`.
+        block_px: 2 or 4.
     """
 
-    def __init__(self, empty: Planes, sensitivity: float) -> None:
+    def __init__(self, empty: Planes, sensitivity: float, block_px: int = BLOCK_PX) -> None:
         _, height, width = empty.shape
-        size = height // BLOCK_PX, width // BLOCK_PX
-        self._sensitivity = sensitivity
-        self._part = np.s_[..., : size[0] * BLOCK_PX, : size[1] * BLOCK_PX]
+        size = height // block_px, width // block_px
+        self._sensitivity, self._block_px = sensitivity, block_px
+        self._part = np.s_[..., : size[0] * block_px, : size[1] * block_px]
         self._empty = empty[self._part]
         self._blocks = np.empty((3, *size), np.uint8)
         self._edge, self._tint, self._limit, self._clear = np.zeros((4, *size), np.uint8)
@@ -88,10 +91,10 @@ class Tint:
         """
         self.inner = None
         now = picture[self._part]
-        colours = np.stack([_in_blocks(plane) for plane in now[1:]])
+        colours = np.stack([_in_blocks(plane, self._block_px) for plane in now[1:]])
         red, blue = map(cv2.absdiff, colours, self._blocks[1:])
         cv2.add(red, blue, dst=self._tint)
-        cv2.threshold(_in_blocks(clear[self._part]), MOST, 255, cv2.THRESH_BINARY, dst=self._clear)
+        cv2.threshold(_in_blocks(clear[self._part], self._block_px), MOST, 255, cv2.THRESH_BINARY, dst=self._clear)
         if self._frames < LEARNT_EVERY * LEARNT_TIMES:
             return None
         # What is clear is no trace, nor is what is narrow, as the rim of a clear thing is.
@@ -101,7 +104,8 @@ class Tint:
             return None
         left, top = max(0, x - MARGIN), max(0, y - MARGIN)
         right, bottom = x + width + MARGIN, y + height + MARGIN
-        pixels = np.s_[..., top * BLOCK_PX : bottom * BLOCK_PX, left * BLOCK_PX : right * BLOCK_PX]
+        side = self._block_px
+        pixels = np.s_[..., top * side : bottom * side, left * side : right * side]
         traces = self._traces(now[0][pixels], colours, np.s_[..., top:bottom, left:right])
         if not cv2.countNonZero(traces):
             return None
@@ -109,7 +113,7 @@ class Tint:
         # A patch's outer blocks may owe their colour to what lies beside them.
         for mask, blocks in ((self._found, traces), (self._inner, cv2.erode(traces, _NEAR))):
             mask[:] = 0
-            np.bitwise_and(_in_pixels(blocks), itself, out=mask[self._part][pixels])
+            np.bitwise_and(_in_pixels(blocks, self._block_px), itself, out=mask[self._part][pixels])
         self.inner = self._inner
         return self._found
 
@@ -137,7 +141,7 @@ class Tint:
         np.maximum(np.maximum(self._limit, self._edge), least, out=self._limit)
 
     def _look_at_scene(self, plane: int) -> None:
-        np.copyto(self._blocks[plane], _in_blocks(self._empty[plane]))
+        np.copyto(self._blocks[plane], _in_blocks(self._empty[plane], self._block_px))
         if plane == 2:
             red, blue = (cv2.morphologyEx(shown, cv2.MORPH_GRADIENT, _NEAR) for shown in self._blocks[1:])
             cv2.addWeighted(red, SHAKEN, blue, SHAKEN, 0, dst=self._edge)
@@ -150,7 +154,7 @@ class Tint:
             colours: Both colour differences, by blocks, of the whole picture.
             where: The part, in blocks.
         """
-        luma = _in_blocks(pixels)
+        luma = _in_blocks(pixels, self._block_px)
         empty, clear, tint = self._blocks[where], self._clear[where], self._tint[where]
         gain = luma / np.maximum(empty[0], 1).astype(np.float32)
         red, blue = (
@@ -167,15 +171,15 @@ class Tint:
         return cv2.bitwise_and(traces, cv2.dilate(alone, _AROUND))  # type: ignore[return-value]
 
 
-def _in_blocks(plane: Plane) -> Plane:
-    """Block means, in two steps, which is far quicker than one."""
-    for _ in range(2):
+def _in_blocks(plane: Plane, block_px: int) -> Plane:
+    """Block means, in steps of two, which is far quicker than one."""
+    for _ in range(block_px // 2):
         height, width = plane.shape
         plane = cv2.resize(plane, (width // 2, height // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     return plane
 
 
-def _in_pixels(blocks: MatLike) -> Plane:
-    """Blocks of a mask, each as large as it is; four bytes at a time, as `cv2.resize` takes longer than all else."""
-    wide = (blocks.astype(np.uint32) * np.uint32(0x01010101)).view(np.uint8)
-    return wide.repeat(BLOCK_PX, axis=0)
+def _in_pixels(blocks: MatLike, block_px: int) -> Plane:
+    """Blocks of a mask, each as large as it is; so many bytes at a time, as `cv2.resize` takes longer than all else."""
+    wide = blocks.astype(np.uint32) * np.uint32(0x01010101) if block_px == 4 else blocks * np.uint16(0x0101)
+    return wide.view(np.uint8).repeat(block_px, axis=0)

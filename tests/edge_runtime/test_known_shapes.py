@@ -36,6 +36,17 @@ def test_what_reaches_to_the_end_of_a_region_that_is_a_pixel_longer_reaches_to_i
     assert sum(part.area for part in parts) == pytest.approx(1.01 * AREA)
 
 
+def test_places_known_to_half_a_pixel_are_kept_so() -> None:
+    halves = [part._replace(box=(part.box[0] + 0.5, part.box[1], part.box[2] - 0.5, part.box[3])) for part in PAIR]
+    shapes = KnownShapes()
+    for _ in range(2):
+        shapes.learn(REGION, AREA, halves)
+        shapes.next_frame()
+    parts = shapes.recall((123, 47, 60, 30), AREA)
+    assert parts is not None
+    assert [part.box for part in parts] == [(123.5, 47, 31.5, 30), (153.5, 49, 29.5, 28)]
+
+
 @pytest.mark.parametrize(
     ("box", "area"),
     [

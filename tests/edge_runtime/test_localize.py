@@ -346,7 +346,7 @@ def test_a_tool_left_beside_the_fruit_is_absorbed_and_a_stopped_fruit_is_not() -
     assert all(each.box.centre_px[1] < 130 for each in detections)
 
 
-@pytest.mark.parametrize("size", [(240, 320), (480, 640), (1080, 1920)])
+@pytest.mark.parametrize("size", [(240, 320), (480, 640), (720, 1280), (1080, 1920)])
 def test_boxes_are_in_pixels_of_the_picture_at_any_size(size: tuple[int, int]) -> None:
     scale = size[0] / 240
     belt, localizer = Belt(BELTS["blue"]), Localizer(LocalizeSettings(), BeltSettings())

@@ -6,7 +6,7 @@ import pytest
 
 from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.localize import Localizer
-from edge_runtime.small_picture import SmallPicture, factor_of
+from edge_runtime.small_picture import SmallPicture, factor_of, is_large
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,34 @@ def test_pictures_are_halved_and_large_ones_made_smaller_still(width: int, heigh
     assert factor_of(height, width) == factor
 
 
-@pytest.mark.parametrize(("downscale", "size"), [(None, (360, 640)), (2, (360, 640)), (4, (180, 320))])
+@pytest.mark.parametrize(
+    ("width", "height", "large"),
+    [
+        (320, 240, False),
+        (1023, 768, False),
+        (1024, 768, True),
+        (720, 1280, True),
+        (1604, 1203, True),
+        (3840, 2160, True),
+    ],
+)
+def test_only_what_leaves_256_px_is_halved_again_to_find_things(width: int, height: int, large: bool) -> None:
+    assert is_large(height, width) is large
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (768, 1366), (1080, 1920)])
+def test_a_part_seen_closely_is_that_part_of_a_picture_twice_as_large(size: tuple[int, int]) -> None:
+    height, width = size[0] // (2 * factor_of(*size)), size[1] // (2 * factor_of(*size))
+    image = cv2.blur(np.random.default_rng(4).integers(0, 256, (*size, 3), np.uint8), (9, 9))
+    small, twice = SmallPicture(), SmallPicture()
+    small.of(image, (width, height), closer=True)
+    expected = twice.of(image, (2 * width, 2 * height))[1].copy()
+    seen = small.closely((20, 30, 61, 50))
+    assert seen.shape == (3, 40, 82)
+    assert np.abs(seen.astype(int) - expected[:, 60:100, 40:122]).max() <= 1
+
+
+@pytest.mark.parametrize(("downscale", "size"), [(None, (180, 320)), (2, (360, 640)), (4, (180, 320))])
 def test_the_scene_is_as_large_as_the_picture_that_things_are_looked_for_in(
     downscale: int | None, size: tuple[int, int]
 ) -> None:

@@ -42,6 +42,16 @@ def test_mould_with_a_trace_of_colour_is_found_whole_and_two_that_touch_are_two(
     assert np.mean(np.array(counts) == 2) > 0.8
 
 
+def test_mould_is_found_in_a_large_picture_of_which_a_quarter_is_looked_at() -> None:
+    belt, localizer, errors = Belt(BELTS["grey"], 720, 1280), Localizer(LocalizeSettings(), BeltSettings()), []
+    for frame in range(110):
+        x = -300 + 12 * frame
+        detections = localizer.detect(belt.draw(12 * frame, [(x, 300, (119, 107, 97))], radius=36))
+        if 100 < x < 1180:
+            errors.append(box_error_px(detections[0], x, 300, radius=36) if len(detections) == 1 else 99.0)
+    assert np.mean(np.array(errors) <= 12) > 0.8
+
+
 def test_a_stain_that_differs_by_a_trace_all_over_is_no_fruit(monkeypatch: pytest.MonkeyPatch) -> None:
     def things() -> int:
         belt, localizer = Belt(BELTS["grey"]), Localizer(LocalizeSettings(), BeltSettings())
