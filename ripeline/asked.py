@@ -35,7 +35,9 @@ class Asked:
         """Makes the folder for the results; see `earlier_result.replacing`."""
         return replacing(self.output, marker=MARKER, force=self.force)
 
-    def outputs(self, bundle: Bundle, settings: LineConfig, frame_rate_hz: float | None = None) -> RunOutputs:
+    def outputs(
+        self, bundle: Bundle, settings: LineConfig, frame_rate_hz: float | None = None, *, live: bool = False
+    ) -> RunOutputs:
         """What is written beside the decisions."""
         from edge_runtime.cameras.stream import hide_password
 
@@ -47,4 +49,5 @@ class Asked:
             annotate=self.annotate,
             trace=self.trace,
             frame_rate_hz=frame_rate_hz,
+            live=live,
         )

@@ -71,7 +71,7 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
             asked.output,
             runtime_folder(settings.name),
             asked.proof,
-            asked.outputs(bundle, settings),
+            asked.outputs(bundle, settings, live=edges.live),
         )
         say_as()
         ended = Event()
@@ -94,6 +94,10 @@ def run(asked: Asked, bundle: Bundle, settings: LineConfig, policy: Policy, sele
                     raise click.exceptions.Exit(console.DONE)
     if simulated is None and supervisor.failure is None:
         console.leave_by(supervisor.leave_by_s)
+        if supervisor.stuck:
+            # Who touches it too can end no more.
+            console.notice(f"the disk of {plan.output} hangs: summary.json is not written; decisions wait as they are.")
+            console.leave()
     with suppress(OSError):  # of a disk that is full: its alarm has stood
         (plan.output / MARKER).touch()  # also where there was nothing to decide
     if simulated is not None:

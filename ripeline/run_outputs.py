@@ -26,6 +26,7 @@ class RunOutputs:
         annotate: Whether to make a film.
         trace: Whether to write the tracks.
         frame_rate_hz: Of the film.
+        live: Whether the line goes on whatever its disk does; pictures that a slow one has no time for are left out.
     """
 
     output: Path
@@ -35,10 +36,12 @@ class RunOutputs:
     annotate: bool = False
     trace: bool = False
     frame_rate_hz: float | None = None
+    live: bool = False
 
     @contextmanager
     def __call__(self, start: int = 0) -> Iterator[OnFrame]:
         """Open what was asked for; a process that was started again (`start` > 0) writes to a folder of its own."""
+        from edge_runtime.reporters.aside import Aside
         from edge_runtime.reporters.crops import CropFolder
         from edge_runtime.reporters.tracks import TracksFile
         from edge_runtime.reporters.video import AnnotatedVideo
@@ -52,6 +55,7 @@ class RunOutputs:
             folder.mkdir(exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(crops)
+            aside = stack.enter_context(Aside("pictures of unfamiliar fruit")) if self.live else None
             video = tracks = None
             if self.annotate:
                 video = stack.enter_context(AnnotatedVideo(folder / "annotated.mp4", self.frame_rate_hz))
@@ -59,7 +63,10 @@ class RunOutputs:
                 tracks = stack.enter_context(TracksFile(folder / "tracks.csv"))
 
             def on_frame(frame: Frame, step: Step) -> None:
-                crops.add_unfamiliar(frame, step)
+                if aside is None:
+                    crops.add_unfamiliar(frame, step)
+                elif any(decision.unfamiliar for decision in step.decisions):
+                    aside.do(lambda: crops.add_unfamiliar(frame, step))
                 if video is not None:
                     video.add(frame, step)
                 if tracks is not None:

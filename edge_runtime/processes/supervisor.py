@@ -68,6 +68,8 @@ class Supervisor:
         """Whether the source has given a picture, and the outputs have been switched."""
         self.leave_by_s = math.inf
         """When the line is to be gone, after `run`: monotonic seconds."""
+        self.stuck = False
+        """Whether a process could not even be killed, after `run`: it waits in the kernel, most likely for a disk."""
         line, frame_bytes = plan.config.name, round(plan.config.processes.frame_mb * 1e6)
         with ExitStack() as shared:
             self.board = Board.new(line)
@@ -124,6 +126,7 @@ class Supervisor:
             rest_s = time.monotonic() + _TO_REST_S
             for child in self._children:
                 child.leave(rest_s)
+            self.stuck = not all(child.kill() for child in self._children)
 
     def _look_whether_opened(self, on_opened: Callable[[], None]) -> None:
         acts = all(self.board[one.role.beat] for one in self._children if one.role is ACTUATOR)

@@ -26,7 +26,7 @@ from edge_runtime.spool import SpoolWriter
 from edge_runtime.watch import Fault
 from tests.broker import free_port
 from tests.decisions import decision
-from tests.disks import small_disk
+from tests.disks import hanging_disk, small_disk
 from tests.faults.line import TAKEN_APART
 from tests.faults.running import ROOT, Line, rows, until
 
@@ -200,6 +200,47 @@ def test_a_network_camera_that_goes_in_the_middle_of_a_picture_is_found_again(
     assert lost == 0
 
 
+def test_a_line_sorts_on_while_its_disk_hangs(
+    start: Callable[..., Line], fault_table: Note, camera: MjpegCamera
+) -> None:
+    first = start(source=camera.url)
+    first.process.kill()
+    with hanging_disk(first.output.with_name("out-again")) as disk:
+        line = first.begin_again()
+        try:
+            until(lambda: rows(line.output / "decisions.jsonl"), what=f"decisions: {line.says()}")
+            with disk.hanging():
+                at_ns = time.monotonic_ns()
+                _decides(line, 10)
+                assert disk.hangs
+            thawed_s = time.monotonic()
+            everything = sum(ask(line.name)["decided"].values())
+            until(lambda: len(rows(line.output / "decisions.jsonl")) >= everything, what="all are in the file")
+            took_ms = (time.monotonic() - thawed_s) * 1000
+            assert line.states("safe", at_ns) == [], line.says()
+            decided = [(row["run_id"], row["fruit_id"]) for row in rows(line.output / "decisions.jsonl")]
+            lost = max(0, everything - len(set(decided)))
+            with disk.hanging():
+                _decides(line, 5)  # by which its reporter waits for the disk
+                line.process.send_signal(signal.SIGTERM)
+                assert line.process.wait(60) == 0, line.says()
+                assert disk.hangs
+            assert "hangs: summary.json is not written" in line.says()
+        finally:
+            line.process.kill()
+            line.process.wait()
+    note = "sorts on, and ends with exit code 0; from when it is back until all is in decisions.jsonl"
+    fault_table("disk of the output folder hangs", lost=lost, recovered_ms=took_ms, note=note)
+    assert lost == 0
+    assert len(set(decided)) == len(decided)
+
+
+def _decides(line: Line, fruit: int) -> None:
+    """Waits until it has decided so many more."""
+    before = sum(ask(line.name)["decided"].values())
+    until(lambda: sum(ask(line.name)["decided"].values()) >= before + fruit, what="it sorts on", seconds=50)
+
+
 def test_a_line_whose_disk_is_full_to_the_end_ends_in_order_and_says_so(
     start: Callable[..., Line], fault_table: Note, camera: MjpegCamera
 ) -> None:
@@ -211,8 +252,7 @@ def test_a_line_whose_disk_is_full_to_the_end_ends_in_order_and_says_so(
             until(lambda: line.states("running", 0), what=f"it sorts: {line.says()}")
             with pytest.raises(OSError, match="No space"):
                 (disk / "ballast").write_bytes(bytes(2_000_000))
-            before = sum(ask(line.name)["decided"].values())
-            until(lambda: sum(ask(line.name)["decided"].values()) > before + 3, what="it sorts on")
+            _decides(line, 4)
             line.process.send_signal(signal.SIGTERM)
             assert line.process.wait(60) == 0, line.says()
         finally:

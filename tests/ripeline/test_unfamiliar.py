@@ -9,6 +9,8 @@ import numpy as np
 from edge_runtime.pipeline import Step
 from edge_runtime.records import Box, Decision, Detection, Frame, TrackedDetection, Verdict
 from ripeline.run_outputs import RunOutputs
+from tests.broker import wait_until
+from tests.disks import hanging_disk
 
 BUDGET_MB = 0.03
 
@@ -41,3 +43,22 @@ def test_a_run_that_starts_again_has_what_is_left_of_the_budget(tmp_path: Path) 
     assert first < kept_bytes(tmp_path) <= BUDGET_MB * 1e6
     assert (tmp_path / "restart-1" / "unfamiliar" / "unsorted").is_dir()
     assert not (tmp_path / "restart-4").exists()
+
+
+def test_a_live_line_does_not_wait_for_a_disk_that_hangs(tmp_path: Path) -> None:
+    with hanging_disk(tmp_path / "disk") as disk:
+        outputs = RunOutputs(disk.folder / "out", "0", margin=0.1, unfamiliar_mb=1.0, live=True)
+        with outputs() as look_on:
+            with disk.hanging():
+                for index in range(100):
+                    look_on(*unlike_anything(index))
+                assert disk.hangs, "they were handed over meanwhile"
+            wait_until(lambda: kept_bytes(disk.folder) > 0, "pictures, once it no longer hangs")
+        assert len(list(disk.folder.rglob("*.png"))) < 20, "the others were left out, and no memory holds them"
+
+
+def test_a_live_line_keeps_its_last_pictures(tmp_path: Path) -> None:
+    with RunOutputs(tmp_path, "0", margin=0.1, unfamiliar_mb=1.0, live=True)() as look_on:
+        for index in range(5):
+            look_on(*unlike_anything(index))
+    assert len(list(tmp_path.rglob("*.png"))) == 5
