@@ -18,6 +18,8 @@ from edge_runtime.watch import Fault
 
 _WINDOW_S = 60.0
 _RESTARTS, _RESTARTS_WINDOW_S = 3, 600.0
+_STARTING_S = 20.0
+"""Until then it is no fault that processes have not begun."""
 _BEHIND = 5000
 _ROWS = 100
 """That wait to be written down, where hardly one does: a fortieth of what there is room for."""
@@ -108,9 +110,10 @@ class AlarmBoard:
 
     def _of_line(self, facts: LineFacts, now_s: float) -> Iterator[Condition]:
         troubles = {process.name: process.trouble for process in facts.processes}
+        raise_s = _STARTING_S if facts.state == LineState.STARTING else 0.0
         for fault in facts.faults:
             if fault in ALARMS:
-                yield Condition(fault, "", Level.BAD, troubles.get(_WHOSE.get(fault, ""), ""))
+                yield Condition(fault, "", Level.BAD, troubles.get(_WHOSE.get(fault, ""), ""), raise_s)
         explained = any(ALARMS[fault].severity == STOPPED for fault in facts.faults if fault in ALARMS)
         stands = facts.state not in (LineState.RUNNING, LineState.STARTING) and not explained
         yield _bad_if(stands, "line not sorting", "", facts.state, raise_s=2.0)

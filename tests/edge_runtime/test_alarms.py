@@ -62,6 +62,13 @@ def test_a_fault_is_told_at_once_and_leaves_when_it_has_been_gone_for_a_while(fa
     assert line.run(10) == []
 
 
+def test_a_line_that_starts_has_a_while_before_it_complains() -> None:
+    facts = replace(GOOD, state="starting", faults=("vision stalled",))
+    line = Clockwork()
+    assert line.run(15, facts) == []
+    assert codes(line.run(10, facts)) == ["vision stalled"]
+
+
 def test_what_a_process_knows_of_a_fault_stands_beside_it() -> None:
     capture = ProcessFacts("capture", 2, trouble="camera 0 cannot be opened")
     facts = replace(GOOD, state="safe", faults=("camera silent", "camera black"), processes=(REPORTER, capture))
