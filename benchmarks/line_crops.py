@@ -23,8 +23,8 @@ from simulator.scenario import Scenario
 from simulator.world import build_world
 
 MARGIN = 0.1
-EVERY_MM = 70.0
-"""Between two pictures of one fruit: three to five of each on its way through."""
+EVERY_MM = 140.0
+"""Between two pictures of one fruit: two or three of each on its way through."""
 
 
 def write_line_crops(folder: Path, lines: Mapping[str, Scenario], *, seed: int) -> int:
