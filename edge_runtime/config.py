@@ -78,7 +78,7 @@ class LocalizeSettings(Section):
         ge=1,
         le=16,
         description="Make pictures n times smaller; left out: 2, or more above 1600 px, and from 1024 px on things are "
-        "found in half of that.",
+        "found in half of that where it divides.",
     )
     sensitivity: FiniteFloat = Field(
         default=1.0, ge=0.1, le=10, description="Above 1 finds fainter things, below 1 only clearer ones."
