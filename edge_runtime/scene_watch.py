@@ -6,6 +6,7 @@ import json
 from collections import deque
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -109,7 +110,8 @@ class SceneReporter:
         known = self._watch.reference
         facts = self._watch.update(image)
         if self._kept is not None and known is None and self._watch.reference is not None:
-            write_facts(self._kept, asdict(self._watch.reference))
+            # In a thread, as the disk may hang.
+            Thread(target=write_facts, args=(self._kept, asdict(self._watch.reference)), daemon=True).start()
         write_facts(self._file, asdict(facts))
 
 

@@ -21,6 +21,7 @@ from edge_runtime.reporting import FACTS, write_facts
 from edge_runtime.scene_watch import SceneReporter, SceneWatch, measure_scene, read_scene
 from simulator.line import open_source
 from tests.broker import free_port, wait_until
+from tests.disks import hanging_disk
 
 FACTS_OF_NORTH = LineFacts(
     "test-north",
@@ -225,9 +226,22 @@ def test_the_reference_outlives_a_restart(belt: list[Image], tmp_path: Path) -> 
     for second, picture in enumerate(belt * 5):
         first.look(picture, second * 1_000_000_000)
         first.look(np.zeros_like(picture), second * 1_000_000_000 + 1)  # within the second: passed over
+    wait_until(kept.exists, "the reference to be kept")
     again = SceneReporter(tmp_path, kept=kept)
     for second, picture in enumerate(belt * 3):
         again.look((picture * 0.5).astype(np.uint8), second * 1_000_000_000)
     light = read_scene(tmp_path, "camera").light
     assert light == pytest.approx(0.5, abs=0.03)
     assert measure_scene(belt[0]).light > 20
+
+
+def test_keeping_the_reference_waits_for_no_disk_that_hangs(belt: list[Image], tmp_path: Path) -> None:
+    with hanging_disk(tmp_path / "disk") as disk:
+        kept = disk.folder / "scene.json"
+        reporter = SceneReporter(tmp_path, kept=kept)
+        with disk.hanging():
+            for second in range(70):
+                reporter.look(belt[0], second * 1_000_000_000)
+            assert disk.hangs, "it has looked on meanwhile"
+            assert read_scene(tmp_path, "camera").light == 1.0
+        wait_until(kept.exists, "the reference to be kept")
