@@ -33,6 +33,10 @@ THINNEST = 0.75
 LONGEST = 6
 RECENT_AREAS = 200
 ENOUGH_AREAS = 20
+ALIKE, LONGER = 2.4, 1.2
+"""Where eight areas in ten are within so many times each other, things are of a kind, and what is so many times as long
+as usual may be two."""
+
 SCRAP = 0.2
 """Of the usual area: fruit of half the diameter are still fruit, leaves and crumbs are not."""
 STRANGE_SHARE = 0.6
@@ -160,19 +164,20 @@ class Localizer:
     def _things(self, mask: Plane, picture: Planes, areas: tuple[float, float, float]) -> list[_Blob]:
         """Things in the mask, from left to right; `areas` are the least, the largest, the usual one (0: not known)."""
         assert self._background is not None
-        min_area, *_ = areas
+        min_area, _, usual_area = areas
         size = mask.shape[1], mask.shape[0]
         regions = [outline for outline in outlines_of(mask) if math.prod(cv2.boundingRect(outline)[2:]) >= min_area]
         blobs = []
         self._shapes.next_frame()
         self._larger_looks = 0
+        longest = self._longest(usual_area)
         for found in self._background.shade.cut_off(regions, mask, picture, self._background.tint.inner):
             outlines = without_fragments(found)
             box: Rectangle = cv2.boundingRect(np.concatenate(outlines))  # type: ignore[assignment]
             area = sum(map(area_of, outlines))
             parts = self._shapes.recall(box, area)
             if parts is None:
-                parts = self._parts(outlines, box, size, areas)
+                parts = self._parts(outlines, box, size, (*areas, longest))
                 self._shapes.learn(box, area, parts)
             blobs += [
                 _Blob(box, area, box, margins)
@@ -182,18 +187,22 @@ class Localizer:
         return sorted(blobs, key=lambda blob: blob.box)
 
     def _parts(
-        self, outlines: Sequence[MatLike], box: Rectangle, size: tuple[int, int], areas: tuple[float, float, float]
+        self, outlines: Sequence[MatLike], box: Rectangle, size: tuple[int, int], sizes: tuple[float, ...]
     ) -> list[Part]:
-        """The things of a region, by their outlines; what these leave in doubt is looked at twice as large."""
+        """The things of a region, by their outlines; what these leave in doubt is looked at twice as large.
+
+        `sizes` are the least area, the largest, the usual one (0: not known), and how long one thing is at most.
+        """
         assert self._background is not None
-        min_area, max_area, usual_area = areas
-        things, times = separate(outlines, min_area, usual_area), 1
+        min_area, max_area, usual_area, longest = sizes
+        # By half as many pixels what stands out is too coarse to tell.
+        things, times = separate(outlines, min_area, usual_area, math.inf if self._small.is_closer else longest), 1
         is_whole = self._small.is_closer and not self._is_half_in(box, size)
         if is_whole and self._larger_looks < MOST_LARGER and any(may_be_several(each, usual_area) for each in things):
             self._larger_looks += 1
             larger = look_closely(outlines, box, self._small, self._background)
             if larger:
-                things, times = separate(without_fragments(larger), 4 * min_area, 4 * usual_area), 2
+                things, times = separate(without_fragments(larger), 4 * min_area, 4 * usual_area, 2 * longest), 2
         parts = []
         for whole, pixels, own in things:
             if min_area <= pixels / times**2 <= max_area and not _is_sliver(whole, min_area * times**2):
@@ -205,6 +214,14 @@ class Localizer:
                     margins = (left / times, top / times, right / times, bottom / times)
                 parts.append(Part((x, y, w, h), pixels / times**2, margins))
         return parts
+
+    def _longest(self, usual_area: float) -> float:
+        """How long one thing is at most, in the working picture; infinite where things are not of a kind."""
+        areas = sorted(self._areas)
+        tenth = len(areas) // 10
+        if len(areas) < RECENT_AREAS or areas[-tenth] > ALIKE * areas[tenth]:
+            return math.inf
+        return LONGER * 2 * math.sqrt(usual_area / math.pi)
 
     def _is_half_in(self, box: Place, size: tuple[int, int]) -> bool:
         """Whether it may be part of a fruit that is coming in or going out; `size` is (width, height)."""

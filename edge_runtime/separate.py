@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from cv2.typing import MatLike
 
+from edge_runtime.bulge import body_and_bulge
+
 Mask = npt.NDArray[np.uint8]
 Rectangle = tuple[int, int, int, int]
 """x, y, width, height."""
@@ -24,6 +26,10 @@ MIN_WIDTH = 6
 COMPACT = 0.35
 SINGLE = 0.8
 LEAST_PART = 0.35
+SLENDER = 1.4
+"""Times as long as wide: no fruit is, nor what shows of one whose middle is as grey as the belt."""
+
+LEAST_BULGE = 0.25
 
 
 class Thing(NamedTuple):
@@ -61,7 +67,9 @@ def without_fragments(outlines: Sequence[MatLike]) -> Sequence[MatLike]:
     return [outline for outline, area in zip(outlines, areas, strict=True) if area >= least]
 
 
-def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0.0) -> list[Thing]:
+def separate(
+    outlines: Sequence[MatLike], min_area: float, usual_area: float = 0.0, longest: float = math.inf
+) -> list[Thing]:
     """Split a region into the things that it shows.
 
     Parts that do not touch are things of their own if they are large enough beside the largest, else belong to it.
@@ -74,19 +82,22 @@ def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0
         min_area: Nothing is cut into pieces smaller than this.
         usual_area: Of one thing, 0 if not known. A part no larger is one, whatever its outline, and none of two that
             touch is far smaller.
+        longest: A part that is longer is looked at once more: for what stands out from it.
 
     Returns:
         At least one thing.
     """
     areas = [area_of(outline) for outline in outlines]
     if len(outlines) == 1:
-        return _cut_at_waists(outlines[0], areas[0], min_area, usual_area)
+        return _cut_at_waists(outlines[0], areas[0], min_area, usual_area, longest)
     largest = max(areas)
     parts = list(zip(outlines, areas, strict=True))
 
     def things(least: float, below: float = math.inf) -> list[Thing]:
-        some = (each for each in parts if least <= each[1] < below)
-        return [thing for outline, area in some for thing in _cut_at_waists(outline, area, min_area, usual_area)]
+        some = [each for each in parts if least <= each[1] < below]
+        return [
+            thing for outline, area in some for thing in _cut_at_waists(outline, area, min_area, usual_area, longest)
+        ]
 
     found = things(WHOLE * largest)
     # What is small beside two that touch may be large beside each of them.
@@ -98,10 +109,11 @@ def separate(outlines: Sequence[MatLike], min_area: float, usual_area: float = 0
     return found
 
 
-def _cut_at_waists(outline: MatLike, area: float, min_area: float, usual_area: float) -> list[Thing]:
+def _cut_at_waists(outline: MatLike, area: float, min_area: float, usual_area: float, longest: float) -> list[Thing]:
     box = cv2.boundingRect(outline)
     one = [Thing(box, area, [outline])]  # type: ignore[arg-type]
-    if area <= SINGLE * usual_area or min(box[2:]) < MIN_WIDTH:
+    is_single = area <= SINGLE * usual_area
+    if min(box[2:]) < MIN_WIDTH or (is_single and max(box[2:]) <= longest):
         return one
     if area - len(outline) / 2 - 1 >= CONVEX * cv2.contourArea(cv2.convexHull(outline)):
         return one
@@ -109,18 +121,32 @@ def _cut_at_waists(outline: MatLike, area: float, min_area: float, usual_area: f
     mask, depth = depth_within([outline], box)  # type: ignore[arg-type]
     deepest = float(cv2.minMaxLoc(depth)[1])
     cores: list[_Core] = []
-    for neck in NECKS:
+    for neck in NECKS if not is_single else ():
         cores = _cores(depth, neck * deepest, more_than=len(cores)) or cores
-    if len(cores) < 2:
-        return one
-    parts = [cv2.bitwise_and(part, mask) for part in _nearest(cores, mask.shape)]  # type: ignore[arg-type]
-    areas = [cv2.countNonZero(part) for part in parts]
-    # Pieces of a strip or a frame are no round things: such a shape is left whole, to be judged as what it is.
-    compact = [core.depth >= COMPACT * area**0.5 for core, area in zip(cores, areas, strict=True)]
-    if min(areas) < max(min_area, LEAST_PART * usual_area) or not all(compact):
+    parts: Sequence[MatLike] = _by_cores(cores, mask, max(min_area, LEAST_PART * usual_area))
+    if not parts and _is_long(outline, longest):
+        parts = body_and_bulge(mask, depth, max(min_area, LEAST_BULGE * usual_area))
+    if not parts:
         return one
     pieces = [max(_outlines_in(part, left - 1, top - 1), key=area_of) for part in parts]
-    return [thing for piece in pieces for thing in _cut_at_waists(piece, area_of(piece), min_area, usual_area)]
+    return [thing for piece in pieces for thing in _cut_at_waists(piece, area_of(piece), min_area, usual_area, longest)]
+
+
+def _is_long(outline: MatLike, longest: float) -> bool:
+    """Whether it is too long for one fruit, and for its width."""
+    sides = (0.0, 0.0) if longest == math.inf else cv2.minAreaRect(outline)[1]
+    return max(sides) > max(longest, SLENDER * min(sides))
+
+
+def _by_cores(cores: Sequence[_Core], mask: Mask, least_area: float) -> list[MatLike]:
+    """The share of each core; none where one would be too small, or where they are pieces of a strip or a frame."""
+    if len(cores) < 2:
+        return []
+    parts = [cv2.bitwise_and(part, mask) for part in _nearest(cores, mask.shape)]  # type: ignore[arg-type]
+    areas = [cv2.countNonZero(part) for part in parts]
+    compact = [core.depth >= COMPACT * area**0.5 for core, area in zip(cores, areas, strict=True)]
+    # Pieces of a strip or a frame are no round things: such a shape is left whole, to be judged as what it is.
+    return parts if min(areas) >= least_area and all(compact) else []
 
 
 def _outlines_in(part: MatLike, left: int, top: int) -> Sequence[MatLike]:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_runtime.bulge import body_and_bulge
+from edge_runtime.separate import Mask, Thing, depth_within, outlines_of, separate
+
+RADIUS = 24
+USUAL = np.pi * RADIUS**2
+
+
+def _drawn(*discs: tuple[float, float, float]) -> Mask:
+    mask = np.zeros((160, 240), np.uint8)
+    for x, y, radius in discs:
+        cv2.circle(mask, (round(16 * x), round(16 * y)), round(16 * radius), (255,), cv2.FILLED, shift=4)
+    return mask
+
+
+def _things(mask: Mask, longest: float = 2.5 * RADIUS) -> list[Thing]:
+    (outline,) = outlines_of(mask)
+    return sorted(separate([outline], 40, USUAL, longest), key=lambda thing: thing.box)
+
+
+def _half_grey_beside(radius: int, side: str) -> Mask:
+    """A red disc, and the part of its neighbour that is not as grey as the belt: a corner, a strip or half of it."""
+    mask = _drawn((90, 80, radius))
+    grey = _drawn((90 + radius + 20, 80, 21))
+    if side == "upper":
+        grey[88:] = 0
+    elif side == "near":
+        grey[:, 90 + radius + 26 :] = 0
+    else:
+        cv2.circle(grey, (90 + radius + 36, 88), 19, (0,), cv2.FILLED)
+    return cv2.morphologyEx(mask | grey, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("side", ["upper", "near", "crescent"])
+@pytest.mark.parametrize("radius", [22, 28])
+def test_what_shows_of_a_half_grey_fruit_is_parted_from_the_one_that_it_touches(radius: int, side: str) -> None:
+    red, grey = _things(_half_grey_beside(radius, side))
+    left, _, width, height = red.box
+    assert left + width / 2 == pytest.approx(90, abs=3)
+    assert (width, height) == pytest.approx((2 * radius, 2 * radius), abs=6)
+    assert grey.box[0] == pytest.approx(90 + radius, abs=5)
+
+
+def test_what_is_no_longer_than_one_is_one() -> None:
+    assert len(_things(_half_grey_beside(22, "near"), longest=70)) == 1
+
+
+def test_a_large_fruit_whose_grey_middle_leaves_a_crescent_is_one() -> None:
+    mask = _drawn((100, 80, 32))
+    mask[70:, 80:96] = 0
+    mask[90:, :96] = 0
+    assert len(_things(mask)) == 1
+
+
+@given(
+    size=st.floats(0.6, 1.2),
+    length=st.floats(1.0, 1.4),
+    point=st.floats(0.4, 1.0),
+    angle=st.floats(0, 360),
+    stalk=st.floats(0, 30),
+    around=st.floats(0, 360),
+)
+def test_one_fruit_long_pointed_and_with_a_stalk_is_one(
+    size: float, length: float, point: float, angle: float, stalk: float, around: float
+) -> None:
+    """Up to 1.44 times as large as usual, and 1.4 times as long as wide."""
+    radius = size * RADIUS / length**0.5
+    way = 2 * radius * length - radius - point * radius
+    step = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    middle = np.array([120, 80])
+    ends = [(middle - step * way / 2, radius), (middle + step * way / 2, point * radius)]
+    rim = np.concatenate([cv2.ellipse2Poly((round(x), round(y)), (round(r),) * 2, 0, 0, 360, 5) for (x, y), r in ends])
+    mask = np.zeros((160, 240), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(rim), (255,))
+    if stalk:
+        way_out = np.array([np.cos(np.radians(around)), np.sin(np.radians(around))]) * (radius * length + stalk)
+        end = middle + way_out
+        cv2.line(mask, (120, 80), (round(end[0]), round(end[1])), (255,), 3)
+    assert len(_things(mask)) == 1
+
+
+@given(radius=st.floats(12, 30), other=st.floats(0.5, 0.7), near=st.floats(0.85, 0.98), angle=st.floats(0, 360))
+def test_both_share_out_the_region_and_each_keeps_its_middle(
+    radius: float, other: float, near: float, angle: float
+) -> None:
+    small = other * radius
+    reach = near * (radius + small)
+    x, y = 120 + reach * np.cos(np.radians(angle)), 80 + reach * np.sin(np.radians(angle))
+    region = _drawn((120, 80, radius), (x, y, small))
+    box = (0, 0, region.shape[1], region.shape[0])
+    mask, depth = depth_within(outlines_of(region), box)
+    found = body_and_bulge(mask, depth, 40)
+    body, bulge = found
+    assert not (body & bulge).any()
+    assert ((body | bulge) == mask).all()
+    assert body[81, 121] == 255
+    assert bulge[round(y) + 1, round(x) + 1] == 255
