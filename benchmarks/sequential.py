@@ -24,10 +24,12 @@ from line_truth import in_columns
 from record import arguments, publish
 
 from edge_runtime.bundle import Bundle, open_bundle
-from edge_runtime.config import BeltSettings, DecideSettings, LineConfig
+from edge_runtime.config import LineConfig
+from edge_runtime.decision_settings import DecideSettings
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.records import Decision
 from edge_runtime.select import Selection, select_engine
+from edge_runtime.vision_settings import BeltSettings
 from simulator.evidence import Evidence
 from simulator.line import SimulatedLine, line_of
 from simulator.line_score import score

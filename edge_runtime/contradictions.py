@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
+from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.output_settings import GpioSettings, ModbusSettings
-
-if TYPE_CHECKING:
-    from edge_runtime.config import LineConfig
+from edge_runtime.record_settings import ReportSettings
+from edge_runtime.safety_settings import SafetySettings
+from edge_runtime.vision_settings import BeltSettings
 
 Place = tuple[str | int, ...]
 
@@ -26,25 +26,27 @@ class ContradictionError(ValueError):
         super().__init__(words)
 
 
-def refuse_contradictions(config: LineConfig) -> None:
+def refuse_contradictions(
+    belt: BeltSettings, ejectors: Sequence[EjectorSettings], safety: SafetySettings, reports: Sequence[ReportSettings]
+) -> None:
     """Raise ContradictionError for the first that there is."""
-    for number, one in enumerate(config.ejector):
-        if one.lane is not None and one.lane >= config.belt.lanes:
+    for number, one in enumerate(ejectors):
+        if one.lane is not None and one.lane >= belt.lanes:
             raise ContradictionError(
                 ("ejector", number, "lane"),
-                f"ejector {number + 1} stands at lane {one.lane}, but the belt's last is {config.belt.lanes - 1}, "
-                f"as belt.lanes is {config.belt.lanes} and they are counted from 0",
+                f"ejector {number + 1} stands at lane {one.lane}, but the belt's last is {belt.lanes - 1}, "
+                f"as belt.lanes is {belt.lanes} and they are counted from 0",
             )
-    if config.ejector and config.belt.mm_per_px is None:
+    if ejectors and belt.mm_per_px is None:
         raise ContradictionError(
             ("ejector", 0), "an ejector needs belt.mm_per_px, or nobody knows when a fruit is before it"
         )
     outputs: dict[object, str] = {}
-    for place, name, output in _outputs(config):
+    for place, name, output in _outputs(ejectors, safety):
         if output in outputs:
             raise ContradictionError(place, f"{name} has the output of {outputs[output]}")
         outputs[output] = name
-    names = [one.name for one in config.report]
+    names = [one.name for one in reports]
     for number, report in enumerate(names):
         if report in names[:number]:
             raise ContradictionError(
@@ -52,11 +54,11 @@ def refuse_contradictions(config: LineConfig) -> None:
             )
 
 
-def idle_ejectors(config: LineConfig) -> list[tuple[int, int]]:
+def idle_ejectors(ejectors: Sequence[EjectorSettings]) -> list[tuple[int, int]]:
     """Ejectors, from 0, that never get a fruit, each with the one before it that takes all of theirs."""
     found = []
-    for number, one in enumerate(config.ejector):
-        for earlier, other in enumerate(config.ejector[:number]):
+    for number, one in enumerate(ejectors):
+        for earlier, other in enumerate(ejectors[:number]):
             same_lane = other.lane is None or other.lane == one.lane
             labels = other.labels is None or (one.labels is not None and set(one.labels) <= set(other.labels))
             if same_lane and labels and set(one.verdicts) <= set(other.verdicts):
@@ -65,16 +67,15 @@ def idle_ejectors(config: LineConfig) -> list[tuple[int, int]]:
     return found
 
 
-def _outputs(config: LineConfig) -> Iterator[tuple[Place, str, object]]:
+def _outputs(ejectors: Sequence[EjectorSettings], safety: SafetySettings) -> Iterator[tuple[Place, str, object]]:
     """Every output with its place, its name in words and what it is, the same for the same pin or coil."""
     holders: list[tuple[Place, str, GpioSettings | None, ModbusSettings | None]] = [
-        (("ejector", number), f"ejector {number + 1}", one.gpio, one.modbus)
-        for number, one in enumerate(config.ejector)
+        (("ejector", number), f"ejector {number + 1}", one.gpio, one.modbus) for number, one in enumerate(ejectors)
     ]
     holders += [
         (("safety", name), f"safety.{name}", output.gpio, output.modbus)
         for name in ("run_permit", "heartbeat")
-        if (output := getattr(config.safety, name)) is not None
+        if (output := getattr(safety, name)) is not None
     ]
     for place, name, gpio, modbus in holders:
         if gpio is not None:

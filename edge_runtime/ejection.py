@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_runtime.config import EjectorSettings
+from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.ports import Encoder
 from edge_runtime.records import Decision
 from edge_runtime.routing import passes, route
-from edge_runtime.schedule import Firing, Schedule
+from edge_runtime.schedule import EjectorSpec, Firing, Schedule
 
 SPEED_OVER_NS = 40_000_000
 """The belt's speed is the encoder's way over this time: long against its ticks, short against a ramp."""
@@ -34,6 +34,11 @@ def belt_at(encoder: Encoder, now_ns: int, *, since_ns: int) -> Belt:
     return Belt(here, (here - before) / (over_ns / 1e9))
 
 
+def spec_of(one: EjectorSettings) -> EjectorSpec:
+    """What the schedule needs to know of an ejector."""
+    return EjectorSpec(one.at_mm, one.latency_ms, one.tolerance_mm or one.width_mm / 4, one.width_mm)
+
+
 class Ejection:
     """One schedule an ejector.
 
@@ -43,7 +48,7 @@ class Ejection:
 
     def __init__(self, ejectors: Sequence[EjectorSettings]) -> None:
         self._ejectors = tuple(ejectors)
-        self._schedules = [Schedule(each.spec(), number) for number, each in enumerate(ejectors)]
+        self._schedules = [Schedule(spec_of(each), number) for number, each in enumerate(ejectors)]
 
     def decided(self, decision: Decision, gain: float, belt: Belt) -> list[Firing]:
         """Take in a decision; `gain` is what throwing this fruit out is worth. Returns what cannot be done any more."""

@@ -20,8 +20,8 @@ from typing import Any
 from edge_runtime.alarms import AlarmBoard
 from edge_runtime.errors import InputError, MissingExtraError, RipelineError
 from edge_runtime.health import HealthReport, LineFacts
+from edge_runtime.journal_facts import FACTS, read_facts
 from edge_runtime.reporters.metrics import CONTENT_TYPE, exposition
-from edge_runtime.reporting import FACTS, read_facts
 from edge_runtime.scene_watch import read_scene
 
 STATUS, RESUME = "status", "resume"

@@ -17,7 +17,6 @@ from edge_runtime.belt_colour import known_belt
 from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.body import margins_of
 from edge_runtime.close_look import look_closely, may_be_several
-from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.known_shapes import KnownShapes, Part, Place
 from edge_runtime.mask import GAP_PX, clean
 from edge_runtime.records import NO_MARGINS, Box, Detection, Image, Margins
@@ -25,6 +24,7 @@ from edge_runtime.separate import Rectangle, area_of, outlines_of, separate, wit
 from edge_runtime.shadow import Plane, Planes
 from edge_runtime.small_picture import SmallPicture, factor_of, is_large
 from edge_runtime.tint import BLOCK_PX
+from edge_runtime.vision_settings import BeltSettings, LocalizeSettings
 
 SMALLEST_SHARE = 0.04
 """Of the picture's shorter side."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edge_runtime.config import EjectorSettings
+from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.ejection import Belt, Ejection
 from edge_runtime.records import Decision
 from edge_runtime.routing import route

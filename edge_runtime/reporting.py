@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edge_runtime.config import LineConfig
-from edge_runtime.drain import Drain, ReporterFacts
+from edge_runtime.drain import Drain
+from edge_runtime.journal_facts import FACTS, write_facts
 from edge_runtime.ports import RecordReporter
-from edge_runtime.recorder import JournalFacts, Recorder
+from edge_runtime.recorder import Recorder
 from edge_runtime.reporters import open_reporter
 from edge_runtime.reporters.jsonl import JsonlLog
 
 SPOOL = "spool"
-FACTS = "reporting.json"
 OWN_FILE = "decisions.jsonl"
 _FACTS_S = 1.0
 _IDLE_S = 0.03
@@ -79,23 +77,3 @@ class Reporting:
             "reporters": [dataclasses.asdict(one.facts()) for one in self._drains],
         }
         write_facts(self._runtime / FACTS, document)
-
-
-def write_facts(file: Path, document: dict[str, Any]) -> None:
-    """Replace a small JSON file in one go; where the folder is gone or full, it stays as it was."""
-    aside = file.with_name(f".{file.name}")
-    try:
-        aside.write_text(json.dumps(document, ensure_ascii=False), "utf-8")
-        aside.replace(file)
-    except OSError:
-        aside.unlink(missing_ok=True)
-
-
-def read_facts(runtime: Path) -> tuple[JournalFacts, tuple[ReporterFacts, ...]] | None:
-    """What `Reporting` last said of itself; None where it has not yet."""
-    try:
-        document = json.loads((runtime / FACTS).read_text("utf-8"))
-        journal = document["journal"] | {"set_aside": tuple(document["journal"]["set_aside"])}
-        return JournalFacts(**journal), tuple(ReporterFacts(**one) for one in document["reporters"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from edge_runtime.health import SceneFacts
+from edge_runtime.journal_facts import write_facts
 from edge_runtime.records import Image
-from edge_runtime.reporting import write_facts
 
 _LEARNED_FROM = 60
 _SMOOTHED_OVER = 30

@@ -10,11 +10,11 @@ from statistics import median
 from edge_runtime.assign import assign
 from edge_runtime.belt_motion import Extent, MotionFinder, at_frame_time, extent, is_horizontal
 from edge_runtime.belt_way import BeltWay
-from edge_runtime.config import BeltSettings, TrackSettings
 from edge_runtime.fruit_track import FruitTrack, Sighting, covers, without_pieces
 from edge_runtime.records import BeltDirection, Detection, Frame, TrackedDetection
 from edge_runtime.stretch import Stretch
 from edge_runtime.touching import Seen, come_apart, is_several, join, part
+from edge_runtime.vision_settings import BeltSettings, TrackSettings
 
 SURE_FRUIT = 3
 RECENT_SIZES = 200

@@ -11,8 +11,9 @@ import click
 from ripeline import console
 
 if TYPE_CHECKING:
-    from edge_runtime.config import LineConfig, PolicySettings
+    from edge_runtime.config import LineConfig
     from edge_runtime.decide import Policy
+    from edge_runtime.decision_settings import PolicySettings
     from edge_runtime.manifest import Manifest
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
@@ -41,8 +42,8 @@ def settings(accept: str | None, costs: Path | None) -> PolicySettings | None:
 
     Raises InputError for both at once, and ConfigError when the file cannot be understood.
     """
-    from edge_runtime.config import PolicySettings
     from edge_runtime.config_file import load_costs
+    from edge_runtime.decision_settings import PolicySettings
     from edge_runtime.errors import InputError
 
     if accept is not None and costs is not None:

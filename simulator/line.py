@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from edge_runtime.config import EjectorSettings
+from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.errors import InputError
 from edge_runtime.records import BeltDirection
 from simulator.camera import PacedCamera, SimulatedCamera

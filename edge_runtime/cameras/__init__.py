@@ -9,10 +9,10 @@ from edge_runtime.cameras.device import open_device
 from edge_runtime.cameras.image_folder import ImageFolder
 from edge_runtime.cameras.stream import open_stream
 from edge_runtime.cameras.video_file import VideoFile
-from edge_runtime.config import CameraSettings
 from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
 from edge_runtime.errors import CameraError
 from edge_runtime.ports import Camera
+from edge_runtime.vision_settings import CameraSettings
 
 __all__ = ["CAMERAS", "is_live", "open_camera", "source_kind"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edge_runtime.config import EjectorSettings
 from edge_runtime.decide import Policy
+from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.ejection import Belt, Ejection, belt_at
 from edge_runtime.ports import Ejector, Encoder
 from edge_runtime.records import Decision, TrackedDetection

@@ -60,7 +60,7 @@ def verb(
     same, marked rejected.
     """
     console.check_output(output, marker="golden.npz", force=force)
-    from edge_runtime.config import PolicySettings
+    from edge_runtime.decision_settings import PolicySettings
     from edge_runtime.manifest import Result
     from export.exporter import export_run
     from export.findings import remarks

@@ -67,7 +67,7 @@ def check(file: Path, as_json: bool) -> None:
         console.say(f"Ejector {number}: at {one.at_mm:g} mm, {lane}, {'/'.join(one.verdicts)} of {what} ({output}).")
         if one.latency_ms == 0:
             console.notice(f"ejector {number} has no latency_ms: it is taken to act at once.")
-    for idle, taker in idle_ejectors(config):
+    for idle, taker in idle_ejectors(config.ejector):
         console.notice(f"ejector {idle + 1} never gets a fruit: ejector {taker + 1} before it takes all of its own.")
     for receiver in config.report:
         console.say(f"Receiver {receiver.name}: every decision, by {receiver.kind}, until acknowledged.")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.config import EjectorSettings, LineConfig
+from edge_runtime.config import LineConfig
+from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.orders import SAFE_STATE, Sight
 from edge_runtime.output_settings import ModbusSettings, OutputSettings
 from edge_runtime.processes.actuator import Actuator

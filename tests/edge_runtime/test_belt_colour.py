@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge_runtime.belt_colour import Colour, belt_colours, is_belt, known_belt
-from edge_runtime.config import BeltSettings, LocalizeSettings
 from edge_runtime.localize import Localizer
 from edge_runtime.records import BeltDirection, Frame, Image
+from edge_runtime.vision_settings import BeltSettings, LocalizeSettings
 from simulator.line import SimulatedLine, open_scenario
 
 if TYPE_CHECKING:

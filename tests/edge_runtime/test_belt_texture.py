@@ -143,7 +143,7 @@ def test_a_tracker_takes_an_encoder_that_begins_in_mid_run() -> None:
 
 def test_real_belts_run_as_fast_as_what_lies_on_them(real_data: Path) -> None:
     """The woven belt tells its own speed; the plain green one is said to be unknown, as long as it shows nothing."""
-    from edge_runtime.config import BeltSettings, LocalizeSettings, TrackSettings
+    from edge_runtime.vision_settings import BeltSettings, LocalizeSettings, TrackSettings
 
     camera = open_camera(str(real_data / "data" / "belt" / "belt_topdown_black_parts.mp4"))
     localizer, tracker = Localizer(LocalizeSettings(), BeltSettings()), Tracker(TrackSettings(), BeltSettings())

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.config import LineConfig, PolicySettings
+from edge_runtime.config import LineConfig
 from edge_runtime.config_file import load_costs, load_line_config
 from edge_runtime.decide import Costs
+from edge_runtime.decision_settings import PolicySettings
 from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.records import BeltDirection
 

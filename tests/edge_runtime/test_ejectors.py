@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.config import EjectorSettings
+from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.ejectors import Ejectors, output_kind
 from edge_runtime.ejectors.pulse import Pulses
 from edge_runtime.errors import ConfigError, EjectorError

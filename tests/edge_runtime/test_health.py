@@ -16,8 +16,8 @@ import pytest
 from edge_runtime.errors import InputError, RipelineError
 from edge_runtime.health import CameraFacts, LineFacts, ProcessFacts, SceneFacts
 from edge_runtime.health_server import HealthServer, ask, running_lines
+from edge_runtime.journal_facts import FACTS, write_facts
 from edge_runtime.records import Image
-from edge_runtime.reporting import FACTS, write_facts
 from edge_runtime.scene_watch import SceneReporter, SceneWatch, measure_scene, read_scene
 from simulator.line import open_source
 from tests.broker import free_port, wait_until

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.config import EjectorSettings
+from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.ejection import Belt
 from edge_runtime.orders import AGAIN, SAFE_STATE, Orders, Sight
 from edge_runtime.records import Decision, Verdict

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.config import EjectorSettings
-from edge_runtime.ejection import Belt, Ejection
+from edge_runtime.decision_settings import EjectorSettings
+from edge_runtime.ejection import Belt, Ejection, spec_of
 from edge_runtime.records import Decision, Verdict
 from edge_runtime.routing import route
 from edge_runtime.schedule import LATE, NEIGHBOUR, NO_POSITION, EjectorSpec, Schedule
@@ -216,7 +216,7 @@ def test_with_two_outlets_each_fruit_goes_out_once_at_its_own_and_never_at_a_gre
             assert one.reason in (LATE, NEIGHBOUR, "run ended")
             continue
         outlet = outlets[one.ejector]
-        assert 0 <= one.fired_mm - place_mm - outlet.at_mm <= outlet.spec().tolerance_mm
+        assert 0 <= one.fired_mm - place_mm - outlet.at_mm <= spec_of(outlet).tolerance_mm
         here_mm = one.fired_mm - outlet.at_mm
         beside = [i for i, (at_mm, *_) in enumerate(fruit) if abs(at_mm - here_mm) <= 20 and i != one.fruit_id]
         # One that was given up at this outlet before is thrown out after all.

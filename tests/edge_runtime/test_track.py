@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from edge_runtime.belt_motion import Extent, extent, overlap
 from edge_runtime.belt_way import LYING_OVERLAP, BeltWay
-from edge_runtime.config import BeltSettings, TrackSettings
 from edge_runtime.fruit_track import FruitTrack, Sighting
 from edge_runtime.records import BeltDirection, Box, Detection, Frame, TrackedDetection
 from edge_runtime.touching import Seen, join
 from edge_runtime.track import Tracker
+from edge_runtime.vision_settings import BeltSettings, TrackSettings
 
 WIDTH, HEIGHT = 640, 360
 SCALE = 0.5

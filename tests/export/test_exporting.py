@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.bundle import Bundle, open_bundle
-from edge_runtime.config import PolicySettings
 from edge_runtime.decide import energy
+from edge_runtime.decision_settings import PolicySettings
 from edge_runtime.errors import BundleError
 from edge_runtime.manifest import Result
 from evaluation.aside import filled_aside

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.bundle import open_bundle
-from edge_runtime.config import PolicySettings
+from edge_runtime.decision_settings import PolicySettings
 from edge_runtime.engines import open_engine
 from edge_runtime.manifest import Result
 from evaluation.dataset import load_inputs, read_dataset

@@ -16,7 +16,8 @@ from typing import Self
 from edge_runtime.decision_record import RunIdentity
 from edge_runtime.drain import ReporterFacts
 from edge_runtime.journal import Journal
-from edge_runtime.reporting import OWN_FILE, SPOOL, read_facts
+from edge_runtime.journal_facts import read_facts
+from edge_runtime.reporting import OWN_FILE, SPOOL
 from edge_runtime.spool import SpoolWriter
 from tests.decisions import decision
 

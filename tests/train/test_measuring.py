@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.config import PolicySettings
+from edge_runtime.decision_settings import PolicySettings
 from edge_runtime.errors import InputError
 from evaluation.dataset import read_images
 from evaluation.split import Split
