@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_runtime.collecting import Collector, Follower
-from edge_runtime.config import LineConfig
 from edge_runtime.records import TrackedDetection
 from edge_runtime.reporters.crops import COLUMNS, CropFolder
-from edge_runtime.vision_settings import BeltSettings
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.vision_settings import BeltSettings
 from simulator.evidence import Evidence, Row
 from simulator.fruit import LABELS
 from simulator.line import SimulatedLine, line_of

@@ -16,9 +16,9 @@ from typing import Any
 import cv2
 from line_crops import write_line_crops
 
-from edge_runtime.bundle import open_bundle
+from edge_runtime.bundles.bundle import open_bundle
+from edge_runtime.bundles.manifest import Result
 from edge_runtime.cameras import open_camera
-from edge_runtime.manifest import Result
 from evaluation.picture import PICTURE_SUFFIXES
 from simulator.scenario import Scenario, parse_scenario, scenario_names
 from simulator.world import LARGEST_MM

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from record import arguments, publish
 
-from edge_runtime.bundle import Bundle, open_bundle
-from edge_runtime.decide import softmax
+from edge_runtime.bundles.bundle import Bundle, open_bundle
+from edge_runtime.deciding.decide import softmax
 from edge_runtime.engines import is_installed, open_engine
 from edge_runtime.preprocess import to_model_inputs
 from edge_runtime.quiet import native_stderr_silenced

@@ -24,16 +24,16 @@ from overhead import make_bundle
 from record import arguments, publish
 from runtime import BARS, Rendered, at_pace, fast_line
 
-from edge_runtime.bundle import Bundle, open_bundle, proof
+from edge_runtime.bundles.bundle import Bundle, open_bundle, proof
+from edge_runtime.bundles.select import Selection, select_engine
 from edge_runtime.clock import SystemClock
-from edge_runtime.config import LineConfig
 from edge_runtime.processes.board import Cell
 from edge_runtime.processes.facts import RUN
 from edge_runtime.processes.plan import LinePlan
 from edge_runtime.processes.supervisor import Supervisor
-from edge_runtime.safety_settings import ProcessSettings
-from edge_runtime.select import Selection, select_engine
-from edge_runtime.vision_settings import BeltSettings
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.safety_settings import ProcessSettings
+from edge_runtime.settings.vision_settings import BeltSettings
 from ripeline.run_outputs import RunOutputs
 from simulator.camera import PacedCamera
 from simulator.outputs import SimulatedOutputs

@@ -24,14 +24,14 @@ import numpy as np
 from overhead import bare_engine, make_bundle
 from record import arguments, publish
 
-from edge_runtime.bundle import Bundle, open_bundle
-from edge_runtime.config import LineConfig
+from edge_runtime.bundles.bundle import Bundle, open_bundle
+from edge_runtime.bundles.select import Selection, select_engine
 from edge_runtime.line import run_line
 from edge_runtime.pipeline import Pipeline, Step
 from edge_runtime.ports import Engine
 from edge_runtime.records import Decision, Frame
-from edge_runtime.select import Selection, select_engine
-from edge_runtime.vision_settings import BeltSettings
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.vision_settings import BeltSettings
 from simulator.camera import PacedCamera, SimulatedCamera
 from simulator.line import SimulatedLine, line_of
 from simulator.scenario import load_scenario

@@ -23,13 +23,13 @@ from line_jobs import LONG_FORM_HZ, SEED, as_toml, dense, simulated_bundle
 from line_truth import in_columns
 from record import arguments, publish
 
-from edge_runtime.bundle import Bundle, open_bundle
-from edge_runtime.config import LineConfig
-from edge_runtime.decision_settings import DecideSettings
+from edge_runtime.bundles.bundle import Bundle, open_bundle
+from edge_runtime.bundles.select import Selection, select_engine
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.records import Decision
-from edge_runtime.select import Selection, select_engine
-from edge_runtime.vision_settings import BeltSettings
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.decision_settings import DecideSettings
+from edge_runtime.settings.vision_settings import BeltSettings
 from simulator.evidence import Evidence
 from simulator.line import SimulatedLine, line_of
 from simulator.line_score import score

@@ -28,7 +28,7 @@ import numpy as np
 from overhead import make_bundle
 from record import arguments, publish
 
-from edge_runtime.health_server import STATUS, ask
+from edge_runtime.monitoring.health_server import STATUS, ask
 
 EVERY_S = 10.0
 WARMING_UP = 0.2

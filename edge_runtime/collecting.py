@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from edge_runtime.config import LineConfig
-from edge_runtime.localize import Localizer
+from edge_runtime.localization.localize import Localizer
 from edge_runtime.pipeline import Step
 from edge_runtime.records import Decision, Frame, TrackedDetection, Verdict
-from edge_runtime.track import Tracker
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.tracking.track import Tracker
 
 UNSURE_BELOW = 0.8
 EVERY_PICTURES = 0.2

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.config import LineConfig
-from edge_runtime.decide import Policy
-from edge_runtime.fruit_evidence import FruitEvidence, Weighing
-from edge_runtime.fruit_track import EARLIER_VIEWS, SUPPORT
-from edge_runtime.localize import Localizer
-from edge_runtime.manifest import Manifest
+from edge_runtime.bundles.manifest import Manifest
+from edge_runtime.deciding.decide import Policy
+from edge_runtime.deciding.fruit_evidence import FruitEvidence, Weighing
+from edge_runtime.localization.localize import Localizer
 from edge_runtime.ports import Engine
 from edge_runtime.preprocess import to_model_inputs
 from edge_runtime.records import BeltDirection, Decision, Frame, TrackedDetection, Verdict
-from edge_runtime.track import Tracker
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.tracking.fruit_track import EARLIER_VIEWS, SUPPORT
+from edge_runtime.tracking.track import Tracker
 from edge_runtime.white_balance import WhiteBalance
 
 STAGES = ("localize", "track", "preprocess", "infer", "decide", "frame")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from edge_runtime.decide import Policy
+from edge_runtime.deciding.decide import Policy
 from evaluation.calibration import Probabilities, expected_calibration_error
 from evaluation.intervals import Groups, accuracy_interval, balanced_accuracy_interval
 from evaluation.policy_cost import PolicyCost, policy_cost

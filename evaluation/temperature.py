@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.decide import softmax
+from edge_runtime.deciding.decide import softmax
 
 LOWEST, HIGHEST = 0.25, 8.0
 """No temperature lies outside."""

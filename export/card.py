@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_runtime.manifest import Manifest
+from edge_runtime.bundles.manifest import Manifest
 from evaluation.metrics import Scores
 from evaluation.view_correlation import ViewCorrelation
 from export.findings import ArtefactParity

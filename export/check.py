@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundles.bundle import Bundle
+from edge_runtime.bundles.golden import open_proven_engine
+from edge_runtime.bundles.manifest import Artefact, Result
 from edge_runtime.engines import is_installed, open_engine
 from edge_runtime.errors import BundleError, EngineError, InputError, RipelineError
-from edge_runtime.golden import open_proven_engine
-from edge_runtime.manifest import Artefact, Result
 from evaluation.dataset import Dataset, load_inputs
 from export.diagnosis import HANDFUL, Reference, Suspects
 from export.gate import GatePolicy

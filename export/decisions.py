@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from edge_runtime.decide import Policy, softmax
+from edge_runtime.deciding.decide import Policy, softmax
 from edge_runtime.records import Verdict
 from evaluation.calibration import expected_calibration_error
 from evaluation.intervals import Groups, paired_interval

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.manifest import Manifest, Result
+from edge_runtime.bundles.manifest import Manifest, Result
 from export.card import model_card
 from export.findings import ArtefactParity, Missing
 from export.junit import Case, junit

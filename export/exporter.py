@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.bundle import CHECKSUMS, GOLDEN, MANIFEST, TRAINED_ON, Golden, checksums
-from edge_runtime.decide import Policy
+from edge_runtime.bundles.bundle import CHECKSUMS, GOLDEN, MANIFEST, TRAINED_ON, Golden, checksums
+from edge_runtime.bundles.manifest import Manifest, Result
+from edge_runtime.deciding.decide import Policy
 from edge_runtime.errors import EngineError
-from edge_runtime.manifest import Manifest, Result
 from edge_runtime.preprocess import fingerprint
 from evaluation.aside import filled_aside
 from export.diagnosis import samples_unlike

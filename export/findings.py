@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edge_runtime.manifest import Result
+from edge_runtime.bundles.manifest import Result
 from evaluation.page import Tone
 from export.decisions import Decisions
 from export.ladder import Step

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.golden import compare
-from edge_runtime.manifest import FloatTolerance, QuantizedTolerance
+from edge_runtime.bundles.golden import compare
+from edge_runtime.bundles.manifest import FloatTolerance, QuantizedTolerance
 from export.inspect import ConversionError
 
 GOLDEN_INPUTS = 32

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edge_runtime.bundles.manifest import Manifest, Result
 from edge_runtime.errors import InputError
-from edge_runtime.manifest import Manifest, Result
 from evaluation.dataset import Dataset
 
 if TYPE_CHECKING:

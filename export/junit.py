@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from edge_runtime.manifest import Result
+from edge_runtime.bundles.manifest import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from edge_runtime.manifest import Result
+from edge_runtime.bundles.manifest import Result
 from export.formats import Converter, Format, converted
 from export.graph import Network
 from export.inspect import ConversionError, Inspection, assert_sound

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from edge_runtime.decide import Policy, energy
-from edge_runtime.manifest import Artefact, EngineRecord, FloatTolerance, QuantizedTolerance, Result
+from edge_runtime.bundles.manifest import Artefact, EngineRecord, FloatTolerance, QuantizedTolerance, Result
+from edge_runtime.deciding.decide import Policy, energy
 from evaluation.temperature import cautious_temperature
 from export.decisions import compare_decisions
 from export.diagnosis import HANDFUL, Suspects

@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.bundles.select import median_latency_ms
 from edge_runtime.engines import engines_for, is_installed, open_engine
 from edge_runtime.errors import EngineError, RipelineError
-from edge_runtime.select import median_latency_ms
 
 Images = npt.NDArray[np.uint8]
 

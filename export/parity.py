@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from edge_runtime.decide import softmax
-from edge_runtime.manifest import Result
+from edge_runtime.bundles.manifest import Result
+from edge_runtime.deciding.decide import softmax
 from evaluation.intervals import (
     Groups,
     effective_sample_size,

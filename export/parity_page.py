@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.manifest import Manifest, Result
+from edge_runtime.bundles.manifest import Manifest, Result
 from evaluation.page import PLOT_STYLE, KeyFigure, Page, Tile
 from export.findings import TONES, ArtefactParity, Missing, remarks
 from export.ladder import Step

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundles.bundle import Bundle
+from edge_runtime.bundles.manifest import Artefact, Result
 from edge_runtime.engines import is_installed
 from edge_runtime.errors import BundleError, InputError
-from edge_runtime.manifest import Artefact, Result
 from evaluation.dataset import Dataset, load_inputs
 from export.check import Check, logits_of
 from export.gate import GatePolicy

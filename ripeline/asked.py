@@ -12,8 +12,8 @@ from ripeline.earlier_result import replacing
 from ripeline.run_outputs import RunOutputs
 
 if TYPE_CHECKING:
-    from edge_runtime.bundle import Bundle
-    from edge_runtime.config import LineConfig
+    from edge_runtime.bundles.bundle import Bundle
+    from edge_runtime.settings.config import LineConfig
 
 MARKER = "decisions.jsonl"
 

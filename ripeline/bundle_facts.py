@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from edge_runtime.bundle import CHECKSUMS, read_manifest
+from edge_runtime.bundles.bundle import CHECKSUMS, read_manifest
 
 
 @dataclass(frozen=True)

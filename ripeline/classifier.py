@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.bundle import MANIFEST
-from edge_runtime.decide import Policy, softmax
+from edge_runtime.bundles.bundle import MANIFEST
+from edge_runtime.deciding.decide import Policy, softmax
 from edge_runtime.errors import InputError
 from edge_runtime.preprocess import InputSpec
 from evaluation.dataset import Picture, load_inputs
@@ -59,8 +59,8 @@ def open_classifier(model: Path, *, artefact: str | None, engine: str) -> Classi
 
 
 def _open_bundle(model: Path, artefact: str | None, engine: str) -> Classifier:
-    from edge_runtime.bundle import open_bundle
-    from edge_runtime.select import select_engine
+    from edge_runtime.bundles.bundle import open_bundle
+    from edge_runtime.bundles.select import select_engine
 
     bundle = open_bundle(model)
     manifest = bundle.manifest

@@ -10,14 +10,14 @@ from ripeline import line_source
 from ripeline.asked import MARKER
 
 if TYPE_CHECKING:
-    from edge_runtime.bundle import Bundle
-    from edge_runtime.config import LineConfig
-    from edge_runtime.decide import Policy
+    from edge_runtime.bundles.bundle import Bundle
+    from edge_runtime.bundles.select import Selection
+    from edge_runtime.deciding.decide import Policy
     from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
     from edge_runtime.line import LineSummary
     from edge_runtime.pipeline import Step
     from edge_runtime.records import Frame
-    from edge_runtime.select import Selection
+    from edge_runtime.settings.config import LineConfig
     from ripeline.asked import Asked
     from simulator.line import SimulatedLine
 

@@ -22,13 +22,13 @@ from ripeline.line_source import SIMULATED, of_simulated, refuse_encoder, tell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_runtime.bundle import Bundle
-    from edge_runtime.config import LineConfig
-    from edge_runtime.decide import Policy
+    from edge_runtime.bundles.bundle import Bundle
+    from edge_runtime.bundles.select import Selection
+    from edge_runtime.deciding.decide import Policy
     from edge_runtime.line import LineSummary
     from edge_runtime.ports import LinePorts
     from edge_runtime.processes.board import Board
-    from edge_runtime.select import Selection
+    from edge_runtime.settings.config import LineConfig
     from ripeline.asked import Asked
     from simulator.line import SimulatedLine
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ripeline.line_source import SIMULATED, at_exposure, is_live, recorded_encoder
 
 if TYPE_CHECKING:
-    from edge_runtime.config import LineConfig
     from edge_runtime.ports import Camera, Clock, Encoder, Outputs
+    from edge_runtime.settings.config import LineConfig
     from simulator.line import SimulatedLine
 
 

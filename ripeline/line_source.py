@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ripeline import console
 
 if TYPE_CHECKING:
-    from edge_runtime.config import LineConfig
     from edge_runtime.errors import InputError
     from edge_runtime.ports import Camera, Encoder
+    from edge_runtime.settings.config import LineConfig
     from simulator.line import SimulatedLine
 
 SIMULATED = "sim:"
@@ -28,8 +28,8 @@ def is_live(source: str) -> bool:
 
 def settings(source: str, config: Path | None) -> LineConfig:
     """`line.toml` as given, or the one that lies beside a recording, or defaults."""
-    from edge_runtime.config import LineConfig
-    from edge_runtime.config_file import load_line_config
+    from edge_runtime.settings.config import LineConfig
+    from edge_runtime.settings.config_file import load_line_config
 
     if config is not None:
         return load_line_config(config)
@@ -42,7 +42,7 @@ def settings(source: str, config: Path | None) -> LineConfig:
 
 def settings_and_source(source: str | None, config: Path | None) -> tuple[LineConfig, str]:
     """`settings`, and the source that was given or that they name."""
-    from edge_runtime.config_file import load_line_config
+    from edge_runtime.settings.config_file import load_line_config
 
     if source is not None:
         return settings(source, config), source

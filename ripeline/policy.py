@@ -11,10 +11,10 @@ import click
 from ripeline import console
 
 if TYPE_CHECKING:
-    from edge_runtime.config import LineConfig
-    from edge_runtime.decide import Policy
-    from edge_runtime.decision_settings import PolicySettings
-    from edge_runtime.manifest import Manifest
+    from edge_runtime.bundles.manifest import Manifest
+    from edge_runtime.deciding.decide import Policy
+    from edge_runtime.settings.config import LineConfig
+    from edge_runtime.settings.decision_settings import PolicySettings
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
@@ -42,9 +42,9 @@ def settings(accept: str | None, costs: Path | None) -> PolicySettings | None:
 
     Raises InputError for both at once, and ConfigError when the file cannot be understood.
     """
-    from edge_runtime.config_file import load_costs
-    from edge_runtime.decision_settings import PolicySettings
     from edge_runtime.errors import InputError
+    from edge_runtime.settings.config_file import load_costs
+    from edge_runtime.settings.decision_settings import PolicySettings
 
     if accept is not None and costs is not None:
         raise InputError("--accept and --costs contradict each other.", remedy="give one of the two")

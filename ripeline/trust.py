@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from edge_runtime.manifest import Manifest
+    from edge_runtime.bundles.manifest import Manifest
 
 
 def _moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
@@ -41,9 +41,9 @@ def verify(folder: Path, public_key: Path | None, min_created: datetime | None) 
         InputError: The key cannot be used.
         MissingExtraError: A key is given and `cryptography` is not installed.
     """
-    from edge_runtime.bundle import read_manifest, require_created_since, verify_checksums
+    from edge_runtime.bundles.bundle import read_manifest, require_created_since, verify_checksums
+    from edge_runtime.bundles.signature import verify_signature
     from edge_runtime.errors import BundleError
-    from edge_runtime.signature import verify_signature
 
     if public_key:
         verify_signature(folder, public_key)

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_runtime.belt_texture import BeltTexture
 from edge_runtime.cameras import open_camera
 from edge_runtime.errors import InputError
 from edge_runtime.records import BeltDirection, Frame, Image
+from edge_runtime.tracking.belt_texture import BeltTexture
 from evaluation.picture import PICTURE_SUFFIXES, read_image
 from simulator.belt_film import BeltStrip, levelled, ring
 

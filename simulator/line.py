@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.errors import InputError
 from edge_runtime.records import BeltDirection
+from edge_runtime.settings.decision_settings import EjectorSettings
 from simulator.camera import PacedCamera, SimulatedCamera
 from simulator.cutout import Cutouts
 from simulator.ejector import SimulatedEjector

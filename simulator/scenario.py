@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from edge_runtime.config_file import explain
-from edge_runtime.contradictions import ContradictionError
 from edge_runtime.errors import InputError
+from edge_runtime.settings.config_file import explain
+from edge_runtime.settings.contradictions import ContradictionError
 from simulator.belt import BeltKind
 from simulator.fruit import DIAMETER_MM, LONGEST_MM
 

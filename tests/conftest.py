@@ -224,9 +224,9 @@ def bundle(bundle_dir: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def made_bundle(tmp_path: Path, seal: Callable[[Path], None]) -> Path:
     """A bundle in form, made without training: whole and readable, but its models are noise."""
-    from edge_runtime.bundle import GOLDEN, MANIFEST, TRAINED_ON, Golden
-    from edge_runtime.decide import Policy
-    from edge_runtime.manifest import Artefact, EngineRecord, FloatTolerance, Manifest, Result
+    from edge_runtime.bundles.bundle import GOLDEN, MANIFEST, TRAINED_ON, Golden
+    from edge_runtime.bundles.manifest import Artefact, EngineRecord, FloatTolerance, Manifest, Result
+    from edge_runtime.deciding.decide import Policy
     from edge_runtime.preprocess import InputSpec, fingerprint
 
     folder = tmp_path / "made"
@@ -259,7 +259,7 @@ def seal() -> Callable[[Path], None]:
     """Make the hashes of a changed bundle right again, so that what is tested is not the hash."""
 
     def seal(folder: Path) -> None:
-        from edge_runtime.bundle import CHECKSUMS, checksums
+        from edge_runtime.bundles.bundle import CHECKSUMS, checksums
 
         (folder / CHECKSUMS).write_text(checksums(folder), "utf-8")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.decide import softmax
+from edge_runtime.deciding.decide import softmax
 from edge_runtime.quiet import native_stderr_silenced
 from evaluation.dataset import Dataset, Item, label_indices
 from evaluation.intervals import accuracy_interval, paired_interval

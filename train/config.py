@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from edge_runtime.decide import Policy
-from edge_runtime.decision_settings import PolicySettings
+from edge_runtime.deciding.decide import Policy
+from edge_runtime.settings.decision_settings import PolicySettings
 from train.folds import SelectBy
 from train.schedule import Schedule
 

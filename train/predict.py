@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.decide import softmax
+from edge_runtime.deciding.decide import softmax
 from edge_runtime.errors import InputError
 from train.model import logits_model
 from train.pictures import Pictures

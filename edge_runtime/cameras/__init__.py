@@ -12,7 +12,7 @@ from edge_runtime.cameras.video_file import VideoFile
 from edge_runtime.encoders.csv_file import CsvEncoder, find_encoder
 from edge_runtime.errors import CameraError
 from edge_runtime.ports import Camera
-from edge_runtime.vision_settings import CameraSettings
+from edge_runtime.settings.vision_settings import CameraSettings
 
 __all__ = ["CAMERAS", "is_live", "open_camera", "source_kind"]
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import cv2
 
 from edge_runtime.ports import Camera
-from edge_runtime.vision_settings import CameraSettings
+from edge_runtime.settings.vision_settings import CameraSettings
 
 _MANUAL_EXPOSURE = 1.0
 """V4L2_EXPOSURE_MANUAL, which OpenCV hands through."""

@@ -11,7 +11,7 @@ from edge_runtime.cameras.live import LiveCamera
 from edge_runtime.cameras.lock import stated
 from edge_runtime.cameras.opencv import open_capture
 from edge_runtime.errors import CameraError
-from edge_runtime.vision_settings import CameraSettings
+from edge_runtime.settings.vision_settings import CameraSettings
 
 log = logging.getLogger("ripeline")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_runtime.belt_texture import BeltTexture
 from edge_runtime.cameras.restamped import Restamped
 from edge_runtime.ports import Camera
 from edge_runtime.records import BeltDirection, Frame
+from edge_runtime.tracking.belt_texture import BeltTexture
 
 
 class WatchedBelt(Restamped):

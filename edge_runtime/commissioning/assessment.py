@@ -9,11 +9,11 @@ from enum import StrEnum
 
 import numpy as np
 
-from edge_runtime.belt_colour import Colour
-from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.commissioning.measure import Figures
 from edge_runtime.commissioning.picture_quality import PictureQuality
 from edge_runtime.commissioning.strokes import EjectorPlace
+from edge_runtime.localization.belt_colour import Colour
+from edge_runtime.tracking.belt_motion import is_horizontal
 
 WORST_DELAY_ERROR_MS = 2.0
 WORST_AT_ERROR_MM = 1.0

@@ -8,8 +8,8 @@ from typing import Any
 
 from edge_runtime.commissioning.assessment import WORST_DELAY_ERROR_MS
 from edge_runtime.commissioning.measure import Figures
-from edge_runtime.config import LineConfig
-from edge_runtime.config_file import line_config
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.config_file import line_config
 
 Values = dict[tuple[str | int, ...], Any]
 """By place, such as `("belt", "mm_per_px")` or `("ejector", 0, "at_mm")`."""

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from edge_runtime.commissioning.passes import Sighting
 from edge_runtime.commissioning.picture_quality import PictureQuality, picture_quality
 from edge_runtime.commissioning.sheet import Sheet
-from edge_runtime.localize import Localizer
+from edge_runtime.localization.localize import Localizer
 from edge_runtime.records import Frame
-from edge_runtime.vision_settings import BeltSettings, LocalizeSettings
+from edge_runtime.settings.vision_settings import BeltSettings, LocalizeSettings
 
 _WORST_MISFIT = 0.02
 

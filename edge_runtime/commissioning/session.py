@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.belt_colour import Colour, belt_colours
 from edge_runtime.commissioning.lag import Trace, sampled
 from edge_runtime.commissioning.markers import Marker, Spotted
 from edge_runtime.commissioning.measure import LONGEST_DELAY_MS, Figures, Order, measure
 from edge_runtime.commissioning.passes import Sighting
 from edge_runtime.commissioning.picture_quality import PictureQuality
 from edge_runtime.commissioning.strokes import StrokePlan
+from edge_runtime.localization.belt_colour import Colour, belt_colours
 from edge_runtime.ports import Encoder
 from edge_runtime.records import Frame, Image
 

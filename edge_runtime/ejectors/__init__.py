@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_runtime.config import LineConfig
-from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.ejectors.pulse import Pulses
 from edge_runtime.ejectors.switches import HasOutput, Switches, output_kind
 from edge_runtime.errors import ConfigError
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.decision_settings import EjectorSettings
 
 __all__ = ["Ejectors", "LineOutputs", "output_kind"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_runtime.errors import EjectorError, MissingExtraError
-from edge_runtime.output_settings import GpioSettings
+from edge_runtime.settings.output_settings import GpioSettings
 
 
 class GpioSwitches:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from edge_runtime.errors import EjectorError, MissingExtraError
-from edge_runtime.output_settings import ModbusSettings
+from edge_runtime.settings.output_settings import ModbusSettings
 
 _TIMEOUT_S = 0.5
 

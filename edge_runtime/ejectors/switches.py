@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from edge_runtime.ejectors.gpio import GpioSwitches
 from edge_runtime.ejectors.modbus import ModbusSwitches
-from edge_runtime.output_settings import GpioSettings, ModbusSettings
+from edge_runtime.settings.output_settings import GpioSettings, ModbusSettings
 
 
 class HasOutput(Protocol):

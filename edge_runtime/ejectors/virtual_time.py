@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edge_runtime.decide import Policy
-from edge_runtime.decision_settings import EjectorSettings
-from edge_runtime.ejection import Belt, Ejection, belt_at
+from edge_runtime.acting.ejection import Belt, Ejection, belt_at
+from edge_runtime.acting.schedule import NO_POSITION, RUN_ENDED, Firing
+from edge_runtime.deciding.decide import Policy
 from edge_runtime.ports import Ejector, Encoder
 from edge_runtime.records import Decision, TrackedDetection
-from edge_runtime.schedule import NO_POSITION, RUN_ENDED, Firing
+from edge_runtime.settings.decision_settings import EjectorSettings
 
 POLL_NS = 1_000_000
 _OVERRUN_NS = 60_000_000_000

@@ -13,10 +13,12 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import Any
 
-from edge_runtime.config import LineConfig
-from edge_runtime.ejection import Belt, belt_at
+from edge_runtime.acting.ejection import Belt, belt_at
+from edge_runtime.acting.orders import Order, Orders, Sight
+from edge_runtime.acting.schedule import LATE, NO_POSITION, RUN_ENDED
 from edge_runtime.errors import RipelineError
-from edge_runtime.orders import Order, Orders, Sight
+from edge_runtime.monitoring.safe_state import LineState, SafeState, Standing
+from edge_runtime.monitoring.watch import Facts, Fault, Watch
 from edge_runtime.ports import Clock, Encoder, Outputs
 from edge_runtime.processes import trouble
 from edge_runtime.processes.board import Board, Cell, Stop
@@ -26,10 +28,8 @@ from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.ring import FrameRing
 from edge_runtime.processes.ring_belt import RingBelt
 from edge_runtime.processes.rows import Rows
-from edge_runtime.safe_state import LineState, SafeState, Standing
-from edge_runtime.safety_settings import OnBlind
-from edge_runtime.schedule import LATE, NO_POSITION, RUN_ENDED
-from edge_runtime.watch import Facts, Fault, Watch
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.safety_settings import OnBlind
 
 _NAME = "actuator"
 POLL_NS = 1_000_000

@@ -16,7 +16,7 @@ from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.child import HOPELESS, PARENTS_SIGNALS, run
 from edge_runtime.processes.plan import LinePlan, Memory
 from edge_runtime.processes.restarts import Restarts
-from edge_runtime.safety_settings import ProcessSettings
+from edge_runtime.settings.safety_settings import ProcessSettings
 
 log = logging.getLogger("ripeline")
 

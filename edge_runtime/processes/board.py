@@ -69,10 +69,10 @@ class Cell(IntEnum):
 
     ACTUATOR_BEAT_NS = auto()
     ACTUATOR_STATE = auto()
-    """Place of the state in `edge_runtime.safe_state.LineState`."""
+    """Place of the state in `edge_runtime.monitoring.safe_state.LineState`."""
     ACTUATOR_SINCE_NS = auto()
     ACTUATOR_FAULTS = auto()
-    """A bit a fault, in the order of `edge_runtime.watch.Fault`."""
+    """A bit a fault, in the order of `edge_runtime.monitoring.watch.Fault`."""
     ACTUATOR_FIRED = auto()
     ACTUATOR_MISSED = auto()
     ACTUATOR_WAITING = auto()

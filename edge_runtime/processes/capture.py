@@ -9,7 +9,7 @@ from dataclasses import replace
 from edge_runtime.cameras.lock import HELD, unheld
 from edge_runtime.cameras.stream import hide_password
 from edge_runtime.errors import CameraError, RipelineError
-from edge_runtime.picture_watch import PictureWatch, same_colours, thumbnail
+from edge_runtime.monitoring.picture_watch import PictureWatch, same_colours, thumbnail
 from edge_runtime.ports import Camera, Encoder
 from edge_runtime.processes import trouble
 from edge_runtime.processes.board import Board, Cell, Stop

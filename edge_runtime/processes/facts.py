@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from edge_runtime.cameras.lock import HELD
-from edge_runtime.health import CameraFacts, LineFacts, ProcessFacts
+from edge_runtime.monitoring.health import CameraFacts, LineFacts, ProcessFacts
 from edge_runtime.processes import trouble
 from edge_runtime.processes.actuator import FAULTS, STATES
 from edge_runtime.processes.attended import Attended

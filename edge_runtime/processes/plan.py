@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.config import LineConfig
-from edge_runtime.decide import Policy
+from edge_runtime.deciding.decide import Policy
 from edge_runtime.line import OnFrame
 from edge_runtime.ports import LinePorts
+from edge_runtime.settings.config import LineConfig
 
 Observers = Callable[[int], AbstractContextManager[OnFrame]]
 """Opens what looks on beside the decisions (films, kept pictures); told how often vision has been restarted."""

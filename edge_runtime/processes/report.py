@@ -11,9 +11,9 @@ from contextlib import ExitStack, closing
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.child import begin
 from edge_runtime.processes.plan import LinePlan, Memory
+from edge_runtime.processes.reporting import OWN_FILE, Reporting
 from edge_runtime.processes.row_files import RowFiles
 from edge_runtime.processes.rows import Rows
-from edge_runtime.reporting import OWN_FILE, Reporting
 
 _CLOSE_S = 0.8
 _LOOK_S = 0.02

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_runtime.json_lines import append, open_after_a_kill
+from edge_runtime.journaling.json_lines import append, open_after_a_kill
 from edge_runtime.processes.child import log
 from edge_runtime.processes.rows import Rows
 

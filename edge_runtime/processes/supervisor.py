@@ -11,7 +11,7 @@ from multiprocessing import connection
 from types import FrameType
 
 from edge_runtime.errors import RipelineError
-from edge_runtime.health_server import HealthServer
+from edge_runtime.monitoring.health_server import HealthServer
 from edge_runtime.processes import trouble
 from edge_runtime.processes.actuator import FINISH_S, run_actuator
 from edge_runtime.processes.attended import Attended, Role

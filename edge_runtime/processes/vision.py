@@ -12,12 +12,15 @@ from functools import partial
 import cv2
 import numpy as np
 
-from edge_runtime.bundle import Bundle, open_bundle, proof
+from edge_runtime.acting.orders import Sight
+from edge_runtime.bundles.bundle import Bundle, open_bundle, proof
+from edge_runtime.bundles.golden import open_proven_engine
+from edge_runtime.bundles.rolling_self_test import RollingSelfTest
 from edge_runtime.decision_record import RunIdentity
 from edge_runtime.errors import BundleError
-from edge_runtime.golden import open_proven_engine
+from edge_runtime.journaling.spool import SpoolWriter
 from edge_runtime.line import OnFrame, Tally
-from edge_runtime.orders import Sight
+from edge_runtime.monitoring.scene_watch import SceneReporter
 from edge_runtime.pipeline import Pipeline, Step
 from edge_runtime.ports import Engine
 from edge_runtime.processes import trouble
@@ -26,12 +29,9 @@ from edge_runtime.processes.child import begin, log
 from edge_runtime.processes.facts import CAMERA, VERDICTS, tell_run_id
 from edge_runtime.processes.mail import Outbox
 from edge_runtime.processes.plan import LinePlan, Memory
+from edge_runtime.processes.reporting import SPOOL
 from edge_runtime.processes.ring import FrameRing, Numbered
 from edge_runtime.records import Decision, Frame
-from edge_runtime.reporting import SPOOL
-from edge_runtime.rolling_self_test import RollingSelfTest
-from edge_runtime.scene_watch import SceneReporter
-from edge_runtime.spool import SpoolWriter
 
 _NAME = "vision"
 _LOOK_S = 0.001

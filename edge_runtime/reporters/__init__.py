@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_runtime.ports import RecordReporter
-from edge_runtime.record_settings import ReportSettings
 from edge_runtime.reporters.jsonl import open_log
 from edge_runtime.reporters.mqtt import MqttReporter
 from edge_runtime.reporters.opcua import OpcUaReporter
+from edge_runtime.settings.record_settings import ReportSettings
 
 REPORTERS: dict[str, Callable[[Any, str], RecordReporter]] = {
     "mqtt": MqttReporter,

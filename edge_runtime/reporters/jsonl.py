@@ -13,9 +13,9 @@ from typing import Self
 
 from edge_runtime.decision_record import Record, RecordKey
 from edge_runtime.errors import ReporterError
-from edge_runtime.json_lines import append, open_after_a_kill
-from edge_runtime.record_settings import JsonlSettings
+from edge_runtime.journaling.json_lines import append, open_after_a_kill
 from edge_runtime.records import Decision
+from edge_runtime.settings.record_settings import JsonlSettings
 
 _BEGINS = b'{"line":'
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.decision_record import Record, RecordKey
 from edge_runtime.errors import MissingExtraError, ReporterError
-from edge_runtime.record_settings import MqttSettings
+from edge_runtime.settings.record_settings import MqttSettings
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_runtime.decision_record import Record
 from edge_runtime.errors import MissingExtraError, ReporterError
-from edge_runtime.record_settings import OpcUaSettings
 from edge_runtime.records import Verdict
+from edge_runtime.settings.record_settings import OpcUaSettings
 
 if TYPE_CHECKING:
     from asyncua.common.node import Node

@@ -26,8 +26,8 @@ def verb(bundle: Path, threads: int, as_json: bool) -> None:
     Only pairs count that prove themselves here by their golden self-test. What is found is remembered: `run` measures
     no more until the bundle, the machine, the threads or an engine changes.
     """
-    from edge_runtime.bundle import open_bundle
-    from edge_runtime.engine_choice import choose_engine
+    from edge_runtime.bundles.bundle import open_bundle
+    from edge_runtime.bundles.engine_choice import choose_engine
 
     opened = open_bundle(bundle)
     console.say("Measuring each pair of artefact and engine: about a second each.")

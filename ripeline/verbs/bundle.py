@@ -11,7 +11,7 @@ import click
 from ripeline import console, trust
 
 if TYPE_CHECKING:
-    from edge_runtime.manifest import Manifest
+    from edge_runtime.bundles.manifest import Manifest
 
 _BUNDLE = click.Path(path_type=Path)
 _WIDEST = 32
@@ -36,8 +36,8 @@ def verb() -> None:
 @console.as_json
 def inspect(bundle: Path, as_json: bool) -> None:
     """Say what a bundle is, once its files are found whole."""
-    from edge_runtime.archive import as_folder
-    from edge_runtime.bundle import SIGNATURE
+    from edge_runtime.bundles.archive import as_folder
+    from edge_runtime.bundles.bundle import SIGNATURE
 
     with as_folder(bundle) as folder:
         manifest = trust.verify(folder, None, None)
@@ -62,7 +62,7 @@ def verify(bundle: Path, public_key: Path | None, min_created: datetime | None, 
 
     Whether its decisions are right on this machine is what `ripeline check` tells.
     """
-    from edge_runtime.archive import as_folder
+    from edge_runtime.bundles.archive import as_folder
 
     with as_folder(bundle) as folder:
         manifest = trust.verify(folder, public_key, min_created)
@@ -86,8 +86,8 @@ Example:
 @console.as_json
 def sign(bundle: Path, key: Path, as_json: bool) -> None:
     """Sign a bundle's folder, before it is packed."""
-    from edge_runtime.bundle import SIGNATURE
-    from edge_runtime.signature import sign
+    from edge_runtime.bundles.bundle import SIGNATURE
+    from edge_runtime.bundles.signature import sign
 
     sign(bundle, key)
     console.say(f"Wrote {bundle / SIGNATURE}")
@@ -101,7 +101,7 @@ def sign(bundle: Path, key: Path, as_json: bool) -> None:
 @console.as_json
 def pack(bundle: Path, output: Path, force: bool, as_json: bool) -> None:
     """Write a bundle as one file for transport; the same bundle gives the same bytes."""
-    from edge_runtime.archive import pack
+    from edge_runtime.bundles.archive import pack
     from edge_runtime.errors import InputError
 
     if output.exists() and not (force and output.is_file()):
@@ -123,8 +123,8 @@ def unpack(
     bundle: Path, output: Path, public_key: Path | None, min_created: datetime | None, force: bool, as_json: bool
 ) -> None:
     """Open a packed bundle. The folder is there only if all of it is right."""
-    from edge_runtime.archive import unpack
-    from edge_runtime.bundle import MANIFEST
+    from edge_runtime.bundles.archive import unpack
+    from edge_runtime.bundles.bundle import MANIFEST
     from evaluation.aside import filled_aside
 
     console.check_output(output, marker=MANIFEST, force=force)
@@ -144,7 +144,7 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
 
     Which of them is better is what `ripeline check NEW DATA --baseline OLD` tells.
     """
-    from edge_runtime.archive import as_folder
+    from edge_runtime.bundles.archive import as_folder
     from ripeline.bundle_facts import differences, facts
 
     with as_folder(old) as before, as_folder(new) as after:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from edge_runtime.bundle import Bundle
+    from edge_runtime.bundles.bundle import Bundle
     from evaluation.dataset import Dataset
     from export.check import Check
     from export.diagnosis import Reference
@@ -73,9 +73,9 @@ def verb(
 
     With DATA (labelled pictures) also its parity. Exit 0: good. Exit 1: it failed, with the reason.
     """
-    from edge_runtime.bundle import MANIFEST, open_bundle
+    from edge_runtime.bundles.bundle import MANIFEST, open_bundle
+    from edge_runtime.bundles.manifest import Result
     from edge_runtime.errors import BundleError, InputError
-    from edge_runtime.manifest import Result
     from export.check import cannot_run, check_self_test, check_standing, in_one_line, not_whole, reasons, verdict
 
     if data is None and any(option is not None for option in (run, baseline, gate, record)):
@@ -147,7 +147,7 @@ def _on_pictures(
     *,
     strict: bool,
 ) -> list[Check]:
-    from edge_runtime.bundle import open_bundle
+    from edge_runtime.bundles.bundle import open_bundle
     from evaluation.dataset import read_dataset
     from export.check import check_parity, require_pictures, unseen
     from export.gate import GatePolicy, read_gate_policy

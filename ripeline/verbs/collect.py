@@ -15,9 +15,9 @@ from ripeline import console, earlier_result, line_source
 from ripeline.policy import of_line
 
 if TYPE_CHECKING:
-    from edge_runtime.config import LineConfig
     from edge_runtime.line import Stepper
     from edge_runtime.records import Frame, TrackedDetection
+    from edge_runtime.settings.config import LineConfig
 
 _MARKER = "manifest.csv"
 _MARGIN = 0.1
@@ -124,9 +124,9 @@ def _name(source: str) -> str:
 
 
 def _stepper(settings: LineConfig, config: Path | None, bundle: Path | None) -> Stepper:
-    from edge_runtime.bundle import open_bundle
+    from edge_runtime.bundles.bundle import open_bundle
+    from edge_runtime.bundles.engine_choice import choose_engine
     from edge_runtime.collecting import Follower
-    from edge_runtime.engine_choice import choose_engine
     from edge_runtime.pipeline import Pipeline
 
     if bundle is None:

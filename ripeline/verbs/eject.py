@@ -41,10 +41,10 @@ def eject_test(config: Path, number: int | None, strokes: int, every: float, as_
     Says what it switches; whether air came is for you to see. Ends with every output off. Not beside a running line,
     whose outputs it would switch off.
     """
-    from edge_runtime.config_file import load_line_config
     from edge_runtime.ejectors import Ejectors, output_kind
     from edge_runtime.errors import InputError
     from edge_runtime.processes.lock import LineLock
+    from edge_runtime.settings.config_file import load_line_config
 
     settings = load_line_config(config)
     count = len(settings.ejector)

@@ -54,7 +54,7 @@ def verb(
         console.check_output(output, marker="evaluation.json", force=force)
         import jinja2  # noqa: F401 - a page that cannot be made is known before the work, not after
         import matplotlib as mpl  # noqa: F401
-    from edge_runtime.decide import softmax
+    from edge_runtime.deciding.decide import softmax
     from evaluation.dataset import read_dataset
     from evaluation.metrics import score
     from ripeline.classifier import open_classifier

@@ -60,8 +60,8 @@ def verb(
     same, marked rejected.
     """
     console.check_output(output, marker="golden.npz", force=force)
-    from edge_runtime.decision_settings import PolicySettings
-    from edge_runtime.manifest import Result
+    from edge_runtime.bundles.manifest import Result
+    from edge_runtime.settings.decision_settings import PolicySettings
     from export.exporter import export_run
     from export.findings import remarks
     from export.formats import parse_formats

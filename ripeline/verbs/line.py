@@ -43,9 +43,9 @@ def check(file: Path, as_json: bool) -> None:
 
     What is wrong is named with line and column: unknown keys, values out of range, contradictions.
     """
-    from edge_runtime.config_file import load_line_config
-    from edge_runtime.contradictions import idle_ejectors
     from edge_runtime.ejectors import output_kind
+    from edge_runtime.settings.config_file import load_line_config
+    from edge_runtime.settings.contradictions import idle_ejectors
 
     config = load_line_config(file)
     belt = config.belt
@@ -82,6 +82,6 @@ Example:
 )
 def schema() -> None:
     """Print the JSON Schema of line.toml, for editors."""
-    from edge_runtime.config import LineConfig
+    from edge_runtime.settings.config import LineConfig
 
     click.echo(json.dumps(LineConfig.model_json_schema(), indent=2))

@@ -10,7 +10,7 @@ import click
 from ripeline import console
 
 if TYPE_CHECKING:
-    from edge_runtime.belt_colour import Colour
+    from edge_runtime.localization.belt_colour import Colour
     from edge_runtime.ports import Camera
     from edge_runtime.records import Image
 
@@ -43,9 +43,9 @@ def colour(
 
     Without them the line learns the empty scene while it runs, which needs more than half of the belt to show.
     """
-    from edge_runtime.belt_colour import belt_colours, other_than_most
     from edge_runtime.commissioning.line_file import updated, write_line_file
     from edge_runtime.errors import InputError
+    from edge_runtime.localization.belt_colour import belt_colours, other_than_most
 
     if places and empty_belt:
         raise InputError(
@@ -133,7 +133,7 @@ def _write_still(file: Path, picture: Image, colours: tuple[Colour, ...], points
     import cv2
     import numpy as np
 
-    from edge_runtime.belt_colour import is_belt
+    from edge_runtime.localization.belt_colour import is_belt
 
     drawn = picture.copy()
     if colours:

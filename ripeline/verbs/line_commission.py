@@ -16,8 +16,8 @@ from ripeline import console, line_source
 if TYPE_CHECKING:
     from edge_runtime.commissioning.assessment import Finding
     from edge_runtime.commissioning.session import Session, Trial
-    from edge_runtime.config import LineConfig
     from edge_runtime.ports import Camera, Encoder
+    from edge_runtime.settings.config import LineConfig
 
 _SIMULATED = "sim:commissioning"
 _REACH_MM = 45.0
@@ -104,9 +104,9 @@ def commission(
     """
     from edge_runtime.commissioning.assessment import State, assess
     from edge_runtime.commissioning.line_file import measured_values, updated, write_line_file
-    from edge_runtime.config import LineConfig
-    from edge_runtime.config_file import load_line_config
     from edge_runtime.encoders.by_frames import EncoderByFrames
+    from edge_runtime.settings.config import LineConfig
+    from edge_runtime.settings.config_file import load_line_config
 
     existing = output.exists()
     page = page or output.with_suffix(".html")

@@ -15,9 +15,9 @@ from ripeline.asked import MARKER, Asked
 from ripeline.policy import of_line
 
 if TYPE_CHECKING:
-    from edge_runtime.bundle import Bundle
-    from edge_runtime.config import LineConfig
+    from edge_runtime.bundles.bundle import Bundle
     from edge_runtime.line import LineSummary
+    from edge_runtime.settings.config import LineConfig
 
 
 @click.command(
@@ -82,9 +82,9 @@ def verb(
     SIGTERM or --duration, whatever its camera does, and drives the ejectors of line.toml.
     """
     earlier_result.check(output, marker=MARKER, force=force)
-    from edge_runtime.bundle import open_bundle, proof
-    from edge_runtime.engine_choice import choose_engine
-    from edge_runtime.manifest import Result
+    from edge_runtime.bundles.bundle import open_bundle, proof
+    from edge_runtime.bundles.engine_choice import choose_engine
+    from edge_runtime.bundles.manifest import Result
     from ripeline import in_one_process, in_processes
 
     if source is None and config is None:

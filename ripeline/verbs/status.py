@@ -25,7 +25,7 @@ def verb(line: str | None, resume: bool, as_json: bool) -> None:
 
     Exit code 1 where it does not sort.
     """
-    from edge_runtime import health_server
+    from edge_runtime.monitoring import health_server
 
     name = line or _only_line()
     if resume:
@@ -43,7 +43,7 @@ def verb(line: str | None, resume: bool, as_json: bool) -> None:
 
 def _only_line() -> str:
     from edge_runtime.errors import InputError
-    from edge_runtime.health_server import running_lines
+    from edge_runtime.monitoring.health_server import running_lines
 
     running = running_lines()
     if len(running) == 1:

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.config import LineConfig
-from edge_runtime.decision_settings import EjectorSettings
-from edge_runtime.orders import SAFE_STATE, Sight
-from edge_runtime.output_settings import ModbusSettings, OutputSettings
+from edge_runtime.acting.orders import SAFE_STATE, Sight
+from edge_runtime.acting.schedule import NO_POSITION, RUN_ENDED
 from edge_runtime.processes.actuator import Actuator
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.records import Verdict
-from edge_runtime.safety_settings import OnBlind, SafetySettings
-from edge_runtime.schedule import NO_POSITION, RUN_ENDED
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.decision_settings import EjectorSettings
+from edge_runtime.settings.output_settings import ModbusSettings, OutputSettings
+from edge_runtime.settings.safety_settings import OnBlind, SafetySettings
 from tests.decisions import decision
 
 MS = 1_000_000

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.alarm_texts import ALARMS, NOTE, SOON, STOPPED
-from edge_runtime.alarms import AlarmBoard
-from edge_runtime.drain import ReporterFacts
-from edge_runtime.health import Alarm, CameraFacts, LineFacts, ProcessFacts, SceneFacts
-from edge_runtime.journal_trouble import Trouble
-from edge_runtime.recorder import JournalFacts
+from edge_runtime.journaling.drain import ReporterFacts
+from edge_runtime.journaling.journal_trouble import Trouble
+from edge_runtime.journaling.recorder import JournalFacts
+from edge_runtime.monitoring.alarm_texts import ALARMS, NOTE, SOON, STOPPED
+from edge_runtime.monitoring.alarms import AlarmBoard
+from edge_runtime.monitoring.health import Alarm, CameraFacts, LineFacts, ProcessFacts, SceneFacts
 
 GOOD_SCENE = SceneFacts(1.0, 1.0, 1.0, 1.0)
 REPORTER = ProcessFacts("reporter", 1)

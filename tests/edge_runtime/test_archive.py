@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import archive
-from edge_runtime.archive import as_folder, pack, unpack
-from edge_runtime.bundle import CHECKSUMS, checksums
+from edge_runtime.bundles import archive
+from edge_runtime.bundles.archive import as_folder, pack, unpack
+from edge_runtime.bundles.bundle import CHECKSUMS, checksums
 from edge_runtime.errors import BundleError
 
 Change = Callable[[tarfile.TarInfo], object]

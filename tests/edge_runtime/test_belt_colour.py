@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.belt_colour import Colour, belt_colours, is_belt, known_belt
-from edge_runtime.localize import Localizer
+from edge_runtime.localization.belt_colour import Colour, belt_colours, is_belt, known_belt
+from edge_runtime.localization.localize import Localizer
 from edge_runtime.records import BeltDirection, Frame, Image
-from edge_runtime.vision_settings import BeltSettings, LocalizeSettings
+from edge_runtime.settings.vision_settings import BeltSettings, LocalizeSettings
 from simulator.line import SimulatedLine, open_scenario
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def test_the_verb_learns_from_clicks(
     at = [word for y, x in (inner[0], inner[len(inner) // 2]) for word in ("--at", f"{x},{y}")]
     done = ripeline_here("line", "colour", "--source", source, "-o", file, *at)
     assert done.code == 0
-    from edge_runtime.config_file import load_line_config
+    from edge_runtime.settings.config_file import load_line_config
 
     colours = load_line_config(file).belt.colours
     assert colours is not None

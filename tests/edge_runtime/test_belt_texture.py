@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.belt_texture import BeltTexture
 from edge_runtime.cameras import open_camera
 from edge_runtime.cameras.watched_belt import WatchedBelt
-from edge_runtime.localize import Localizer
+from edge_runtime.localization.localize import Localizer
 from edge_runtime.records import BeltDirection, Frame, Image
-from edge_runtime.track import Tracker
+from edge_runtime.tracking.belt_texture import BeltTexture
+from edge_runtime.tracking.track import Tracker
 
 WIDTH_PX, HEIGHT_PX, PERIOD_PX = 320, 96, 1600
 FRAME_NS = 33_000_000
@@ -130,7 +130,7 @@ def test_frames_leave_with_the_place_once_it_is_known() -> None:
 
 def test_a_tracker_takes_an_encoder_that_begins_in_mid_run() -> None:
     """The first place is no way of its own: without one before it, the belt did not jump by it."""
-    from edge_runtime.belt_way import BeltWay
+    from edge_runtime.tracking.belt_way import BeltWay
 
     way = BeltWay(BeltDirection.RIGHT, 0.5, 0.34)
     blank = np.zeros((8, 8, 3), np.uint8)
@@ -143,7 +143,7 @@ def test_a_tracker_takes_an_encoder_that_begins_in_mid_run() -> None:
 
 def test_real_belts_run_as_fast_as_what_lies_on_them(real_data: Path) -> None:
     """The woven belt tells its own speed; the plain green one is said to be unknown, as long as it shows nothing."""
-    from edge_runtime.vision_settings import BeltSettings, LocalizeSettings, TrackSettings
+    from edge_runtime.settings.vision_settings import BeltSettings, LocalizeSettings, TrackSettings
 
     camera = open_camera(str(real_data / "data" / "belt" / "belt_topdown_black_parts.mp4"))
     localizer, tracker = Localizer(LocalizeSettings(), BeltSettings()), Tracker(TrackSettings(), BeltSettings())

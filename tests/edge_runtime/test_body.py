@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.belt_motion import extent
-from edge_runtime.body import margins_of
-from edge_runtime.localize import Localizer
+from edge_runtime.localization.body import margins_of
+from edge_runtime.localization.localize import Localizer
+from edge_runtime.localization.separate import outlines_of
 from edge_runtime.records import BeltDirection, Box, Detection, Frame
-from edge_runtime.separate import outlines_of
-from edge_runtime.track import Tracker
-from edge_runtime.vision_settings import BeltSettings, LocalizeSettings, TrackSettings
+from edge_runtime.settings.vision_settings import BeltSettings, LocalizeSettings, TrackSettings
+from edge_runtime.tracking.belt_motion import extent
+from edge_runtime.tracking.track import Tracker
 
 RADIUS_PX = 20
 STALK_PX = 16

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.bulge import body_and_bulge
-from edge_runtime.separate import Mask, Thing, depth_within, outlines_of, separate
+from edge_runtime.localization.bulge import body_and_bulge
+from edge_runtime.localization.separate import Mask, Thing, depth_within, outlines_of, separate
 
 RADIUS = 24
 USUAL = np.pi * RADIUS**2

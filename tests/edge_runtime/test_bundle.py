@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.bundle import CHECKSUMS, GOLDEN, MANIFEST, Golden, open_bundle, read_manifest
+from edge_runtime.bundles.bundle import CHECKSUMS, GOLDEN, MANIFEST, Golden, open_bundle, read_manifest
+from edge_runtime.bundles.manifest import Manifest, Result
 from edge_runtime.errors import BundleError
-from edge_runtime.manifest import Manifest, Result
 
 FILES = (
     "MODEL_CARD.md", "SHA256SUMS", "golden.npz", "junit.xml", "manifest.json", "measured.json", "onnx-fp32.onnx",

@@ -19,7 +19,6 @@ import pytest
 from edge_runtime.cameras import open_camera
 from edge_runtime.cameras.exposure import AtExposure
 from edge_runtime.cameras.lock import HELD, WHITE_BALANCE
-from edge_runtime.config import LineConfig
 from edge_runtime.errors import CameraError
 from edge_runtime.ports import Camera
 from edge_runtime.processes import trouble
@@ -27,7 +26,8 @@ from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.capture import Capture
 from edge_runtime.processes.ring import FrameRing
 from edge_runtime.records import Frame, Image
-from edge_runtime.vision_settings import CameraSettings
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.vision_settings import CameraSettings
 
 RED, BLUE = (200, 30, 40), (40, 30, 200)
 

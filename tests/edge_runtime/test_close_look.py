@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime import localize
-from edge_runtime.background import Background
-from edge_runtime.close_look import SMALL_PX, look_closely, may_be_several
-from edge_runtime.localize import Localizer
+from edge_runtime.localization import localize
+from edge_runtime.localization.background import Background
+from edge_runtime.localization.close_look import SMALL_PX, look_closely, may_be_several
+from edge_runtime.localization.localize import Localizer
+from edge_runtime.localization.separate import Thing, outlines_of
+from edge_runtime.localization.small_picture import SmallPicture
 from edge_runtime.records import Detection, Image
-from edge_runtime.separate import Thing, outlines_of
-from edge_runtime.small_picture import SmallPicture
-from edge_runtime.vision_settings import BeltSettings, LocalizeSettings
+from edge_runtime.settings.vision_settings import BeltSettings, LocalizeSettings
 from tests.edge_runtime.test_localize import BELTS, FRUITS, Belt, box_error_px
 
 HEIGHT, WIDTH, RADIUS, STEP_PX = 720, 1280, 40, 15

@@ -25,11 +25,11 @@ from edge_runtime.commissioning.print_file import true_size_pdf, true_size_png
 from edge_runtime.commissioning.session import Session, Trial
 from edge_runtime.commissioning.sheet import Sheet
 from edge_runtime.commissioning.strokes import StrokePlan
-from edge_runtime.config import LineConfig
 from edge_runtime.encoders.by_frames import EncoderByFrames
 from edge_runtime.encoders.scaled import ScaledEncoder
 from edge_runtime.errors import ConfigError
 from edge_runtime.records import BeltDirection, Frame, Image
+from edge_runtime.settings.config import LineConfig
 from simulator.commissioning import open_commissioning
 
 SIZE_PX = (800, 480)

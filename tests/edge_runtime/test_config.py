@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.config import LineConfig
-from edge_runtime.config_file import load_costs, load_line_config
-from edge_runtime.decide import Costs
-from edge_runtime.decision_settings import PolicySettings
+from edge_runtime.deciding.decide import Costs
 from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.records import BeltDirection
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.config_file import load_costs, load_line_config
+from edge_runtime.settings.decision_settings import PolicySettings
 
 
 def load(tmp_path: Path, text: str) -> LineConfig:

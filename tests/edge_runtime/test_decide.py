@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edge_runtime.decide import Costs, Policy, fuse, log_softmax, softmax
+from edge_runtime.deciding.decide import Costs, Policy, fuse, log_softmax, softmax
 from edge_runtime.errors import InputError
 from edge_runtime.records import Verdict
 

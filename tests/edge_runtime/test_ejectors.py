@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.decision_settings import EjectorSettings
 from edge_runtime.ejectors import Ejectors, output_kind
 from edge_runtime.ejectors.pulse import Pulses
 from edge_runtime.errors import ConfigError, EjectorError
-from edge_runtime.output_settings import GpioSettings, ModbusSettings
+from edge_runtime.settings.decision_settings import EjectorSettings
+from edge_runtime.settings.output_settings import GpioSettings, ModbusSettings
 from tests.coils import modbus_device
 
 

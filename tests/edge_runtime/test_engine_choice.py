@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from edge_runtime import engine_choice, select
-from edge_runtime.bundle import Bundle, open_bundle
-from edge_runtime.engine_choice import Choice, choose_engine, this_machine
+from edge_runtime.bundles import engine_choice, select
+from edge_runtime.bundles.bundle import Bundle, open_bundle
+from edge_runtime.bundles.engine_choice import Choice, choose_engine, this_machine
 from tests.conftest import Ripeline
 
 ENGINE = "onnxruntime"

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime import engines, select
-from edge_runtime.bundle import GOLDEN, MANIFEST, Golden, open_bundle
-from edge_runtime.decide import softmax
+from edge_runtime import engines
+from edge_runtime.bundles import select
+from edge_runtime.bundles.bundle import GOLDEN, MANIFEST, Golden, open_bundle
+from edge_runtime.bundles.golden import compare, open_proven_engine, run_self_test
+from edge_runtime.bundles.manifest import FloatTolerance, QuantizedTolerance
+from edge_runtime.bundles.select import select_engine
+from edge_runtime.deciding.decide import softmax
 from edge_runtime.engines import ENGINES, engines_for, is_installed, open_engine
 from edge_runtime.errors import BundleError, EngineError
-from edge_runtime.golden import compare, open_proven_engine, run_self_test
-from edge_runtime.manifest import FloatTolerance, QuantizedTolerance
-from edge_runtime.select import select_engine
 
 TFLITE = tuple(name for name in ("ai-edge-litert", "tflite-runtime") if is_installed(name))
 ONNX = tuple(name for name in ("onnxruntime", "openvino") if is_installed(name))

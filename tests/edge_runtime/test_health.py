@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError, RipelineError
-from edge_runtime.health import CameraFacts, LineFacts, ProcessFacts, SceneFacts
-from edge_runtime.health_server import HealthServer, ask, running_lines
-from edge_runtime.journal_facts import FACTS, write_facts
+from edge_runtime.journaling.journal_facts import FACTS, write_facts
+from edge_runtime.monitoring.health import CameraFacts, LineFacts, ProcessFacts, SceneFacts
+from edge_runtime.monitoring.health_server import HealthServer, ask, running_lines
+from edge_runtime.monitoring.scene_watch import SceneReporter, SceneWatch, measure_scene, read_scene
 from edge_runtime.records import Image
-from edge_runtime.scene_watch import SceneReporter, SceneWatch, measure_scene, read_scene
 from simulator.line import open_source
 from tests.broker import free_port, wait_until
 from tests.disks import hanging_disk

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.decision_record import Record, RunIdentity
-from edge_runtime.journal import Journal
-from edge_runtime.journal_trouble import JournalError, Trouble, set_aside
-from edge_runtime.record_settings import JournalSettings
-from edge_runtime.recorder import Recorder
-from edge_runtime.spool import SpoolReader, SpoolWriter
+from edge_runtime.journaling.journal import Journal
+from edge_runtime.journaling.journal_trouble import JournalError, Trouble, set_aside
+from edge_runtime.journaling.recorder import Recorder
+from edge_runtime.journaling.spool import SpoolReader, SpoolWriter
+from edge_runtime.settings.record_settings import JournalSettings
 from tests.decisions import decision
 from tests.disks import small_disk
 
@@ -201,7 +201,7 @@ def test_a_line_outlives_the_process_that_wrote_it(tmp_path: Path) -> None:
 import os, signal
 from pathlib import Path
 from edge_runtime.decision_record import RunIdentity
-from edge_runtime.spool import SpoolWriter
+from edge_runtime.journaling.spool import SpoolWriter
 from tests.decisions import decision
 writer = SpoolWriter(Path({str(tmp_path / "spool")!r}), RunIdentity.new("north"))
 for number in range(1200):
@@ -279,7 +279,7 @@ def work_until_idle(recorder: Recorder) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_runtime.recorder._RETRY_S", 0.0)
+    monkeypatch.setattr("edge_runtime.journaling.recorder._RETRY_S", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from edge_runtime.known_shapes import LOOKS, MOST_LOOKS, KnownShapes, Part
+from edge_runtime.localization.known_shapes import LOOKS, MOST_LOOKS, KnownShapes, Part
+from edge_runtime.localization.separate import Rectangle
 from edge_runtime.records import NO_MARGINS
-from edge_runtime.separate import Rectangle
 
 REGION: Rectangle = (100, 50, 60, 30)
 AREA = 1400.0

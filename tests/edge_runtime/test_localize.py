@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.background import guess_belt
 from edge_runtime.cameras import open_camera
-from edge_runtime.localize import Localizer
+from edge_runtime.localization.background import guess_belt
+from edge_runtime.localization.localize import Localizer
+from edge_runtime.localization.separate import area_of, outlines_of, separate
 from edge_runtime.records import BeltDirection, Detection, Image
-from edge_runtime.separate import area_of, outlines_of, separate
-from edge_runtime.track import Tracker
-from edge_runtime.vision_settings import BeltSettings, LocalizeSettings, TrackSettings
+from edge_runtime.settings.vision_settings import BeltSettings, LocalizeSettings, TrackSettings
+from edge_runtime.tracking.track import Tracker
 
 BELTS = {
     "black": (30, 30, 32),

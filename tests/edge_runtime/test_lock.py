@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 
 from edge_runtime.cameras.lock import lock
-from edge_runtime.vision_settings import CameraSettings
+from edge_runtime.settings.vision_settings import CameraSettings
 
 SETTINGS = CameraSettings(exposure_ms=4.0, white_balance_k=4600)
 

@@ -8,11 +8,11 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.decision_settings import EjectorSettings
-from edge_runtime.ejection import Belt
-from edge_runtime.orders import AGAIN, SAFE_STATE, Orders, Sight
+from edge_runtime.acting.ejection import Belt
+from edge_runtime.acting.orders import AGAIN, SAFE_STATE, Orders, Sight
+from edge_runtime.acting.schedule import LATE
 from edge_runtime.records import Decision, Verdict
-from edge_runtime.schedule import LATE
+from edge_runtime.settings.decision_settings import EjectorSettings
 from tests.decisions import decision as any_decision
 
 EJECTOR = EjectorSettings(at_mm=200.0, width_mm=40.0)

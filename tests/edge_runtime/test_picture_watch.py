@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.picture_watch import PictureWatch, same_colours, thumbnail
+from edge_runtime.monitoring.picture_watch import PictureWatch, same_colours, thumbnail
 from edge_runtime.records import Image
 
 RNG = np.random.default_rng(5)

@@ -17,12 +17,12 @@ from cryptography.x509.oid import NameOID
 from edge_runtime.decision_record import Record, RunIdentity
 from edge_runtime.errors import ReporterError
 from edge_runtime.ports import RecordReporter
-from edge_runtime.record_settings import JsonlSettings, MqttSettings, OpcUaSettings, ReportSettings
 from edge_runtime.records import Verdict
 from edge_runtime.reporters import open_reporter
 from edge_runtime.reporters.jsonl import JsonlLog
 from edge_runtime.reporters.mqtt import MqttReporter
 from edge_runtime.reporters.opcua import NAMESPACE, OpcUaReporter
+from edge_runtime.settings.record_settings import JsonlSettings, MqttSettings, OpcUaSettings, ReportSettings
 from tests.broker import Broker, Subscriber, free_port, running_broker, wait_until
 from tests.decisions import decision
 

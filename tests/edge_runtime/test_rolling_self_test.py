@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.bundle import open_bundle
-from edge_runtime.golden import SelfTest, open_proven_engine
+from edge_runtime.bundles.bundle import open_bundle
+from edge_runtime.bundles.golden import SelfTest, open_proven_engine
+from edge_runtime.bundles.rolling_self_test import RollingSelfTest
 from edge_runtime.ports import Engine
-from edge_runtime.rolling_self_test import RollingSelfTest
 
 
 class Rotting:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.belt_motion import is_horizontal
 from edge_runtime.records import BeltDirection, Box, Detection, Frame
-from edge_runtime.track import Tracker
-from edge_runtime.vision_settings import BeltSettings, TrackSettings
+from edge_runtime.settings.vision_settings import BeltSettings, TrackSettings
+from edge_runtime.tracking.belt_motion import is_horizontal
+from edge_runtime.tracking.track import Tracker
 
 WIDTH, HEIGHT = 640, 360
 SCALE = 0.5

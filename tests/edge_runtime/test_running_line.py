@@ -16,17 +16,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.config import LineConfig
-from edge_runtime.decide import Policy
-from edge_runtime.decision_settings import DecideSettings
+from edge_runtime.bundles.manifest import Artefact, EngineRecord, FloatTolerance, Manifest, Result
+from edge_runtime.deciding.decide import Policy
 from edge_runtime.errors import CameraError, InputError
 from edge_runtime.line import LineSummary, Tally, run_line
-from edge_runtime.manifest import Artefact, EngineRecord, FloatTolerance, Manifest, Result
 from edge_runtime.pipeline import STAGES, Pipeline, Step
 from edge_runtime.preprocess import InputSpec
 from edge_runtime.records import BeltDirection, Decision, Frame, Image, Verdict
 from edge_runtime.reporters.jsonl import JsonlReporter
-from edge_runtime.vision_settings import BeltSettings
+from edge_runtime.settings.config import LineConfig
+from edge_runtime.settings.decision_settings import DecideSettings
+from edge_runtime.settings.vision_settings import BeltSettings
 
 WIDTH_PX, HEIGHT_PX = 480, 270
 STEP_PX = 12

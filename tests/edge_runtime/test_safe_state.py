@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.safe_state import LineState, SafeState
-from edge_runtime.safety_settings import Resume, SafetySettings
-from edge_runtime.watch import Facts, Fault, Watch
+from edge_runtime.monitoring.safe_state import LineState, SafeState
+from edge_runtime.monitoring.watch import Facts, Fault, Watch
+from edge_runtime.settings.safety_settings import Resume, SafetySettings
 
 MS = 1_000_000
 PERIOD = 33 * MS

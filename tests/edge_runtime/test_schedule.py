@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.decision_settings import EjectorSettings
-from edge_runtime.ejection import Belt, Ejection, spec_of
+from edge_runtime.acting.ejection import Belt, Ejection, spec_of
+from edge_runtime.acting.routing import route
+from edge_runtime.acting.schedule import LATE, NEIGHBOUR, NO_POSITION, EjectorSpec, Schedule
 from edge_runtime.records import Decision, Verdict
-from edge_runtime.routing import route
-from edge_runtime.schedule import LATE, NEIGHBOUR, NO_POSITION, EjectorSpec, Schedule
+from edge_runtime.settings.decision_settings import EjectorSettings
 
 SPEC = EjectorSpec(at_mm=200.0, latency_ms=20.0, tolerance_mm=5.0)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge_runtime.decide import Policy, fuse
-from edge_runtime.sequential import independent_views, prospect
+from edge_runtime.deciding.decide import Policy, fuse
+from edge_runtime.deciding.sequential import independent_views, prospect
 
 LABELS = ("spoiled", "ripe")
 COSTS = Policy.accepting(LABELS, ["ripe"]).table(LABELS)

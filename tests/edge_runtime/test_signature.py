@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.bundle import CHECKSUMS, SIGNATURE, verify_checksums
+from edge_runtime.bundles.bundle import CHECKSUMS, SIGNATURE, verify_checksums
+from edge_runtime.bundles.signature import sign, verify_signature
 from edge_runtime.errors import BundleError, InputError
-from edge_runtime.signature import sign, verify_signature
 
 Seal = Callable[[Path], None]
 

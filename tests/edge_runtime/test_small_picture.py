@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.localize import Localizer
-from edge_runtime.small_picture import SmallPicture, factor_of, is_large
-from edge_runtime.vision_settings import BeltSettings, LocalizeSettings
+from edge_runtime.localization.localize import Localizer
+from edge_runtime.localization.small_picture import SmallPicture, factor_of, is_large
+from edge_runtime.settings.vision_settings import BeltSettings, LocalizeSettings
 
 
 @pytest.mark.parametrize(

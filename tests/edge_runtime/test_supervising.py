@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.config import LineConfig
 from edge_runtime.ejectors.pulse import Pulses
 from edge_runtime.errors import EjectorError, InputError
 from edge_runtime.processes.board import Board, Cell
@@ -23,6 +22,7 @@ from edge_runtime.processes.mail import Inbox, Outbox
 from edge_runtime.processes.restarts import Restarts
 from edge_runtime.processes.rows import Rows
 from edge_runtime.processes.systemd import notify
+from edge_runtime.settings.config import LineConfig
 from simulator.outputs import relay_drops_ns
 
 

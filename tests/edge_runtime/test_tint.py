@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime import background, tint
-from edge_runtime.background import Background
 from edge_runtime.cameras import open_camera
-from edge_runtime.localize import Localizer
+from edge_runtime.localization import background, tint
+from edge_runtime.localization.background import Background
+from edge_runtime.localization.localize import Localizer
+from edge_runtime.localization.shadow import Plane, Planes
+from edge_runtime.localization.tint import BLOCK_PX, LEARNT_EVERY, LEARNT_TIMES, Tint
 from edge_runtime.records import Image
-from edge_runtime.shadow import Plane, Planes
-from edge_runtime.tint import BLOCK_PX, LEARNT_EVERY, LEARNT_TIMES, Tint
-from edge_runtime.vision_settings import BeltSettings, LocalizeSettings
+from edge_runtime.settings.vision_settings import BeltSettings, LocalizeSettings
 from tests.edge_runtime.test_localize import BELTS, FRUITS, Belt, box_error_px
 
 SIZE = 96, 128

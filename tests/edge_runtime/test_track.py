@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.belt_motion import Extent, extent, overlap
-from edge_runtime.belt_way import LYING_OVERLAP, BeltWay
-from edge_runtime.fruit_track import FruitTrack, Sighting
 from edge_runtime.records import BeltDirection, Box, Detection, Frame, TrackedDetection
-from edge_runtime.touching import Seen, join
-from edge_runtime.track import Tracker
-from edge_runtime.vision_settings import BeltSettings, TrackSettings
+from edge_runtime.settings.vision_settings import BeltSettings, TrackSettings
+from edge_runtime.tracking.belt_motion import Extent, extent, overlap
+from edge_runtime.tracking.belt_way import LYING_OVERLAP, BeltWay
+from edge_runtime.tracking.fruit_track import FruitTrack, Sighting
+from edge_runtime.tracking.touching import Seen, join
+from edge_runtime.tracking.track import Tracker
 
 WIDTH, HEIGHT = 640, 360
 SCALE = 0.5

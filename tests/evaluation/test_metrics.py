@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_runtime.decide import Policy, softmax
+from edge_runtime.deciding.decide import Policy, softmax
 from evaluation.calibration import expected_calibration_error, reliability
 from evaluation.metrics import (
     NO_SOURCE,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_runtime.decide import Costs, Policy
+from edge_runtime.deciding.decide import Costs, Policy
 from edge_runtime.errors import InputError
 from edge_runtime.records import Verdict
 from evaluation.policy_cost import policy_cost

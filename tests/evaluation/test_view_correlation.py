@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge_runtime.decide import fuse, softmax
+from edge_runtime.deciding.decide import fuse, softmax
 from evaluation.temperature import fit_temperature, tempered
 from evaluation.view_correlation import LINE_RHO, LOWEST_RHO, ViewCorrelation, measure_view_correlation
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.golden import compare
-from edge_runtime.manifest import FloatTolerance, QuantizedTolerance
+from edge_runtime.bundles.golden import compare
+from edge_runtime.bundles.manifest import FloatTolerance, QuantizedTolerance
 from evaluation.dataset import Item
 from export.golden import GOLDEN_INPUTS, choose_golden, swapped_colours, tolerance_for, wrong_scaling
 from export.inspect import ConversionError

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.bundle import open_bundle
+from edge_runtime.bundles.bundle import open_bundle
+from edge_runtime.bundles.manifest import Result
 from edge_runtime.errors import EngineError, InputError
-from edge_runtime.manifest import Result
 from evaluation.dataset import read_dataset
 from export.check import check_parity
 from export.findings import Missing, remarks

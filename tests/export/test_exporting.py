@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from edge_runtime.bundle import Bundle, open_bundle
-from edge_runtime.decide import energy
-from edge_runtime.decision_settings import PolicySettings
+from edge_runtime.bundles.bundle import Bundle, open_bundle
+from edge_runtime.bundles.manifest import Result
+from edge_runtime.deciding.decide import energy
 from edge_runtime.errors import BundleError
-from edge_runtime.manifest import Result
+from edge_runtime.settings.decision_settings import PolicySettings
 from evaluation.aside import filled_aside
 from evaluation.dataset import hash_file, read_dataset
 from evaluation.temperature import LOWEST

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.bundles.manifest import Result
 from edge_runtime.engines import open_engine
-from edge_runtime.manifest import Result
 from export.formats import FORMATS, Format
 from export.graph import Network
 from export.inspect import ConversionError, assert_sound

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.manifest import Result
+from edge_runtime.bundles.manifest import Result
 from evaluation.intervals import tango_lower_bound
 from export.parity import FLOAT_MARGINS, PARITY_MARGINS, Margins, compare_shares, judge, pairs_to_conclude
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_runtime.bundle import open_bundle
-from edge_runtime.decision_settings import PolicySettings
+from edge_runtime.bundles.bundle import open_bundle
+from edge_runtime.bundles.manifest import Result
 from edge_runtime.engines import open_engine
-from edge_runtime.manifest import Result
+from edge_runtime.settings.decision_settings import PolicySettings
 from evaluation.dataset import load_inputs, read_dataset
 from export import exporter
 from export.exporter import export_run

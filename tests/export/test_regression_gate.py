@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from edge_runtime.bundle import TRAINED_ON, Bundle, read_manifest
-from edge_runtime.decide import Policy
+from edge_runtime.bundles.bundle import TRAINED_ON, Bundle, read_manifest
+from edge_runtime.bundles.manifest import Result
+from edge_runtime.deciding.decide import Policy
 from edge_runtime.errors import BundleError, ConfigError, InputError
-from edge_runtime.manifest import Result
 from evaluation.dataset import Dataset, Item
 from export.check import Check, in_one_line, reasons, unseen
 from export.decisions import compare_decisions

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Self
 
 from edge_runtime.decision_record import RunIdentity
-from edge_runtime.drain import ReporterFacts
-from edge_runtime.journal import Journal
-from edge_runtime.journal_facts import read_facts
-from edge_runtime.reporting import OWN_FILE, SPOOL
-from edge_runtime.spool import SpoolWriter
+from edge_runtime.journaling.drain import ReporterFacts
+from edge_runtime.journaling.journal import Journal
+from edge_runtime.journaling.journal_facts import read_facts
+from edge_runtime.journaling.spool import SpoolWriter
+from edge_runtime.processes.reporting import OWN_FILE, SPOOL
 from tests.decisions import decision
 
 REPORTER = """
 import sys
 from pathlib import Path
-from edge_runtime.config_file import load_line_config
-from edge_runtime.reporting import Reporting
+from edge_runtime.settings.config_file import load_line_config
+from edge_runtime.processes.reporting import Reporting
 folder, journal = Path(sys.argv[1]), Path(sys.argv[2])
 reporting = Reporting(folder / "run", journal, load_line_config(folder / "line.toml"), folder / "decisions.jsonl")
 while True:

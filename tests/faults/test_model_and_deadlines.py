@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.health_server import ask
-from edge_runtime.schedule import LATE
-from edge_runtime.watch import Fault
+from edge_runtime.acting.schedule import LATE
+from edge_runtime.monitoring.health_server import ask
+from edge_runtime.monitoring.watch import Fault
 from tests.faults.rot import pieces, rot
 from tests.faults.running import Line, until
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_runtime.watch import Fault
+from edge_runtime.monitoring.watch import Fault
 from tests.faults.running import Line, until
 
 Note = Callable[..., None]

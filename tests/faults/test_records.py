@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.journal_facts import read_facts
+from edge_runtime.journaling.journal_facts import read_facts
 from tests.broker import wait_until
 from tests.disks import small_disk
 from tests.faults.recording import line_with, lost_and_doubled

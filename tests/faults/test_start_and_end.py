@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_runtime.decision_record import RunIdentity
-from edge_runtime.health_server import ask
+from edge_runtime.journaling.spool import SpoolWriter
+from edge_runtime.monitoring.health_server import ask
+from edge_runtime.monitoring.watch import Fault
+from edge_runtime.processes.reporting import SPOOL
 from edge_runtime.processes.supervisor import LEFT_BY_S
-from edge_runtime.reporting import SPOOL
-from edge_runtime.spool import SpoolWriter
-from edge_runtime.watch import Fault
 from tests.broker import free_port
 from tests.decisions import decision
 from tests.disks import hanging_disk, small_disk

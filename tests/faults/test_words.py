@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.health_server import RESUME, ask
+from edge_runtime.monitoring.health_server import RESUME, ask
 from tests.faults.running import Line, until
 
 

@@ -23,14 +23,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.bundle import read_manifest as read_bundle_manifest
+from edge_runtime.bundles.bundle import read_manifest as read_bundle_manifest
 from edge_runtime.cameras.image_folder import read_picture
-from edge_runtime.config_file import load_costs, load_line_config
 from edge_runtime.decision_record import Record, RunIdentity
 from edge_runtime.encoders.csv_file import CsvEncoder
 from edge_runtime.errors import RipelineError
-from edge_runtime.journal import Journal
-from edge_runtime.spool import SpoolReader
+from edge_runtime.journaling.journal import Journal
+from edge_runtime.journaling.spool import SpoolReader
+from edge_runtime.settings.config_file import load_costs, load_line_config
 from evaluation.manifest import parse_box, read_manifest
 from evaluation.picture import is_readable, read_image
 from simulator.evidence import read_evidence

@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from edge_runtime.bundle import MANIFEST, verify_checksums
+from edge_runtime.bundles.bundle import MANIFEST, verify_checksums
 from edge_runtime.errors import InputError
 from evaluation.aside import filled_aside
 from export.provenance import code_sha256, created

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import pytest
 
-from edge_runtime.config_file import load_line_config
+from edge_runtime.settings.config_file import load_line_config
 from simulator.commissioning import CommissioningLine, open_commissioning
 
 if TYPE_CHECKING:

@@ -163,8 +163,8 @@ def test_line_check_says_what_follows_and_names_the_place_of_a_mistake(
     ],
 )
 def test_a_mistake_is_named_with_line_and_column(tmp_path: Path, old: str, new: str, place: str, words: str) -> None:
-    from edge_runtime.config_file import load_line_config
     from edge_runtime.errors import ConfigError
+    from edge_runtime.settings.config_file import load_line_config
 
     file = tmp_path / "line.toml"
     file.write_text(LINE.replace(old, new))

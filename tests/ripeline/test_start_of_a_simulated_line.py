@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.config import LineConfig
+from edge_runtime.settings.config import LineConfig
 from ripeline import in_processes, line_ports
 from ripeline.asked import Asked
 from ripeline.line_ports import SimulatedPorts

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.decide import Policy
-from edge_runtime.ejection import Ejection, belt_at
+from edge_runtime.acting.ejection import Ejection, belt_at
+from edge_runtime.deciding.decide import Policy
 from edge_runtime.ejectors.virtual_time import POLL_NS, EjectionInVirtualTime
 from edge_runtime.ports import Encoder
 from edge_runtime.records import Decision, Verdict

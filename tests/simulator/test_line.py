@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime.config_file import load_line_config
 from edge_runtime.encoders.csv_file import CsvEncoder
 from edge_runtime.errors import InputError
 from edge_runtime.records import BeltDirection
+from edge_runtime.settings.config_file import load_line_config
 from ripeline.verbs.simulate import verb
 from simulator import clip as clip_module
 from simulator.clip import write_clip

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edge_runtime.decide import Policy
+from edge_runtime.deciding.decide import Policy
 from edge_runtime.ejectors.virtual_time import EjectionInVirtualTime
 from edge_runtime.errors import InputError
 from edge_runtime.records import Decision, Verdict

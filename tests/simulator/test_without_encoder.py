@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edge_runtime.cameras.watched_belt import WatchedBelt
-from edge_runtime.localize import Localizer
-from edge_runtime.track import Tracker
-from edge_runtime.vision_settings import BeltSettings, LocalizeSettings, TrackSettings
+from edge_runtime.localization.localize import Localizer
+from edge_runtime.settings.vision_settings import BeltSettings, LocalizeSettings, TrackSettings
+from edge_runtime.tracking.track import Tracker
 from simulator.line import open_scenario
 
 AT_MM = 200.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.decide import softmax
+from edge_runtime.deciding.decide import softmax
 from evaluation.split import Split
 from evaluation.temperature import cautious_temperature
 from tests.train.conftest import LABELS, draw_folder

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.decision_settings import PolicySettings
 from edge_runtime.errors import InputError
+from edge_runtime.settings.decision_settings import PolicySettings
 from evaluation.dataset import read_images
 from evaluation.split import Split
 from evaluation.temperature import cautious_temperature

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from edge_runtime.decide import softmax
+from edge_runtime.deciding.decide import softmax
 from edge_runtime.errors import InputError
 from evaluation.dataset import load_inputs
 from evaluation.split import Split

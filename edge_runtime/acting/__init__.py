@@ -1,0 +1,1 @@
+"""From verdicts to strokes: who is meant, when, and that none is hit twice. Pure."""

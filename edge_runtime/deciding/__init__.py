@@ -1,0 +1,1 @@
+"""From the views of one fruit to its verdict. Pure."""

@@ -1,0 +1,1 @@
+"""From a decision to a durable record, and from there to everybody who gets it."""

@@ -1,0 +1,1 @@
+"""From a picture to the things that lie on the belt: boxes, with what of them is body."""

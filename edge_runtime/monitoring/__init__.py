@@ -1,0 +1,1 @@
+"""Is the line blind, and how is it: facts, faults, alarms, and who is told."""

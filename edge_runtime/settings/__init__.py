@@ -1,0 +1,1 @@
+"""`line.toml`: its tables, what contradicts what, and the strict reader."""
