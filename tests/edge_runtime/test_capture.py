@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import logging
 import re
 import socket
 import threading
@@ -24,6 +25,7 @@ from edge_runtime.ports import Camera
 from edge_runtime.processes import trouble
 from edge_runtime.processes.board import Board, Cell, Stop
 from edge_runtime.processes.capture import Capture
+from edge_runtime.processes.child import log
 from edge_runtime.processes.ring import FrameRing
 from edge_runtime.records import Frame, Image
 from edge_runtime.settings.config import LineConfig
@@ -83,6 +85,21 @@ def network_camera(port: int, colour: tuple[int, int, int]) -> Iterator[None]:
         over.set()
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What is logged, also between a fixture and its test, where `caplog` hears nothing."""
+    lines: list[str] = []
+
+    class Listening(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    handler = Listening()
+    log.addHandler(handler)
+    yield lines
+    log.removeHandler(handler)
 
 
 @pytest.fixture
@@ -148,10 +165,9 @@ def test_a_camera_that_comes_back_with_red_and_blue_exchanged_is_not_used(
 
 
 def test_pauses_between_tries_double_and_begin_anew_once_pictures_have_come(
-    capturing: tuple[int, Board, FrameRing], caplog: pytest.LogCaptureFixture
+    said: list[str], capturing: tuple[int, Board, FrameRing]
 ) -> None:
     def pauses() -> list[str]:
-        said = [one.getMessage() for phase in ("setup", "call") for one in caplog.get_records(phase)]
         return re.findall(r"\. Trying again in ([\d.]+) s\.", "\n".join(said))
 
     port, _, ring = capturing
