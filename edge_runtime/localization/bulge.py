@@ -56,4 +56,6 @@ def body_and_bulge(mask: Mask, depth: MatLike, least_area: float) -> list[Mask]:
     along = (columns - middle[0]) * (other[0] - middle[0]) + (rows - middle[1]) * (other[1] - middle[1])
     ends = along[(mask > 0) & (beyond <= CIRCLE * deepest)].max()
     farther = along > ends
-    return [np.where(farther, 0, mask), np.where(farther, mask, 0)]
+    parts: list[Mask] = [np.where(farther, 0, mask), np.where(farther, mask, 0)]
+    # What reaches around the larger body lies beyond no such line.
+    return parts if min(map(cv2.countNonZero, parts)) >= least_area else []

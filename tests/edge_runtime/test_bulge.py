@@ -102,3 +102,21 @@ def test_both_share_out_the_region_and_each_keeps_its_middle(
     assert ((body | bulge) == mask).all()
     assert body[81, 121] == 255
     assert bulge[round(y) + 1, round(x) + 1] == 255
+
+
+# Seen in a simulated line: what a grey fruit shows of itself is a ring, a part of it as thick as the red one beside it.
+RING = [
+    (82, 8), (75, 1), (58, 2), (52, 6), (48, 11), (42, 25), (33, 15), (24, 11), (12, 11), (2, 17),
+    (1, 32), (2, 35), (7, 40), (14, 43), (25, 43), (32, 40), (41, 33), (44, 45), (48, 50), (57, 53),
+    (67, 53), (67, 51), (60, 51), (54, 48), (52, 38), (50, 35), (50, 31), (51, 30), (55, 35), (57, 35),
+    (59, 33), (59, 30), (57, 29), (60, 26), (65, 25), (66, 29), (64, 31), (65, 35), (69, 35), (71, 29),
+    (76, 25), (78, 27), (78, 29), (80, 30), (80, 33), (82, 35), (84, 35), (84, 30), (82, 24), (83, 20),
+]  # fmt: skip
+
+
+def test_what_no_line_parts_is_left_whole() -> None:
+    mask = np.zeros((55, 86), np.uint8)
+    cv2.fillPoly(mask, [np.array(RING, np.int32)], (255,))
+    (outline,) = outlines_of(mask)
+    whole, depth = depth_within([outline], cv2.boundingRect(outline))  # type: ignore[arg-type]
+    assert body_and_bulge(whole, depth, 404.5) == []
