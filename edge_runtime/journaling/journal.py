@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from edge_runtime.journaling.journal_trouble import JournalError, Trouble, as_jo
 
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x52495045
-_BUSY_S = 2.0
+_BUSY_S, _BUSY_STEP_S = 2.0, 0.005
 _VACUUM_PAGES = 128
 _WAL_PAGES = 256
 """A log that is carried over late takes room that a nearly full disk does not have."""
@@ -179,7 +180,7 @@ class Journal:
     def _set_up(self) -> None:
         database = self._database
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = self._begin_log()
         if mode != "wal":
             raise JournalError(f"{self._file} cannot have a write-ahead log ({mode}).", remedy="put it on a local disk")
         database.execute("PRAGMA synchronous = FULL")
@@ -194,6 +195,17 @@ class Journal:
         elif (owner, version) != (_APPLICATION_ID, SCHEMA_VERSION):
             raise JournalError(f"{self._file} is no journal of this version of Ripeline.", Trouble.BROKEN)
         database.execute("COMMIT")
+
+    def _begin_log(self) -> str:
+        """The mode that the file then has. Where two begin it at the same time, SQLite fails instead of waiting."""
+        ends = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                return str(self._database.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= ends:
+                    raise
+                time.sleep(_BUSY_STEP_S)
 
     def _carry_over(self) -> None:
         """Empty the log into the file: even what gives room back to the disk passes through it."""

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -449,3 +450,24 @@ def test_no_damage_gives_anything_but_a_journal_error(
             assert isinstance(record.document, str)
         journal.acknowledge("plant", records(run, [30])[0].key)
         journal.prune(["plant"], before="2030", max_bytes=0)
+
+
+def test_a_new_journal_that_several_open_at_once_is_there_for_all(tmp_path: Path) -> None:
+    """As the reporter's threads do at a first start; SQLite refuses some of them at once, whatever its timeout."""
+    refused = []
+    for number in range(200):
+        file, together = tmp_path / f"{number}.db", threading.Barrier(4)
+
+        def open_it(file: Path = file, together: threading.Barrier = together) -> None:
+            together.wait()
+            try:
+                Journal(file).close()
+            except JournalError as error:
+                refused.append(str(error))
+
+        threads = [threading.Thread(target=open_it) for _ in range(4)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    assert refused == []

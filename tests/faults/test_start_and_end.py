@@ -134,7 +134,7 @@ def test_a_bundle_that_is_changed_under_a_running_line_keeps_it_safe(
     checksums.write_bytes(whole)
     mended_ns = time.monotonic_ns()
     recovered_ms = line.runs_again(mended_ns)
-    assert not any(one["trouble"] for one in ask(line.name)["processes"])
+    until(lambda: not any(one["trouble"] for one in ask(line.name)["processes"]), what="nobody tells of trouble")
     nothing_lost(line, "bundle changed under the line", to_safe_ms=to_safe_ms, recovered_ms=recovered_ms)
 
 
